@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *there(void *memory)
+{
+    if (memory == NULL) {
+        fputs("fatal: out of memory\n", stderr);
+        abort();
+    }
+    return memory;
+}
+
+void *memory_new(size_t size_bytes)
+{
+    return there(calloc(1, size_bytes > 0 ? size_bytes : 1));
+}
+
+void *memory_new_array(size_t count, size_t size_bytes)
+{
+    return there(calloc(count > 0 ? count : 1, size_bytes));
+}
+
+void *memory_resize(void *memory, size_t size_bytes)
+{
+    return there(realloc(memory, size_bytes > 0 ? size_bytes : 1));
+}
+
+char *memory_copy_string(const char *text)
+{
+    return there(strdup(text));
+}
+
+void memory_free(void *memory)
+{
+    free(memory);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/str.h"
+
+static bool equal_fold(const char *a, const char *b, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (ascii_lower(a[i]) != ascii_lower(b[i]))
+            return false;
+    return true;
+}
+
+bool str_equal(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+bool str_equal_fold(struct str a, struct str b)
+{
+    return a.len == b.len && equal_fold(a.ptr, b.ptr, a.len);
+}
+
+int str_compare(struct str a, struct str b)
+{
+    size_t common = a.len < b.len ? a.len : b.len;
+    int order = common > 0 ? memcmp(a.ptr, b.ptr, common) : 0;
+
+    if (order != 0 || a.len == b.len)
+        return order;
+    return a.len < b.len ? -1 : 1;
+}
+
+bool str_starts_with(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && str_equal(str_take(s, prefix.len), prefix);
+}
+
+bool str_starts_with_fold(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && equal_fold(s.ptr, prefix.ptr, prefix.len);
+}
+
+bool str_ends_with(struct str s, struct str suffix)
+{
+    return s.len >= suffix.len && str_equal(str_skip(s, s.len - suffix.len), suffix);
+}
+
+bool str_ends_with_fold(struct str s, struct str suffix)
+{
+    return s.len >= suffix.len && str_equal_fold(str_skip(s, s.len - suffix.len), suffix);
+}
+
+ptrdiff_t str_find_byte(struct str s, char byte)
+{
+    const char *found = s.len > 0 ? memchr(s.ptr, byte, s.len) : NULL;
+
+    return found != NULL ? found - s.ptr : -1;
+}
+
+ptrdiff_t str_find_last_byte(struct str s, char byte)
+{
+    const char *found = s.len > 0 ? memrchr(s.ptr, byte, s.len) : NULL;
+
+    return found != NULL ? found - s.ptr : -1;
+}
+
+ptrdiff_t str_find(struct str s, struct str part)
+{
+    const char *found = part.len <= s.len ? memmem(s.ptr, s.len, part.ptr, part.len) : NULL;
+
+    return found != NULL ? found - s.ptr : -1;
+}
+
+struct str str_skip(struct str s, size_t count)
+{
+    if (count > s.len)
+        count = s.len;
+    return (struct str){ s.ptr + count, s.len - count };
+}
+
+struct str str_take(struct str s, size_t count)
+{
+    return (struct str){ s.ptr, count < s.len ? count : s.len };
+}
+
+struct str str_trim_end(struct str s)
+{
+    while (s.len > 0 && ascii_is_space(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.len > 0 && ascii_is_space(s.ptr[0]))
+        s = str_skip(s, 1);
+    return str_trim_end(s);
+}
+
+static bool is_one_of(char byte, const char *set)
+{
+    return byte != '\0' && strchr(set, byte) != NULL;
+}
+
+struct str str_cut(struct str *rest, const char *separators)
+{
+    size_t len = 0;
+
+    while (len < rest->len && !is_one_of(rest->ptr[len], separators))
+        len++;
+    struct str head = str_take(*rest, len);
+    *rest = str_skip(*rest, len + 1);
+    return head;
+}
+
+bool str_next_word(struct str *rest, const char *separators, struct str *word)
+{
+    while (rest->len > 0 && is_one_of(rest->ptr[0], separators))
+        *rest = str_skip(*rest, 1);
+    if (rest->len == 0)
+        return false;
+    *word = str_cut(rest, separators);
+    return true;
+}
+
+bool str_to_u64(struct str s, uint64_t *value)
+{
+    uint64_t result = 0;
+
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (!ascii_is_digit(s.ptr[i]) || __builtin_mul_overflow(result, 10, &result) ||
+            __builtin_add_overflow(result, (uint64_t)(s.ptr[i] - '0'), &result))
+            return false;
+    }
+    *value = result;
+    return true;
+}
+
+bool str_to_i64(struct str s, int64_t *value)
+{
+    bool is_negative = s.len > 0 && s.ptr[0] == '-';
+    uint64_t magnitude;
+
+    if (!str_to_u64(is_negative ? str_skip(s, 1) : s, &magnitude))
+        return false;
+    if (magnitude > (uint64_t)INT64_MAX)
+        return false;
+    *value = is_negative ? -(int64_t)magnitude : (int64_t)magnitude;
+    return true;
+}

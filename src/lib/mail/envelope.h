@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * All that is known of a message beside its content: who sent it, who is to get it, how it came,
+ * and what became of each recipient so far. Strings live in the envelope's arena (or borrow from
+ * decoded bytes, see envelope_decode). The encoding is the same on channels and in the store.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/error.h"
+
+enum recipient_state {
+    RECIPIENT_WAITING,   /* to be delivered, or tried again */
+    RECIPIENT_DELIVERED, /* done: some host answered 2xx to it */
+    RECIPIENT_BOUNCED,   /* done: failed for good, and its sender was told (or had none) */
+};
+
+/* RFC 3461 NOTIFY; none set = the default (FAILURE, perhaps DELAY). */
+enum dsn_notify {
+    DSN_NOTIFY_NEVER = 1,
+    DSN_NOTIFY_SUCCESS = 2,
+    DSN_NOTIFY_FAILURE = 4,
+    DSN_NOTIFY_DELAY = 8,
+};
+
+struct recipient {
+    struct str address;            /* "user@example.com", as it is delivered to */
+    struct str original_recipient; /* before rewriting, orig_to=; empty when the same */
+    struct str dsn_orcpt;          /* RFC 3461 ORCPT, "rfc822;…" in xtext, as it came */
+    uint8_t dsn_notify;            /* enum dsn_notify bits */
+    uint8_t state;                 /* enum recipient_state */
+    struct str dsn_status;         /* the last attempt's: "4.4.1" */
+    struct str diagnostic;         /* the last attempt's reason, as mailq shows it */
+};
+
+enum envelope_flag {
+    ENVELOPE_8BITMIME = 1,         /* BODY=8BITMIME */
+    ENVELOPE_SMTPUTF8 = 2,
+    ENVELOPE_LOCAL = 4,            /* came through sendmail, not SMTP */
+    ENVELOPE_BOUNCE = 8,           /* made here: a delivery status notification */
+    ENVELOPE_DELAY_WARNED = 16,
+    ENVELOPE_HELD = 32,            /* in the hold queue */
+    ENVELOPE_RET_FULL = 64,        /* RET=FULL */
+    ENVELOPE_RET_HEADERS = 128,    /* RET=HDRS */
+};
+
+struct envelope {
+    struct str sender; /* empty: the null sender */
+    uint32_t flags;    /* enum envelope_flag bits */
+    int64_t arrival_us; /* wall clock: when its transaction began */
+    uint64_t size_bytes; /* of the content as stored, CRLF counted as one as Postfix does */
+    uint64_t content_bytes; /* of the content as stored (CRLF line ends), for bookkeeping */
+    struct str dsn_envid;
+    /* How it came: for logs, XFORWARD and notices. "unknown" or empty where not applicable. */
+    struct str client_name;
+    struct str client_address;
+    struct str helo_name;
+    struct str protocol; /* "ESMTP", "SMTP", empty for local mail */
+    struct str sasl_username;
+    int64_t next_attempt_ms; /* wall clock; 0 = at once */
+    uint32_t attempts;
+    struct recipient *recipients;
+    size_t recipient_count;
+    size_t recipient_capacity; /* private to envelope_add_recipient */
+};
+
+/* Copies the strings of `recipient` into the arena. The returned pointer is valid until the next
+ * call. */
+struct recipient *envelope_add_recipient(struct arena *arena, struct envelope *envelope,
+                                         const struct recipient *recipient);
+/* Appends the bytes. */
+void envelope_encode(const struct envelope *envelope, struct buf *out);
+/* Trusts nothing. Strings borrow from `bytes`, the recipients' array comes from the arena. */
+must_check bool envelope_decode(struct arena *arena, struct str bytes, struct envelope *envelope,
+                                struct error *error);
+/* How many recipients are in RECIPIENT_WAITING. */
+size_t envelope_waiting_count(const struct envelope *envelope);

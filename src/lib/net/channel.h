@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of a connection between two roles: length-prefixed frames over a Unix stream socket.
+ * Frames gather in memory and leave in one write before the loop sleeps. Messages and their
+ * fields are declared in wire/*.def; wire/wire.h makes the typed send and receive functions.
+ *
+ * The receiver trusts nothing: a frame beyond CHANNEL_FRAME_MAX or one that does not decode closes
+ * the channel, never the process.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "loop/fiber.h"
+
+enum {
+    CHANNEL_FRAME_MAX = 4 * 1024 * 1024,
+    CHANNEL_ROOM_BYTES = 1024 * 1024, /* channel_wait_room waits while more than this is unsent */
+};
+
+struct channel;
+
+struct channel_events {
+    /* A whole frame: its number and payload, borrowed for this call. False: it was malformed, the
+     * channel closes. May send on the channel; may not free it (return false to end it). */
+    bool (*received)(void *owner, struct channel *channel, uint16_t number, struct str payload);
+    /* The peer is gone, or sent garbage (`reason`). Called once, outside of any other call; the
+     * owner frees the channel in here or later. */
+    void (*closed)(void *owner, struct channel *channel, const char *reason);
+};
+
+/* Takes over `fd`. */
+struct channel *channel_new(struct loop *loop, int fd, const struct channel_events *events,
+                            void *owner, struct error *error);
+void channel_free(struct channel **channel);
+
+/* Appends one frame: start, fields into the returned buffer, end. wire.h calls these. */
+struct buf *channel_frame_start(struct channel *channel, uint16_t number);
+void channel_frame_end(struct channel *channel);
+/* Sends a copy of `fd` along with the frame that is being written. */
+void channel_attach_fd(struct channel *channel, int fd);
+/* The next descriptor that the peer attached, now the caller's; -1 when there is none. */
+int channel_take_fd(struct channel *channel);
+
+/* Sends what waits as far as that does not block; happens by itself before the loop sleeps. */
+void channel_flush(struct channel *channel);
+size_t channel_unsent_bytes(const struct channel *channel);
+/* Suspends the fiber until less than CHANNEL_ROOM_BYTES waits unsent: call before sending bulk. */
+enum wake channel_wait_room(struct channel *channel, int64_t deadline_ms);
+bool channel_is_closed(const struct channel *channel);
+
+/* For tools, which have no loop: a blocking exchange over a connected socket. Same frames. */
+must_check bool channel_send_blocking(int fd, uint16_t number, struct str payload,
+                                      struct error *error);
+/* Reads exactly one frame into `payload` (cleared first). A clean end before a frame: returns true
+ * with *number = 0. */
+must_check bool channel_receive_blocking(int fd, uint16_t *number, struct buf *payload,
+                                         struct error *error);

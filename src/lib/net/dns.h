@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * DNS answers as values, and asking the resolver role for them over its channel. A fiber asks and
+ * is suspended; nothing here opens a socket.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "net/address.h"
+#include "net/channel.h"
+
+enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33,
+                DNS_TLSA = 52 };
+
+enum dns_outcome {
+    DNS_FOUND = 1,
+    DNS_NO_NAME = 2,   /* NXDOMAIN */
+    DNS_NO_DATA = 3,   /* the name exists, no record of this type */
+    DNS_TRY_AGAIN = 4, /* timeout, SERVFAIL, REFUSED, bogus: never a reason to bounce */
+    DNS_BAD_NAME = 5,  /* not a domain name at all */
+};
+
+struct dns_record {
+    uint16_t preference; /* MX; SRV priority */
+    uint16_t weight, port; /* SRV */
+    struct str name;     /* MX, SRV, PTR target without trailing dot ("" = null MX) */
+    struct str data;     /* A, AAAA: 4 or 16 bytes; TXT: joined text; TLSA: rdata */
+};
+
+struct dns_answer {
+    enum dns_outcome outcome;
+    bool is_secure; /* validated with DNSSEC */
+    uint32_t ttl_s;
+    struct str canonical_name;
+    struct dns_record *records;
+    size_t record_count;
+    struct str reason; /* for the log where outcome is not DNS_FOUND, in Postfix's words:
+                          "Host not found", "Host not found, try again", "Malformed or unexpected
+                          name server reply", … */
+};
+
+enum { DNS_RECORDS_MAX = 100 };
+
+void dns_records_encode(const struct dns_record *records, size_t count, struct buf *out);
+must_check bool dns_records_decode(struct arena *arena, struct str bytes,
+                                   struct dns_answer *answer);
+
+/* The asking end, one in each conversation worker. */
+struct dns_client;
+
+struct dns_client *dns_client_new(struct loop *loop);
+void dns_client_free(struct dns_client **client);
+/* A (new) channel to the resolver; takes over `fd`. Queries that were open on an older one are
+ * asked again. While there is none, queries wait for one until their deadline. */
+must_check bool dns_client_attach(struct dns_client *client, int fd, struct error *error);
+/* Suspends the fiber. Strings of the answer live in `arena`. On timeout or cancellation the outcome
+ * is DNS_TRY_AGAIN. */
+void dns_query(struct dns_client *client, struct arena *arena, enum dns_type type, struct str name,
+               int64_t deadline_ms, struct dns_answer *answer);
+/* PTR of an address. */
+void dns_query_address(struct dns_client *client, struct arena *arena,
+                       const struct net_address *address, int64_t deadline_ms,
+                       struct dns_answer *answer);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Accepts connections on a listening socket that the master opened. When descriptors run out it
+ * pauses instead of spinning.
+ */
+#pragma once
+
+#include "loop/loop.h"
+#include "net/address.h"
+
+struct listener;
+
+/* Takes over `fd`. `accepted` owns the connection's descriptor (non-blocking, close-on-exec). */
+struct listener *listener_new(struct loop *loop, int fd,
+                              void (*accepted)(void *argument, int fd,
+                                               const struct net_address *peer),
+                              void *argument, struct error *error);
+void listener_free(struct listener **listener); /* stops accepting and closes the socket */
+/* Stop and go on, for connection limits. */
+void listener_pause(struct listener *listener);
+void listener_resume(struct listener *listener);
