@@ -13,7 +13,7 @@
 enum {
     INCLUDE_DEPTH_MAX = 10,
     FILE_BYTES_MAX = 64 << 20,
-    BROAD_PREFIX_IPV4 = 8,  /* shorter than that is too broad for mynetworks */
+    BROAD_PREFIX_IPV4 = 8, /* shorter than that is too broad for mynetworks */
     BROAD_PREFIX_IPV6 = 19,
 };
 
@@ -303,9 +303,8 @@ static enum match_outcome entry_find_address(const struct entry *entry, struct s
     case ENTRY_TABLE:
         return find_key(entry->table, text, &scratch, error);
     case ENTRY_NETWORK:
-        return address->byte_count > 0 && network_contains(&entry->network, address)
-                   ? MATCH_FOUND
-                   : MATCH_ABSENT;
+        return address->byte_count > 0 && network_contains(&entry->network, address) ? MATCH_FOUND
+                                                                                     : MATCH_ABSENT;
     }
     unreachable();
 }
@@ -333,8 +332,8 @@ enum match_outcome match_list_find_client(struct match_list *list, struct str na
         parsed = (struct network){ 0 };
     for (size_t i = 0; i < list->count; i++) {
         const struct entry *entry = &list->entries[i];
-        enum match_outcome outcome = has_name ? entry_find_name(list, entry, name, error)
-                                              : MATCH_ABSENT;
+        enum match_outcome outcome =
+            has_name ? entry_find_name(list, entry, name, error) : MATCH_ABSENT;
         if (outcome == MATCH_ABSENT)
             outcome = entry_find_address(entry, address, &parsed, error);
         if (outcome == MATCH_FAILED)

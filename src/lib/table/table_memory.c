@@ -141,8 +141,7 @@ static bool inline_open(struct table *table, struct error *error)
     struct str rest = str_trim(str_from(table->name)), body;
 
     memory_new_state(table);
-    if (rest.len == 0 || rest.ptr[0] != '{' || !take_braces(&rest, &body) ||
-        str_trim(rest).len > 0)
+    if (rest.len == 0 || rest.ptr[0] != '{' || !take_braces(&rest, &body) || str_trim(rest).len > 0)
         return error_set(error, "bad syntax: expected \"inline:{ name=value, … }\"");
     for (body = skip_separators(body); body.len > 0; body = skip_separators(body)) {
         struct str entry;

@@ -34,5 +34,5 @@ extern const struct table_type table_type_lmdb;
 
 /* The key in lower case (ASCII), for the types that fold. */
 struct str table_fold(struct arena *arena, struct str key);
-__attribute__((format(printf, 2, 3))) void table_warn(const struct table *table,
-                                                      const char *format, ...);
+__attribute__((format(printf, 2, 3))) void table_warn(const struct table *table, const char *format,
+                                                      ...);
