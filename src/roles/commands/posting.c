@@ -31,7 +31,7 @@ static const char *postdrop_path(struct arena *arena, const struct config *confi
     return arena_printf(arena, "%.*s/postdrop", STR_ARGS(config->command_directory));
 }
 
-static noreturn void run_postdrop(const char *path, const char *folder, int input)
+static _Noreturn void run_postdrop(const char *path, const char *folder, int input)
 {
     if (dup2(input, STDIN_FILENO) < 0)
         _exit(EX_OSERR);
