@@ -9,7 +9,7 @@
 #include "peer.h"
 
 #include "base/memory.h"
-#include "service/service.h"
+#include "roles.h"
 
 struct resolver {
     struct engine *engine;

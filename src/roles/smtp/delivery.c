@@ -2,6 +2,7 @@
 #include "delivery.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/memory.h"
 #include "connect.h"
 #include "dialogue.h"
@@ -156,19 +157,28 @@ static void refuse_everybody(struct delivery *delivery, const struct failure *fa
     }
 }
 
+static bool was_tried(const struct site *site, const struct target *target)
+{
+    autofree_buf struct buf relay = { 0 };
+
+    if (site->tried_relay.len == 0)
+        return false;
+    target_format(target, &relay);
+    return str_equal(buf_str(&relay), site->tried_relay);
+}
+
 /* A fresh connection. */
 static void use_target(struct site *site, const struct target *target)
 {
     struct delivery *delivery = site->delivery;
     const struct failure *failure;
-    struct session *session = connect_target(delivery, target, &failure);
+    struct session *session;
 
+    if (was_tried(site, target))
+        return;
     site->address_count++;
+    session = connect_target(delivery, target, &failure);
     if (session != NULL) {
-        if (str_equal(session->relay, site->tried_relay)) {
-            session_free(&session);
-            return;
-        }
         if (dialogue_greet(session, delivery, &failure)) {
             transact(site, session);
             return;

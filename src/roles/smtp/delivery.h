@@ -33,7 +33,7 @@ struct attempt {
 struct delivery {
     struct list by_worker;
     struct worker *worker;
-    const struct transport *transport;
+    const struct transport *transport; /* NULL: there is none of that name */
     struct fiber *fiber;
     struct arena arena;
     uint64_t job;

@@ -41,6 +41,15 @@ void session_enter(struct session *session, enum session_phase phase)
     session->phase = phase;
 }
 
+void target_format(const struct target *target, struct buf *out)
+{
+    buf_append(out, target->host);
+    buf_append_byte(out, '[');
+    net_address_format(&target->address, out);
+    buf_append_text(out, "]:");
+    buf_append_u64(out, net_address_port(&target->address));
+}
+
 struct session *session_new(struct loop *loop, struct stream *stream,
                             const struct transport *transport, const struct target *target)
 {
@@ -54,14 +63,10 @@ struct session *session_new(struct loop *loop, struct stream *stream,
     session->opened_ms = loop_now_ms(loop);
     session->host = arena_copy(&session->arena, target->host);
     session->port = net_address_port(&target->address);
-    buf_append(&text, target->host);
-    buf_append_byte(&text, '[');
-    net_address_format(&target->address, &text);
-    buf_append_byte(&text, ']');
-    session->name = arena_copy(&session->arena, buf_str(&text));
-    buf_append_byte(&text, ':');
-    buf_append_u64(&text, session->port);
+    target_format(target, &text);
     session->relay = arena_copy(&session->arena, buf_str(&text));
+    session->name =
+        str_take(session->relay, (size_t)str_find_last_byte(session->relay, ']') + 1);
     list_init(&session->by_destination);
     return session;
 }

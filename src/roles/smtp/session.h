@@ -90,6 +90,9 @@ struct session *session_new(struct loop *loop, struct stream *stream,
                             const struct transport *transport, const struct target *target);
 void session_free(struct session **session); /* closes at once, without QUIT */
 
+/* Appends "mx.example.com[192.0.2.1]:25". */
+void target_format(const struct target *target, struct buf *out);
+
 /* The only way to change the phase; the move must be a legal one. */
 void session_enter(struct session *session, enum session_phase phase);
 /* "receiving the initial server greeting" */

@@ -12,8 +12,11 @@ static void finish_if_drained(void *argument)
 {
     struct worker *worker = argument;
 
-    if (worker->is_draining && worker->delivery_count == 0 && worker->cache.closing_count == 0)
-        worker->drained(worker->argument);
+    if (!worker->is_draining || worker->delivery_count > 0 || worker->cache.closing_count > 0)
+        return;
+    if (worker->queue != NULL)
+        channel_flush(worker->queue);
+    worker->drained(worker->argument);
 }
 
 bool worker_init(struct worker *worker, const struct worker_options *options, struct error *error)
@@ -71,8 +74,10 @@ static bool job_received(struct worker *worker, const struct wire_deliver_job *j
     list_append(&worker->deliveries, &delivery->by_worker);
     worker->delivery_count++;
     worker->job_count++;
-    if (worker->is_draining || !set_transport(worker, delivery, job->transport))
+    if (worker->is_draining)
         refuse_job(worker, delivery, NULL);
+    else if (!set_transport(worker, delivery, job->transport))
+        refuse_job(worker, delivery, "mail transport unavailable");
     else if (!delivery->is_content_expected)
         delivery_start(delivery);
     return true;
