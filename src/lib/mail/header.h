@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Message headers: splitting, reading and completing. Content has CRLF line ends here; a bare LF
+ * counts as a line end too. No MIME. Linear in the size of the input, never recursive.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+
+struct header {
+    struct str whole; /* with its folded lines, without the last line end */
+    struct str name;  /* "Subject" */
+    struct str value; /* behind the colon, blanks trimmed at both ends, still folded */
+};
+
+/* Takes the next logical header off `*content`. False at the end of the headers: `*content` is
+ * then at the body (behind the empty line), or at the first line that is no header. Names are
+ * printable ASCII without blank; blanks between name and colon are tolerated (RFC 5322 4.5). */
+bool header_next(struct str *content, struct header *header);
+bool header_is(const struct header *header, const char *name);
+/* The bytes of all headers, without the empty line that ends them. */
+struct str header_block(struct str content);
+
+/* What smtpd wants to know of a message it received. */
+struct header_summary {
+    struct str message_id; /* "<…>" as it stands, first one; empty where missing */
+    unsigned received_count;
+    unsigned delivered_to_count;
+    bool has_from, has_date, has_recipient; /* To:, Cc: or their Resent- forms count */
+};
+void header_summarise(struct str content, struct header_summary *summary);
+
+/* Header completion as Postfix's cleanup does it. */
+struct header_completion {
+    struct str myhostname; /* Message-Id: <stamp.queue_id@myhostname> */
+    struct str queue_id;
+    struct str sender;     /* internal form; empty: MAILER-DAEMON@… is `empty_sender` */
+    struct str full_name;  /* for From:; may be empty */
+    struct str undisclosed_recipients_header; /* "" = none */
+    struct str drop;       /* message_drop_headers: names separated by blanks or commas */
+    int64_t wall_s;
+    bool may_add_missing;  /* local submission, or always_add_missing_headers */
+};
+/* Appends headers (completed, without those to be dropped), the empty line and the body to `out`;
+ * `message_id` is the one it has afterwards, with its brackets, copied to the arena (empty where
+ * it has none). */
+void header_complete(struct arena *arena, const struct header_completion *completion,
+                     struct str content, struct buf *out, struct str *message_id);
+
+/* Addresses in a To:, Cc: value, for sendmail -t: internal form, in the arena. Groups, comments,
+ * routes and quotes are understood; what is no address is skipped. False at the end. */
+bool header_next_address(struct arena *arena, struct str *value, struct str *address);
+/* Whether sendmail -t takes recipients from this one: To, Cc, Bcc, or with `is_resent` the
+ * Resent- forms. */
+bool header_has_recipients(const struct header *header, bool is_resent);

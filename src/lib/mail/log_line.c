@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/log_line.h"
+
+#include "base/ensure.h"
+#include "mail/address.h"
+
+enum { DELAY_DECIMALS_MAX = 2, US_PER_S = 1000000 };
+
+static void put(struct buf *out, const char *text)
+{
+    buf_append_text(out, text);
+}
+
+static void put_id(struct buf *out, struct str queue_id)
+{
+    buf_append(out, queue_id);
+    put(out, ": ");
+}
+
+static void put_client(struct buf *out, struct log_client client)
+{
+    buf_append(out, client.name);
+    buf_append_byte(out, '[');
+    buf_append(out, client.address);
+    buf_append_byte(out, ']');
+}
+
+/* ---- smtpd ---- */
+
+void log_line_connect(struct log_client client, struct buf *out)
+{
+    put(out, "connect from ");
+    put_client(out, client);
+}
+
+/* " rcpt=1", or " rcpt=0/1" where some failed. */
+static void put_count(struct buf *out, const char *name, uint32_t good, uint32_t total)
+{
+    buf_append_byte(out, ' ');
+    put(out, name);
+    buf_append_byte(out, '=');
+    buf_append_u64(out, good);
+    if (good != total) {
+        buf_append_byte(out, '/');
+        buf_append_u64(out, total);
+    }
+}
+
+void log_line_disconnect(struct log_client client, const struct command_counts *counts,
+                         struct buf *out)
+{
+    static const char *const names[COUNTED_COMMANDS] = {
+        [COUNTED_HELO] = "helo",         [COUNTED_EHLO] = "ehlo",
+        [COUNTED_XCLIENT] = "xclient",   [COUNTED_XFORWARD] = "xforward",
+        [COUNTED_STARTTLS] = "starttls", [COUNTED_AUTH] = "auth",
+        [COUNTED_MAIL] = "mail",         [COUNTED_RCPT] = "rcpt",
+        [COUNTED_DATA] = "data",         [COUNTED_BDAT] = "bdat",
+        [COUNTED_RSET] = "rset",         [COUNTED_NOOP] = "noop",
+        [COUNTED_VRFY] = "vrfy",         [COUNTED_ETRN] = "etrn",
+        [COUNTED_QUIT] = "quit",         [COUNTED_UNKNOWN] = "unknown",
+    };
+    uint32_t good = 0, total = 0;
+
+    put(out, "disconnect from ");
+    put_client(out, client);
+    for (int i = 0; i < COUNTED_COMMANDS; i++) {
+        good += counts->good[i];
+        total += counts->total[i];
+        if (counts->total[i] > 0)
+            put_count(out, names[i], counts->good[i], counts->total[i]);
+    }
+    put_count(out, "commands", good, total);
+}
+
+void log_line_client(struct str queue_id, struct log_client client, struct str sasl_method,
+                     struct str sasl_username, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "client=");
+    put_client(out, client);
+    if (sasl_method.len > 0) {
+        put(out, ", sasl_method=");
+        buf_append(out, sasl_method);
+    }
+    if (sasl_username.len > 0) {
+        put(out, ", sasl_username=");
+        buf_append(out, sasl_username);
+    }
+}
+
+void log_line_reject(const struct log_reject *reject, struct buf *out)
+{
+    put_id(out, reject->queue_id.len > 0 ? reject->queue_id : STR("NOQUEUE"));
+    buf_append(out, reject->action.len > 0 ? reject->action : STR("reject"));
+    put(out, ": ");
+    buf_append(out, reject->where);
+    put(out, " from ");
+    put_client(out, reject->client);
+    put(out, ": ");
+    buf_append(out, reject->reply);
+    buf_append_byte(out, ';');
+    if (reject->has_sender) {
+        put(out, " from=");
+        address_format_angle(reject->sender, out);
+    }
+    if (reject->has_recipient) {
+        put(out, " to=");
+        address_format_angle(reject->recipient, out);
+    }
+    if (reject->protocol.len > 0) {
+        put(out, " proto=");
+        buf_append(out, reject->protocol);
+    }
+    if (reject->helo_name.len > 0) {
+        put(out, " helo=<");
+        buf_append(out, reject->helo_name);
+        buf_append_byte(out, '>');
+    }
+}
+
+void log_line_aborted(const char *what, struct str where, struct log_client client,
+                      struct buf *out)
+{
+    put(out, what);
+    put(out, " after ");
+    buf_append(out, where);
+    put(out, " from ");
+    put_client(out, client);
+}
+
+void log_line_pipelining(struct str where, struct log_client client, struct str text,
+                         struct buf *out)
+{
+    log_line_aborted("improper command pipelining", where, client, out);
+    put(out, ": ");
+    buf_append(out, text);
+}
+
+void log_line_non_smtp(struct log_client client, struct str line, struct buf *out)
+{
+    put(out, "non-SMTP command from ");
+    put_client(out, client);
+    put(out, ": ");
+    buf_append(out, line);
+}
+
+/* ---- cleanup, pickup, qmgr ---- */
+
+void log_line_message_id(struct str queue_id, struct str message_id, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "message-id=");
+    buf_append(out, message_id.len > 0 ? message_id : STR("<>"));
+}
+
+void log_line_pickup(struct str queue_id, uint32_t uid, struct str sender, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "uid=");
+    buf_append_u64(out, uid);
+    put(out, " from=");
+    address_format_angle(sender, out);
+}
+
+void log_line_active(struct str queue_id, struct str sender, uint64_t size_bytes,
+                     size_t recipient_count, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "from=");
+    address_format_angle(sender, out);
+    put(out, ", size=");
+    buf_append_u64(out, size_bytes);
+    put(out, ", nrcpt=");
+    buf_append_u64(out, recipient_count);
+    put(out, " (queue active)");
+}
+
+void log_line_removed(struct str queue_id, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "removed");
+}
+
+void log_line_expired(struct str queue_id, struct str sender, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "from=");
+    address_format_angle(sender, out);
+    put(out, ", status=expired, returned to sender");
+}
+
+void log_line_still_delivered(struct str queue_id, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "skipped, still being delivered");
+}
+
+/* ---- delivery agents ---- */
+
+void log_delay_format(int64_t delay_us, struct buf *out)
+{
+    static const int64_t powers[] = { 1, 10, 100, 1000, 10000, 100000, 1000000 };
+
+    if (delay_us < 0)
+        delay_us = 0;
+    int decimals = delay_us >= 10 * US_PER_S ? 0 : delay_us >= US_PER_S ? 1 : DELAY_DECIMALS_MAX;
+    int64_t unit_us = powers[6 - decimals];
+    int64_t units = (delay_us + unit_us / 2) / unit_us;
+
+    while (decimals > 0 && units % 10 == 0) {
+        units /= 10;
+        decimals--;
+    }
+    buf_append_u64(out, (uint64_t)(units / powers[decimals]));
+    if (decimals == 0)
+        return;
+    uint64_t fraction = (uint64_t)(units % powers[decimals]);
+    buf_append_byte(out, '.');
+    if (decimals == 2 && fraction < 10)
+        buf_append_byte(out, '0');
+    buf_append_u64(out, fraction);
+}
+
+/* delay=, and delays= of its stages: before the queue manager, in it, connection set-up,
+ * transmission. */
+static void put_delays(struct buf *out, const struct delivery_times *times)
+{
+    int64_t stages_us[4] = { 0 };
+
+    if (times->queue_manager_us == 0) {
+        stages_us[0] = times->done_us - times->arrival_us;
+    } else {
+        stages_us[0] = times->queue_manager_us - times->arrival_us;
+        if (times->agent_us == 0) {
+            stages_us[1] = times->done_us - times->queue_manager_us;
+        } else {
+            int64_t connected_us = times->connected_us > 0 ? times->connected_us
+                                                           : times->agent_us;
+            stages_us[1] = times->agent_us - times->queue_manager_us;
+            stages_us[2] = connected_us - times->agent_us;
+            stages_us[3] = times->done_us - connected_us;
+        }
+    }
+    put(out, ", delay=");
+    log_delay_format(times->done_us - times->arrival_us, out);
+    put(out, ", delays=");
+    for (int i = 0; i < 4; i++) {
+        if (i > 0)
+            buf_append_byte(out, '/');
+        log_delay_format(stages_us[i], out);
+    }
+}
+
+void log_line_delivery(const struct log_delivery *delivery, struct buf *out)
+{
+    put_id(out, delivery->queue_id);
+    put(out, "to=");
+    address_format_angle(delivery->recipient, out);
+    if (delivery->original_recipient.len > 0 &&
+        !str_equal(delivery->original_recipient, delivery->recipient)) {
+        put(out, ", orig_to=");
+        address_format_angle(delivery->original_recipient, out);
+    }
+    put(out, ", relay=");
+    buf_append(out, delivery->relay);
+    if (delivery->connection_use > 1) {
+        put(out, ", conn_use=");
+        buf_append_u64(out, delivery->connection_use);
+    }
+    put_delays(out, &delivery->times);
+    put(out, ", dsn=");
+    buf_append(out, delivery->dsn);
+    put(out, ", status=");
+    buf_append(out, delivery->status);
+    put(out, " (");
+    buf_append(out, delivery->diagnostic);
+    buf_append_byte(out, ')');
+}
+
+/* ---- bounce ---- */
+
+void log_line_notification(struct str queue_id, enum notification notification,
+                           struct str notification_id, struct buf *out)
+{
+    put_id(out, queue_id);
+    switch (notification) {
+    case NOTIFICATION_FAILURE:
+        put(out, "sender non-delivery notification: ");
+        break;
+    case NOTIFICATION_DELAY:
+        put(out, "sender delay notification: ");
+        break;
+    case NOTIFICATION_SUCCESS:
+        put(out, "sender delivery status notification: ");
+        break;
+    case NOTIFICATION_POSTMASTER:
+        put(out, "postmaster non-delivery notification: ");
+        break;
+    }
+    buf_append(out, notification_id);
+}
+
+/* ---- postsuper ---- */
+
+void log_line_postsuper_count(const char *what, uint64_t count, struct buf *out)
+{
+    put(out, what);
+    put(out, ": ");
+    buf_append_u64(out, count);
+    put(out, count == 1 ? " message" : " messages");
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Look-up tables, "type:name" in configuration: texthash, inline, static, fail, cidr, and hash,
+ * btree, lmdb (LMDB files that postmap builds). A table belongs to the role that opened it.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+
+struct table;
+
+enum lookup_outcome {
+    LOOKUP_FOUND,
+    LOOKUP_ABSENT,
+    LOOKUP_FAILED, /* the table cannot answer: that is not "no", answer 451 */
+};
+
+/* "hash:/etc/postfix/transport", "inline:{ a=b }". NULL with `error`: an unknown type (by name),
+ * a missing file, … A caller that must go on opens table_new_failing instead. `warning` may be
+ * NULL; it hears of entries that were skipped. */
+struct table_options {
+    void (*warning)(void *argument, const char *text);
+    void *argument;
+};
+struct table *table_open(struct str specification, const struct table_options *options,
+                         struct error *error);
+/* A table whose every look-up fails with the text: stands in for one that did not open. */
+struct table *table_new_failing(struct str specification, const struct error *error);
+void table_close(struct table **table);
+
+/* The value lives in the arena. Keys are folded to lower case by the types that Postfix folds for.
+ * LOOKUP_FAILED fills `error`. */
+enum lookup_outcome table_find(struct table *table, struct str key, struct arena *arena,
+                               struct str *value, struct error *error);
+/* Whether the source changed since table_open (the file was replaced): reopen then. */
+bool table_is_stale(const struct table *table);
+struct str table_specification(const struct table *table);
+/* Whether `text` looks like "type:…" (letters, digits, '_' before a colon). */
+bool table_is_specification(struct str text);
