@@ -1,10 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
+#
+#   make            build into build/
+#   make demo       a private instance relays three messages, and shows how
+#   make test       every test; also installs what they need (Debian packages)
+#   make run        an instance in the foreground on 127.0.0.1:2525
+#   make deps       install what building and testing need
+#   make lint       layers, style, names in the documentation
+#   make check      the unit tests alone
+#   make sanitize   the unit tests under ASan+UBSan and TSan
+#   make fuzz T=…   one fuzz target for SECONDS seconds
+#   make bench      the store and the relay beside Debian's Postfix
+#   make install DESTDIR=…
+
 BUILD ?= build
+SECONDS ?= 60
+PYTHON := /usr/bin/python3
+ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
-$(BUILD)/build.ninja:
+$(BUILD)/build.ninja: | build-deps
 	@meson setup $(BUILD) --werror
 
-.PHONY: all
+# Each asks dpkg first, so that a machine that has everything is not touched.
+build-deps:
+	@scripts/install-dependencies build
+
+deps:
+	@scripts/install-dependencies build test
+
+check: all
+	@meson test -C $(BUILD) --suite unit --print-errorlogs
+
+test:
+	@scripts/install-dependencies build test
+	@$(MAKE) --no-print-directory all
+	@scripts/run-tests $(BUILD)
+
+sanitize:
+	@scripts/run-sanitizers
+
+demo:
+	@scripts/install-dependencies build demo
+	@$(MAKE) --no-print-directory all
+	@$(ROOT) $(PYTHON) scripts/demo $(BUILD)
+
+run: all
+	@$(PYTHON) scripts/run-instance $(BUILD)
+
+lint: all
+	@scripts/lint
+
+fuzz:
+	@scripts/fuzz "$(T)" "$(SECONDS)"
+
+bench: all
+	@scripts/install-dependencies test
+	@$(BUILD)/bench/bench-store
+	@$(ROOT) $(PYTHON) bench/relay $(BUILD)
+
+install: all
+	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
+
+clean:
+	@rm -rf $(BUILD) build-*
+
+.PHONY: all build-deps deps check test sanitize demo run lint fuzz bench install clean

@@ -32,7 +32,9 @@ struct fiber *fiber_current(const struct loop *loop);
 
 /* Suspends the current fiber until fiber_wake, the deadline (loop_now_ms + …, DEADLINE_NEVER) or
  * fiber_cancel. `what` (a literal) says in dumps what it waits for. A wake-up that came before the
- * wait began, since the fiber last ran, is not lost: the wait returns WAKE_READY at once. */
+ * wait began, since the fiber last ran, is not lost: the wait returns WAKE_READY at once. So a wait
+ * may also end early for an event that was dealt with already: look at the condition again, in a
+ * loop. A deadline that has passed already returns WAKE_TIMEOUT at once (unless woken). */
 enum wake fiber_wait(struct loop *loop, const char *what, int64_t deadline_ms);
 /* From the loop or another fiber of the same loop. Several wake-ups before it runs count as one. */
 void fiber_wake(struct fiber *fiber);

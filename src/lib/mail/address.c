@@ -153,10 +153,10 @@ static struct str canonical(struct arena *arena, struct str address, bool folds_
         /* The tag keeps its capitals, so this is not folded. */
         if (!literal_canonical(domain, literal))
             return join(arena, local, domain, folds_local);
-        return arena_copy(arena, str_from(arena_printf(arena, "%.*s@%s",
-                                                       STR_ARGS(folds_local ? lower(arena, local)
-                                                                            : local),
-                                                       literal)));
+        return arena_copy(
+            arena,
+            str_from(arena_printf(arena, "%.*s@%s",
+                                  STR_ARGS(folds_local ? lower(arena, local) : local), literal)));
     }
     bool has_dot = domain.len > 1 && domain.ptr[domain.len - 1] == '.';
     if (!has_dot && !has_upper(domain) && !(folds_local && has_upper(local)))
@@ -206,8 +206,8 @@ struct str address_rewrite(struct arena *arena, struct str address,
     struct str domain = address_domain(address);
     if (rules->domain_suffix.len > 0 && domain.len > 0 && str_find_byte(domain, '.') < 0 &&
         !domain_is_literal(domain))
-        address = str_from(arena_printf(arena, "%.*s%.*s", STR_ARGS(address),
-                                        STR_ARGS(rules->domain_suffix)));
+        address = str_from(
+            arena_printf(arena, "%.*s%.*s", STR_ARGS(address), STR_ARGS(rules->domain_suffix)));
     return address_normalise(arena, address);
 }
 
@@ -335,8 +335,8 @@ static bool local_length(struct str path, size_t *end)
             at = (ptrdiff_t)i;
         } else if (!is_quoted && byte == '[' && at == (ptrdiff_t)i - 1 && at >= 0) {
             break; /* an address literal: checked as a domain */
-        } else if (!is_quoted && (byte == ' ' || byte == '\\' ||
-                                  (is_special(byte) && byte != '.'))) {
+        } else if (!is_quoted &&
+                   (byte == ' ' || byte == '\\' || (is_special(byte) && byte != '.'))) {
             return false;
         }
     }
@@ -354,8 +354,8 @@ static bool literal_is_valid(struct str domain)
     return domain.len > 2;
 }
 
-static enum path_outcome parse_inner(struct arena *arena, struct str inner,
-                                     struct path_rules rules, struct path *path)
+static enum path_outcome parse_inner(struct arena *arena, struct str inner, struct path_rules rules,
+                                     struct path *path)
 {
     size_t local_end = 0;
 

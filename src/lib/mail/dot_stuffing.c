@@ -189,6 +189,8 @@ static struct str mend(struct dot_encoder *encoder, struct str *content)
         return STR("");
     }
     if (encoder->line_length_limit > 0 && encoder->line_bytes >= encoder->line_length_limit) {
+        /* The blank stands for a bare CR too. */
+        *content = str_skip(*content, byte == '\r' ? 1 : 0);
         encoder->line_bytes = 1;
         return STR("\r\n ");
     }

@@ -9,16 +9,18 @@
 
 #include "base/buf.h"
 
-enum bare_newline { /* smtpd_forbid_bare_newline */
-    BARE_NEWLINE_NORMALIZE, /* LF is a line end like CRLF, except around the final dot (default) */
-    BARE_NEWLINE_REJECT,    /* the same, and the caller refuses when has_bare_newline */
+enum bare_newline {                         /* smtpd_forbid_bare_newline */
+                    BARE_NEWLINE_NORMALIZE, /* LF is a line end like CRLF, except around the final
+                                               dot (default) */
+                    BARE_NEWLINE_REJECT, /* the same, and the caller refuses when has_bare_newline
+                                          */
 };
 
 struct dot_decoder {
-    uint8_t state;          /* private */
-    bool is_done;           /* CRLF.CRLF was seen */
-    bool has_bare_newline;  /* an LF without CR was seen */
-    bool has_bare_return;   /* a CR without LF was seen; it became a blank */
+    uint8_t state;         /* private */
+    bool is_done;          /* CRLF.CRLF was seen */
+    bool has_bare_newline; /* an LF without CR was seen */
+    bool has_bare_return;  /* a CR without LF was seen; it became a blank */
     bool has_nul;
     uint64_t line_count;
 };

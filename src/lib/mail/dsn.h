@@ -13,25 +13,25 @@ enum dsn_kind { DSN_FAILURE, DSN_DELAY, DSN_SUCCESS };
 
 struct dsn_recipient {
     const struct recipient *recipient; /* with dsn_status and diagnostic of the last attempt */
-    struct str action;      /* "failed", "delayed", "delivered", "relayed"; empty: from the kind */
-    struct str remote_mta;  /* "mx.example.com"; empty: none */
-    struct str smtp_reply;  /* "550 5.1.1 unknown"; empty: the diagnostic is ours */
+    struct str action;     /* "failed", "delayed", "delivered", "relayed"; empty: from the kind */
+    struct str remote_mta; /* "mx.example.com"; empty: none */
+    struct str smtp_reply; /* "550 5.1.1 unknown"; empty: the diagnostic is ours */
 };
 
 struct dsn {
     enum dsn_kind kind;
     struct str myhostname;
     struct str mail_name;
-    struct str queue_id;              /* of the original message */
-    struct str notification_id;       /* of this one */
-    const struct envelope *envelope;  /* the original's */
+    struct str queue_id;             /* of the original message */
+    struct str notification_id;      /* of this one */
+    const struct envelope *envelope; /* the original's */
     const struct dsn_recipient *recipients;
     size_t recipient_count;
-    int64_t wall_s;                   /* now */
-    int64_t expires_s;                /* wall clock; for DSN_DELAY: how long it is still tried */
-    struct str content;               /* the original's, whole; or as much as fits the limit */
-    uint64_t content_bytes;           /* of the original */
-    uint64_t bounce_size_limit;       /* beyond that (or with RET=HDRS) only headers go back */
+    int64_t wall_s;             /* now */
+    int64_t expires_s;          /* wall clock; for DSN_DELAY: how long it is still tried */
+    struct str content;         /* the original's, whole; or as much as fits the limit */
+    uint64_t content_bytes;     /* of the original */
+    uint64_t bounce_size_limit; /* beyond that (or with RET=HDRS) only headers go back */
 };
 
 /* Appends the content, without a Received: header. */

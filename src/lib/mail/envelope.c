@@ -21,8 +21,8 @@ struct recipient *envelope_add_recipient(struct arena *arena, struct envelope *e
                                          const struct recipient *recipient)
 {
     if (envelope->recipient_count == envelope->recipient_capacity) {
-        size_t capacity = envelope->recipient_capacity > 0 ? envelope->recipient_capacity * 2
-                                                           : CAPACITY_FIRST;
+        size_t capacity =
+            envelope->recipient_capacity > 0 ? envelope->recipient_capacity * 2 : CAPACITY_FIRST;
         struct recipient *larger = arena_new_array(arena, capacity, sizeof *larger);
         if (envelope->recipient_count > 0)
             memcpy(larger, envelope->recipients, envelope->recipient_count * sizeof *larger);
@@ -207,8 +207,8 @@ bool envelope_decode(struct arena *arena, struct str bytes, struct envelope *env
     get_envelope(&reader, envelope);
     if (reader.is_bad || envelope->recipient_count > reader.rest.len / RECIPIENT_BYTES_MIN)
         return error_set(error, "malformed envelope");
-    envelope->recipients = arena_new_array(arena, envelope->recipient_count + 1,
-                                           sizeof *envelope->recipients);
+    envelope->recipients =
+        arena_new_array(arena, envelope->recipient_count + 1, sizeof *envelope->recipients);
     envelope->recipient_capacity = envelope->recipient_count + 1;
     for (size_t i = 0; i < envelope->recipient_count && !reader.is_bad; i++)
         get_recipient(&reader, &envelope->recipients[i]);

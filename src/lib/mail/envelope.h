@@ -35,21 +35,21 @@ struct recipient {
 };
 
 enum envelope_flag {
-    ENVELOPE_8BITMIME = 1,         /* BODY=8BITMIME */
+    ENVELOPE_8BITMIME = 1, /* BODY=8BITMIME */
     ENVELOPE_SMTPUTF8 = 2,
-    ENVELOPE_LOCAL = 4,            /* came through sendmail, not SMTP */
-    ENVELOPE_BOUNCE = 8,           /* made here: a delivery status notification */
+    ENVELOPE_LOCAL = 4,  /* came through sendmail, not SMTP */
+    ENVELOPE_BOUNCE = 8, /* made here: a delivery status notification */
     ENVELOPE_DELAY_WARNED = 16,
-    ENVELOPE_HELD = 32,            /* in the hold queue */
-    ENVELOPE_RET_FULL = 64,        /* RET=FULL */
-    ENVELOPE_RET_HEADERS = 128,    /* RET=HDRS */
+    ENVELOPE_HELD = 32,         /* in the hold queue */
+    ENVELOPE_RET_FULL = 64,     /* RET=FULL */
+    ENVELOPE_RET_HEADERS = 128, /* RET=HDRS */
 };
 
 struct envelope {
-    struct str sender; /* empty: the null sender */
-    uint32_t flags;    /* enum envelope_flag bits */
-    int64_t arrival_us; /* wall clock: when its transaction began */
-    uint64_t size_bytes; /* of the content as stored, CRLF counted as one as Postfix does */
+    struct str sender;      /* empty: the null sender */
+    uint32_t flags;         /* enum envelope_flag bits */
+    int64_t arrival_us;     /* wall clock: when its transaction began */
+    uint64_t size_bytes;    /* of the content as stored, CRLF counted as one as Postfix does */
     uint64_t content_bytes; /* of the content as stored (CRLF line ends), for bookkeeping */
     struct str dsn_envid;
     /* How it came: for logs, XFORWARD and notices. "unknown" or empty where not applicable. */

@@ -35,12 +35,12 @@ void header_summarise(struct str content, struct header_summary *summary);
 struct header_completion {
     struct str myhostname; /* Message-Id: <stamp.queue_id@myhostname> */
     struct str queue_id;
-    struct str sender;     /* internal form; empty: MAILER-DAEMON@… is `empty_sender` */
-    struct str full_name;  /* for From:; may be empty */
+    struct str sender;    /* internal form; empty: MAILER-DAEMON@… is `empty_sender` */
+    struct str full_name; /* for From:; may be empty */
     struct str undisclosed_recipients_header; /* "" = none */
-    struct str drop;       /* message_drop_headers: names separated by blanks or commas */
+    struct str drop; /* message_drop_headers: names separated by blanks or commas */
     int64_t wall_s;
-    bool may_add_missing;  /* local submission, or always_add_missing_headers */
+    bool may_add_missing; /* local submission, or always_add_missing_headers */
 };
 /* Appends headers (completed, without those to be dropped), the empty line and the body to `out`;
  * `message_id` is the one it has afterwards, with its brackets, copied to the arena (empty where

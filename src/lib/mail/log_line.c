@@ -118,8 +118,7 @@ void log_line_reject(const struct log_reject *reject, struct buf *out)
     }
 }
 
-void log_line_aborted(const char *what, struct str where, struct log_client client,
-                      struct buf *out)
+void log_line_aborted(const char *what, struct str where, struct log_client client, struct buf *out)
 {
     put(out, what);
     put(out, " after ");
@@ -234,8 +233,7 @@ static void put_delays(struct buf *out, const struct delivery_times *times)
         if (times->agent_us == 0) {
             stages_us[1] = times->done_us - times->queue_manager_us;
         } else {
-            int64_t connected_us = times->connected_us > 0 ? times->connected_us
-                                                           : times->agent_us;
+            int64_t connected_us = times->connected_us > 0 ? times->connected_us : times->agent_us;
             stages_us[1] = times->agent_us - times->queue_manager_us;
             stages_us[2] = connected_us - times->agent_us;
             stages_us[3] = times->done_us - connected_us;

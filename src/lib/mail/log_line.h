@@ -41,7 +41,7 @@ enum counted_command {
     COUNTED_COMMANDS,
 };
 struct command_counts {
-    uint32_t good[COUNTED_COMMANDS];  /* answered 2xx or 3xx */
+    uint32_t good[COUNTED_COMMANDS]; /* answered 2xx or 3xx */
     uint32_t total[COUNTED_COMMANDS];
 };
 /* "disconnect from a[b] ehlo=1 mail=1 rcpt=0/1 data=0/1 quit=1 commands=3/5" */
@@ -54,11 +54,11 @@ void log_line_client(struct str queue_id, struct log_client client, struct str s
 /* "NOQUEUE: reject: RCPT from name[addr]: 554 5.7.1 <a@b>: Relay access denied; from=<…> to=<…>
  * proto=ESMTP helo=<…>". Fields that are not known yet are left out, as Postfix does. */
 struct log_reject {
-    struct str queue_id;  /* empty: NOQUEUE */
-    struct str action;    /* "reject", "warn", "hold", "discard"; empty = "reject" */
-    struct str where;     /* "RCPT", "MAIL", "CONNECT", "END-OF-MESSAGE", "DATA content" */
+    struct str queue_id; /* empty: NOQUEUE */
+    struct str action;   /* "reject", "warn", "hold", "discard"; empty = "reject" */
+    struct str where;    /* "RCPT", "MAIL", "CONNECT", "END-OF-MESSAGE", "DATA content" */
     struct log_client client;
-    struct str reply;     /* "554 5.7.1 <a@b>: Relay access denied" */
+    struct str reply; /* "554 5.7.1 <a@b>: Relay access denied" */
     bool has_sender;
     struct str sender;
     bool has_recipient;
@@ -110,9 +110,9 @@ struct log_delivery {
     struct str relay;              /* "none", "mx.example.com[192.0.2.1]:25", "local" */
     unsigned connection_use;       /* conn_use= where above 1 */
     struct delivery_times times;
-    struct str dsn;                /* "2.0.0" */
-    struct str status;             /* "sent", "deferred", "bounced" */
-    struct str diagnostic;         /* goes into the parentheses */
+    struct str dsn;        /* "2.0.0" */
+    struct str status;     /* "sent", "deferred", "bounced" */
+    struct str diagnostic; /* goes into the parentheses */
 };
 /* "ID: to=<a@b>, orig_to=<c>, relay=…, conn_use=2, delay=0.1, delays=0.05/0/0.02/0.03,
  * dsn=2.0.0, status=sent (250 2.0.0 Ok)" */
@@ -123,9 +123,9 @@ void log_delay_format(int64_t delay_us, struct buf *out);
 
 /* ---- bounce ---- */
 enum notification {
-    NOTIFICATION_FAILURE, /* "sender non-delivery notification" */
-    NOTIFICATION_DELAY,   /* "sender delay notification" */
-    NOTIFICATION_SUCCESS, /* "sender delivery status notification" */
+    NOTIFICATION_FAILURE,    /* "sender non-delivery notification" */
+    NOTIFICATION_DELAY,      /* "sender delay notification" */
+    NOTIFICATION_SUCCESS,    /* "sender delivery status notification" */
     NOTIFICATION_POSTMASTER, /* "postmaster non-delivery notification" */
 };
 /* "ID: sender non-delivery notification: ID2" */

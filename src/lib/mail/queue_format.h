@@ -8,8 +8,13 @@
 #include "base/buf.h"
 #include "mail/envelope.h"
 
-enum queue_name { QUEUE_ACTIVE = 1, QUEUE_DEFERRED = 2, QUEUE_HOLD = 3, QUEUE_INCOMING = 4,
-                  QUEUE_MAILDROP = 5 };
+enum queue_name {
+    QUEUE_ACTIVE = 1,
+    QUEUE_DEFERRED = 2,
+    QUEUE_HOLD = 3,
+    QUEUE_INCOMING = 4,
+    QUEUE_MAILDROP = 5
+};
 /* "active", …; NULL-free. */
 const char *queue_name_text(enum queue_name name);
 bool queue_name_parse(struct str text, enum queue_name *name);

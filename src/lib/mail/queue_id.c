@@ -78,7 +78,8 @@ static bool parse_long(struct str text, uint64_t *queue_id)
 {
     uint64_t seconds, microseconds;
 
-    if (!str_equal(str_skip(text, SECONDS_LETTERS + MICROSECONDS_LETTERS), str_of(tail, sizeof tail - 1)) ||
+    if (!str_equal(str_skip(text, SECONDS_LETTERS + MICROSECONDS_LETTERS),
+                   str_of(tail, sizeof tail - 1)) ||
         !get_digits(str_take(text, SECONDS_LETTERS), letters, LONG_BASE, &seconds) ||
         !get_digits(str_take(str_skip(text, SECONDS_LETTERS), MICROSECONDS_LETTERS), letters,
                     LONG_BASE, &microseconds))

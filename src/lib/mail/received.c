@@ -8,9 +8,8 @@
 static void put_printable(struct buf *out, struct str text)
 {
     for (size_t i = 0; i < text.len; i++)
-        buf_append_byte(out, (unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f
-                                 ? '?'
-                                 : text.ptr[i]);
+        buf_append_byte(
+            out, (unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f ? '?' : text.ptr[i]);
 }
 
 static void put_local(const struct received *received, struct buf *out)

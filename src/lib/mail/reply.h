@@ -10,16 +10,16 @@
 enum { REPLY_LINE_BYTES_MAX = 512, REPLY_LINES_MAX = 100 };
 
 struct reply {
-    int code;             /* 200 … 599 */
-    char enhanced[12];    /* "5.1.1", NUL-terminated; of the last line, and only where its class
-                             fits the code; else empty */
-    struct buf text;      /* all lines as they came, joined by '\n': "250-a\n250 b" */
+    int code;          /* 200 … 599 */
+    char enhanced[12]; /* "5.1.1", NUL-terminated; of the last line, and only where its class
+                          fits the code; else empty */
+    struct buf text;   /* all lines as they came, joined by '\n': "250-a\n250 b" */
     int line_count;
-    bool is_truncated;    /* lines were cut at REPLY_LINE_BYTES_MAX */
+    bool is_truncated; /* lines were cut at REPLY_LINE_BYTES_MAX */
 };
 
 enum reply_progress {
-    REPLY_MORE,      /* another line follows */
+    REPLY_MORE, /* another line follows */
     REPLY_COMPLETE,
     REPLY_MALFORMED, /* no code, codes that differ, too many lines, …: a protocol error; `text`
                         holds what came so far */

@@ -2,7 +2,7 @@
 /*
  * The end of a connection between two roles: length-prefixed frames over a Unix stream socket.
  * Frames gather in memory and leave in one write before the loop sleeps. Messages and their
- * fields are declared in wire/*.def; wire/wire.h makes the typed send and receive functions.
+ * fields are declared in the .def files of wire/; wire/wire.h makes the typed functions from them.
  *
  * The receiver trusts nothing: a frame beyond CHANNEL_FRAME_MAX or one that does not decode closes
  * the channel, never the process.

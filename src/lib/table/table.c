@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "table/table.h"
+
+#include "base/memory.h"
+#include "table/table_type.h"
+
+#include <stdio.h>
+
+struct str table_fold(struct arena *arena, struct str key)
+{
+    char *folded = arena_new(arena, key.len + 1);
+
+    for (size_t i = 0; i < key.len; i++)
+        folded[i] = ascii_lower(key.ptr[i]);
+    return str_of(folded, key.len);
+}
+
+void table_warn(const struct table *table, const char *format, ...)
+{
+    char text[480];
+    va_list arguments;
+
+    if (table->options.warning == NULL)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    table->options.warning(table->options.argument, text);
+}
+
+bool table_is_specification(struct str text)
+{
+    size_t len = 0;
+
+    while (len < text.len && (ascii_is_alnum(text.ptr[len]) || text.ptr[len] == '_'))
+        len++;
+    return len > 0 && len < text.len && text.ptr[len] == ':';
+}
+
+/* ---- a table that fails ---- */
+
+static enum lookup_outcome failing_find(struct table *table, struct str key, struct arena *arena,
+                                        struct str *value, struct error *error)
+{
+    const struct error *why = table->state;
+
+    *error = *why;
+    return LOOKUP_FAILED;
+}
+
+static bool fail_open(struct table *table, struct error *error)
+{
+    struct error *why = arena_new(&table->arena, sizeof *why);
+
+    error_set(why, "fail:%s: every look-up in this table fails", table->name);
+    table->state = why;
+    return true;
+}
+
+static const struct table_type table_type_fail = {
+    .name = "fail",
+    .open = fail_open,
+    .find = failing_find,
+};
+
+/* ---- all types ---- */
+
+static const struct table_type *const types[] = {
+    &table_type_cidr,   &table_type_texthash, &table_type_inline,
+    &table_type_static, &table_type_fail,
+};
+
+static const struct table_type *type_find(struct str name)
+{
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (str_equal(name, str_from(types[i]->name)))
+            return types[i];
+    return NULL;
+}
+
+static struct table *new_table(struct str specification, const struct table_options *options)
+{
+    struct table *table = memory_new(sizeof *table);
+    ptrdiff_t colon = str_find_byte(specification, ':');
+
+    table->specification = arena_copy(&table->arena, specification);
+    table->name = table->specification.ptr + (colon < 0 ? 0 : colon + 1);
+    if (options != NULL)
+        table->options = *options;
+    return table;
+}
+
+struct table *table_open(struct str specification, const struct table_options *options,
+                         struct error *error)
+{
+    specification = str_trim(specification);
+    if (!table_is_specification(specification)) {
+        error_set(error, "\"%.*s\": expected a table as type:name", STR_ARGS(specification));
+        return NULL;
+    }
+    struct str name = str_take(specification, (size_t)str_find_byte(specification, ':'));
+    /* Everything runs in the role that asks: "proxy:" only says where Postfix would. */
+    if (str_equal(name, STR("proxy")) && table_is_specification(str_skip(specification, 6)))
+        return table_open(str_skip(specification, 6), options, error);
+    const struct table_type *type = type_find(name);
+    if (type == NULL) {
+        error_set(error, "\"%.*s\": unsupported dictionary type: %.*s", STR_ARGS(specification),
+                  STR_ARGS(name));
+        return NULL;
+    }
+    struct table *table = new_table(specification, options);
+    table->type = type;
+    if (!type->open(table, error)) {
+        error_context(error, "%.*s", STR_ARGS(specification));
+        table_close(&table);
+    }
+    return table;
+}
+
+struct table *table_new_failing(struct str specification, const struct error *error)
+{
+    struct table *table = new_table(specification, NULL);
+    struct error *why = arena_new(&table->arena, sizeof *why);
+
+    *why = *error;
+    table->type = &table_type_fail;
+    table->state = why;
+    return table;
+}
+
+void table_close(struct table **table)
+{
+    if (*table == NULL)
+        return;
+    if ((*table)->type->close != NULL)
+        (*table)->type->close(*table);
+    arena_clear(&(*table)->arena);
+    memory_free(*table);
+    *table = NULL;
+}
+
+enum lookup_outcome table_find(struct table *table, struct str key, struct arena *arena,
+                               struct str *value, struct error *error)
+{
+    *value = STR("");
+    return table->type->find(table, key, arena, value, error);
+}
+
+bool table_is_stale(const struct table *table)
+{
+    return table->type->is_stale != NULL && table->type->is_stale(table);
+}
+
+struct str table_specification(const struct table *table)
+{
+    return table->specification;
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Tables that are held in memory whole: inline, static, texthash. */
+#include "base/file.h"
+#include "base/map.h"
+#include "table/table_source.h"
+#include "table/table_type.h"
+
+#include <sys/stat.h>
+
+enum { SOURCE_BYTES_MAX = 256 << 20 };
+
+struct memory_table {
+    struct map *entries; /* folded key → struct str * in the table's arena */
+    struct stat source;  /* texthash */
+};
+
+static enum lookup_outcome memory_find(struct table *table, struct str key, struct arena *arena,
+                                       struct str *value, struct error *error)
+{
+    const struct memory_table *memory = table->state;
+    const struct str *found = map_find(memory->entries, table_fold(arena, key));
+
+    if (found == NULL)
+        return LOOKUP_ABSENT;
+    *value = arena_copy(arena, *found);
+    return LOOKUP_FOUND;
+}
+
+static void memory_close(struct table *table)
+{
+    struct memory_table *memory = table->state;
+
+    if (memory != NULL)
+        map_free(&memory->entries);
+}
+
+static struct memory_table *memory_new_state(struct table *table)
+{
+    struct memory_table *memory = arena_new(&table->arena, sizeof *memory);
+
+    memory->entries = map_new();
+    table->state = memory;
+    return memory;
+}
+
+/* The first entry of a key stays, as in Postfix's dictionaries that are built from text. */
+static bool memory_add(struct table *table, struct str key, struct str value)
+{
+    struct memory_table *memory = table->state;
+    struct str folded = table_fold(&table->arena, key);
+
+    if (map_find(memory->entries, folded) != NULL)
+        return false;
+    struct str *copy = arena_new(&table->arena, sizeof *copy);
+    *copy = arena_copy(&table->arena, value);
+    map_set(memory->entries, folded, copy);
+    return true;
+}
+
+/* ---- texthash ---- */
+
+static bool texthash_open(struct table *table, struct error *error)
+{
+    autofree_buf struct buf text = { 0 };
+    struct memory_table *memory = memory_new_state(table);
+    struct table_source source = { 0 };
+    struct str line;
+    int number;
+
+    if (stat(table->name, &memory->source) != 0)
+        return error_errno(error, "open %s", table->name);
+    if (!file_read(table->name, SOURCE_BYTES_MAX, &text, error))
+        return false;
+    source.rest = buf_str(&text);
+    while (table_source_line(&table->arena, &source, &line, &number)) {
+        struct str key, value;
+        enum table_entry_fault fault = table_entry_split(&table->arena, line, &key, &value);
+        if (fault == TABLE_ENTRY_NO_VALUE) {
+            table_warn(table, "%s, line %d: expected format: key whitespace value", table->name,
+                       number);
+            continue;
+        }
+        if (fault == TABLE_ENTRY_LIKE_ALIAS)
+            table_warn(table,
+                       "%s, line %d: record is in \"key: value\" format; is this an alias file?",
+                       table->name, number);
+        if (!memory_add(table, key, value))
+            table_warn(table, "%s, line %d: duplicate entry: \"%.*s\"", table->name, number,
+                       STR_ARGS(key));
+    }
+    return true;
+}
+
+static bool texthash_is_stale(const struct table *table)
+{
+    const struct memory_table *memory = table->state;
+    struct stat now;
+
+    return stat(table->name, &now) != 0 || now.st_ino != memory->source.st_ino ||
+           now.st_mtim.tv_sec != memory->source.st_mtim.tv_sec ||
+           now.st_mtim.tv_nsec != memory->source.st_mtim.tv_nsec ||
+           now.st_size != memory->source.st_size;
+}
+
+const struct table_type table_type_texthash = {
+    .name = "texthash",
+    .open = texthash_open,
+    .find = memory_find,
+    .close = memory_close,
+    .is_stale = texthash_is_stale,
+};
+
+/* ---- inline ---- */
+
+/* Takes "{ … }" off the start of `*rest`, which starts with '{'; false where it stays open. */
+static bool take_braces(struct str *rest, struct str *inner)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < rest->len; i++) {
+        depth += rest->ptr[i] == '{';
+        depth -= rest->ptr[i] == '}';
+        if (depth == 0) {
+            *inner = str_trim(str_of(rest->ptr + 1, i - 1));
+            *rest = str_skip(*rest, i + 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct str skip_separators(struct str text)
+{
+    while (text.len > 0 && (ascii_is_space(text.ptr[0]) || text.ptr[0] == ','))
+        text = str_skip(text, 1);
+    return text;
+}
+
+static bool inline_open(struct table *table, struct error *error)
+{
+    struct str rest = str_trim(str_from(table->name)), body;
+
+    memory_new_state(table);
+    if (rest.len == 0 || rest.ptr[0] != '{' || !take_braces(&rest, &body) || str_trim(rest).len > 0)
+        return error_set(error, "bad syntax: expected \"inline:{ name=value, … }\"");
+    for (body = skip_separators(body); body.len > 0; body = skip_separators(body)) {
+        struct str entry;
+        if (body.ptr[0] != '{')
+            entry = str_cut(&body, ", \t\r\n");
+        else if (!take_braces(&body, &entry))
+            return error_set(error, "\"inline:\" table: '{' without '}'");
+        ptrdiff_t equals = str_find_byte(entry, '=');
+        if (equals <= 0)
+            return error_set(error, "\"inline:\" table: expected name=value, found \"%.*s\"",
+                             STR_ARGS(entry));
+        struct str key = str_trim(str_take(entry, (size_t)equals));
+        if (!memory_add(table, key, str_trim(str_skip(entry, (size_t)equals + 1))))
+            table_warn(table, "\"inline:\" table: duplicate entry: \"%.*s\"", STR_ARGS(key));
+    }
+    return true;
+}
+
+const struct table_type table_type_inline = {
+    .name = "inline",
+    .open = inline_open,
+    .find = memory_find,
+    .close = memory_close,
+};
+
+/* ---- static ---- */
+
+static bool static_open(struct table *table, struct error *error)
+{
+    struct str text = str_trim(str_from(table->name)), inner;
+
+    if (text.len > 0 && text.ptr[0] == '{') {
+        if (!take_braces(&text, &inner) || text.len > 0)
+            return error_set(error, "bad syntax: expected \"static:{ text }\"");
+        text = inner;
+    }
+    struct str *value = arena_new(&table->arena, sizeof *value);
+    *value = arena_copy(&table->arena, text);
+    table->state = value;
+    return true;
+}
+
+static enum lookup_outcome static_find(struct table *table, struct str key, struct arena *arena,
+                                       struct str *value, struct error *error)
+{
+    const struct str *text = table->state;
+
+    *value = arena_copy(arena, *text);
+    return LOOKUP_FOUND;
+}
+
+const struct table_type table_type_static = {
+    .name = "static",
+    .open = static_open,
+    .find = static_find,
+};

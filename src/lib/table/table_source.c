@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "table/table_source.h"
+
+#include "base/buf.h"
+
+static bool is_comment_or_blank(struct str line)
+{
+    line = str_trim(line);
+    return line.len == 0 || line.ptr[0] == '#';
+}
+
+static struct str next_physical(struct table_source *source)
+{
+    if (source->next_line == 0)
+        source->next_line = 1;
+    source->next_line++;
+    return str_cut(&source->rest, "\n");
+}
+
+/* Whether the next physical line continues the logical one (or is a comment or blank line, which
+ * may stand inside it). */
+static bool goes_on(const struct table_source *source)
+{
+    struct str rest = source->rest;
+
+    if (rest.len == 0)
+        return false;
+    return ascii_is_space(rest.ptr[0]) || rest.ptr[0] == '#';
+}
+
+bool table_source_line(struct arena *arena, struct table_source *source, struct str *text,
+                       int *line)
+{
+    autofree_buf struct buf joined = { 0 };
+    struct str first = STR("");
+
+    while (source->rest.len > 0 && is_comment_or_blank(first)) {
+        first = next_physical(source);
+        *line = source->next_line - 1;
+    }
+    if (is_comment_or_blank(first))
+        return false;
+    *text = str_trim(first);
+    while (goes_on(source)) {
+        struct str more = next_physical(source);
+        if (is_comment_or_blank(more))
+            continue;
+        if (joined.len == 0)
+            buf_append(&joined, *text);
+        buf_append_byte(&joined, ' ');
+        buf_append(&joined, str_trim(more));
+    }
+    if (joined.len > 0)
+        *text = arena_copy(arena, buf_str(&joined));
+    return true;
+}
+
+/* A quoted key: its length with both quotes, 0 where the quote stays open. */
+static size_t quoted_length(struct str text)
+{
+    for (size_t i = 1; i < text.len; i++) {
+        if (text.ptr[i] == '\\')
+            i++;
+        else if (text.ptr[i] == '"')
+            return i + 1;
+    }
+    return 0;
+}
+
+/* Without quotes; a backslash protects what follows it. */
+static struct str unquote(struct arena *arena, struct str quoted)
+{
+    char *text = arena_new(arena, quoted.len + 1);
+    size_t len = 0;
+
+    for (size_t i = 0; i < quoted.len; i++) {
+        if (quoted.ptr[i] == '"')
+            continue;
+        if (quoted.ptr[i] == '\\' && i + 1 < quoted.len)
+            i++;
+        text[len++] = quoted.ptr[i];
+    }
+    return str_of(text, len);
+}
+
+enum table_entry_fault table_entry_split(struct arena *arena, struct str text, struct str *key,
+                                         struct str *value)
+{
+    size_t len = text.len > 0 && text.ptr[0] == '"' ? quoted_length(text) : 0;
+    bool is_quoted = len > 0;
+
+    while (len < text.len && !ascii_is_space(text.ptr[len]))
+        len++;
+    *key = str_take(text, len);
+    *value = str_trim(str_skip(text, len));
+    if (is_quoted)
+        *key = unquote(arena, *key);
+    if (key->len == 0 || value->len == 0)
+        return TABLE_ENTRY_NO_VALUE;
+    return !is_quoted && key->ptr[key->len - 1] == ':' ? TABLE_ENTRY_LIKE_ALIAS : TABLE_ENTRY_FINE;
+}
+
+enum table_entry_fault table_alias_split(struct arena *arena, struct str text, struct str *key,
+                                         struct str *value)
+{
+    size_t len = text.len > 0 && text.ptr[0] == '"' ? quoted_length(text) : 0;
+    bool is_quoted = len > 0;
+
+    while (len < text.len && text.ptr[len] != ':')
+        len++;
+    *key = str_trim(str_take(text, len));
+    *value = str_trim(str_skip(text, len + 1));
+    if (is_quoted)
+        *key = unquote(arena, *key);
+    return key->len == 0 || value->len == 0 ? TABLE_ENTRY_NO_VALUE : TABLE_ENTRY_FINE;
+}

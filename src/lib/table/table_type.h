@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a type of table plugs in. Included by table.c and the types only. */
+#pragma once
+
+#include "table/table.h"
+
+struct table {
+    const struct table_type *type;
+    struct str specification; /* "hash:/etc/postfix/transport" */
+    const char *name;         /* "/etc/postfix/transport" */
+    struct table_options options;
+    struct arena arena; /* lives as long as the table */
+    void *state;        /* of the type */
+};
+
+struct table_type {
+    const char *name;
+    /* Fills table->state; what it left there on failure is closed like any other. */
+    bool (*open)(struct table *table, struct error *error);
+    /* `key` is not folded. */
+    enum lookup_outcome (*find)(struct table *table, struct str key, struct arena *arena,
+                                struct str *value, struct error *error);
+    void (*close)(struct table *table);          /* NULL: the arena is all */
+    bool (*is_stale)(const struct table *table); /* NULL: never */
+};
+
+extern const struct table_type table_type_inline;
+extern const struct table_type table_type_static;
+extern const struct table_type table_type_texthash;
+extern const struct table_type table_type_cidr;
+extern const struct table_type table_type_hash;
+extern const struct table_type table_type_btree;
+extern const struct table_type table_type_lmdb;
+
+/* The key in lower case (ASCII), for the types that fold. */
+struct str table_fold(struct arena *arena, struct str key);
+__attribute__((format(printf, 2, 3))) void table_warn(const struct table *table, const char *format,
+                                                      ...);

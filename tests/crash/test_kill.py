@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What got a 250 survives kill -9; the full run is tests/crash/ledger.py --rounds 100."""
+import pytest
+
+import ledger
+
+
+@pytest.mark.parametrize("victim,rounds", [("all", 6), ("queue", 4), ("smtp", 4), ("smtpd", 4)])
+def test_nothing_promised_is_lost_when_killed(victim, rounds):
+    promised, lost, damaged, _, _ = ledger.run(rounds, victim=victim)
+    assert promised > 50
+    assert not lost
+    assert not damaged
