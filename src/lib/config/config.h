@@ -12,10 +12,12 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "config/machine.h"
 #include "config/main_cf.h"
 #include "config/master_cf.h"
 
 typedef struct str config_type_TEXT;
+typedef struct str config_type_RAW; /* TEXT whose macros stand for something else: not expanded */
 typedef bool config_type_BOOL;
 typedef int config_type_COUNT;
 typedef int64_t config_type_SIZE;
@@ -28,6 +30,8 @@ struct config_source {
     struct str folder; /* "/etc/postfix" */
     struct main_cf main_cf;
     struct master_cf master_cf;
+    struct machine machine;
+    struct str main_text, master_text; /* the files as they are */
     struct arena arena;
 };
 
@@ -49,6 +53,7 @@ struct config {
 #undef PARAMETER
     const struct config_source *source;
     const struct master_service *service; /* whose overrides apply; NULL = none */
+    struct config_values *values;         /* every name that has a value, for config_find */
     struct arena arena;
 };
 
@@ -64,6 +69,8 @@ void config_free(struct config **config);
  * so. `suffix` without the leading underscore. Time in seconds. */
 must_check bool config_transport_number(const struct config *config, struct str transport,
                                         const char *suffix, int64_t *value, struct error *error);
+must_check bool config_transport_text(const struct config *config, struct str transport,
+                                      const char *suffix, struct str *value, struct error *error);
 /* Any parameter by name, expanded, also user-defined ones; false when nobody defines it. The text
  * lives as long as the config. */
-bool config_find(struct config *config, struct str name, struct str *value);
+bool config_find(const struct config *config, struct str name, struct str *value);

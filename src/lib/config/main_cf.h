@@ -10,14 +10,21 @@
 
 struct main_cf_assignment {
     struct str name;
-    struct str value; /* logical line joined, white space trimmed at the end, not expanded */
+    struct str value; /* logical line joined, white space trimmed at both ends, not expanded */
     const char *file;
     int line; /* of its first physical line */
+};
+
+/* Something that is read, but probably not meant so: "main.cf, line 3: …". */
+struct main_cf_note {
+    const char *text;
 };
 
 struct main_cf {
     struct main_cf_assignment *assignments; /* in file order; the last one of a name wins */
     size_t count;
+    struct main_cf_note *notes;
+    size_t note_count;
 };
 
 /* Parses the text of one file. Strings live in the arena. */

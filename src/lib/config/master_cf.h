@@ -36,10 +36,15 @@ struct master_service {
 struct master_cf {
     struct master_service *services; /* the last line of a name and type wins; earlier are gone */
     size_t count;
+    struct master_service *lines; /* every line as it stands, for postconf and for warnings */
+    size_t line_count;
 };
+
+/* "inet", "unix", "unix-dgram", "fifo", "pass". */
+const char *service_type_name(enum service_type type);
 
 must_check bool master_cf_parse(struct arena *arena, const char *file, struct str text,
                                 struct master_cf *master_cf, struct error *error);
-/* By name and command, e.g. the transport "out_default"; NULL when there is none. */
+/* By name and type, e.g. the transport "out_default", SERVICE_UNIX; NULL when there is none. */
 const struct master_service *master_cf_find(const struct master_cf *master_cf, struct str name,
                                             enum service_type type);

@@ -192,6 +192,7 @@ static struct str mend(struct dot_encoder *encoder, struct str *content)
         /* The blank stands for a bare CR too. */
         *content = str_skip(*content, byte == '\r' ? 1 : 0);
         encoder->line_bytes = 1;
+        encoder->has_broken_line = true;
         return STR("\r\n ");
     }
     *content = str_skip(*content, 1);
@@ -208,6 +209,7 @@ static struct str mend_return(struct dot_encoder *encoder, struct str *content)
     encoder->state = LINE_INSIDE;
     if (encoder->line_length_limit > 0 && encoder->line_bytes >= encoder->line_length_limit) {
         encoder->line_bytes = 1;
+        encoder->has_broken_line = true;
         return STR("\r\n ");
     }
     encoder->line_bytes++;

@@ -34,6 +34,7 @@ size_t dot_decode(struct dot_decoder *decoder, struct str in, struct buf *out);
 struct dot_encoder {
     size_t line_length_limit; /* smtp_line_length_limit; 0 = unlimited; longer lines get CRLF and
                                  a blank at the limit */
+    bool has_broken_line;     /* a line was longer than that */
     size_t line_bytes;        /* private: in the line so far */
     uint8_t state;            /* private */
 };

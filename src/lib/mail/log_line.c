@@ -143,6 +143,18 @@ void log_line_non_smtp(struct log_client client, struct str line, struct buf *ou
     buf_append(out, line);
 }
 
+void log_line_illegal_address(struct log_client client, struct str verb, struct str text,
+                              struct buf *out)
+{
+    put(out, "Illegal address syntax from ");
+    put_client(out, client);
+    put(out, " in ");
+    buf_append(out, verb);
+    put(out, " command: <");
+    buf_append(out, text);
+    buf_append_byte(out, '>');
+}
+
 /* ---- cleanup, pickup, qmgr ---- */
 
 void log_line_message_id(struct str queue_id, struct str message_id, struct buf *out)
@@ -195,6 +207,25 @@ void log_line_still_delivered(struct str queue_id, struct buf *out)
 }
 
 /* ---- delivery agents ---- */
+
+void log_line_connect_failure(struct str host, struct str address, uint16_t port, const char *why,
+                              struct buf *out)
+{
+    put(out, "connect to ");
+    put_client(out, (struct log_client){ host, address });
+    buf_append_byte(out, ':');
+    buf_append_u64(out, port);
+    put(out, ": ");
+    put(out, why);
+}
+
+void log_line_broken_line(struct str queue_id, size_t limit_bytes, struct buf *out)
+{
+    put_id(out, queue_id);
+    put(out, "breaking line > ");
+    buf_append_u64(out, limit_bytes);
+    put(out, " bytes with <CR><LF>SPACE");
+}
 
 void log_delay_format(int64_t delay_us, struct buf *out)
 {

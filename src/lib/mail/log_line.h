@@ -78,6 +78,11 @@ void log_line_pipelining(struct str where, struct log_client client, struct str 
 /* "non-SMTP command from name[addr]: GET / HTTP/1.1" is logged as a warning. */
 void log_line_non_smtp(struct log_client client, struct str line, struct buf *out);
 
+/* "Illegal address syntax from name[addr] in RCPT command: <text>" is logged as a warning; `text`
+ * is the path as it came, without its brackets. */
+void log_line_illegal_address(struct log_client client, struct str verb, struct str text,
+                              struct buf *out);
+
 /* ---- cleanup, pickup, qmgr ---- */
 /* "ID: message-id=<x@y>"; empty: "message-id=<>". `message_id` with its brackets. */
 void log_line_message_id(struct str queue_id, struct str message_id, struct buf *out);
@@ -114,6 +119,11 @@ struct log_delivery {
     struct str status;     /* "sent", "deferred", "bounced" */
     struct str diagnostic; /* goes into the parentheses */
 };
+/* "connect to mx.example.com[192.0.2.1]:25: Connection refused" */
+void log_line_connect_failure(struct str host, struct str address, uint16_t port, const char *why,
+                              struct buf *out);
+/* "ID: breaking line > 998 bytes with <CR><LF>SPACE", once per delivery (dot_encoder) */
+void log_line_broken_line(struct str queue_id, size_t limit_bytes, struct buf *out);
 /* "ID: to=<a@b>, orig_to=<c>, relay=…, conn_use=2, delay=0.1, delays=0.05/0/0.02/0.03,
  * dsn=2.0.0, status=sent (250 2.0.0 Ok)" */
 void log_line_delivery(const struct log_delivery *delivery, struct buf *out);

@@ -60,7 +60,7 @@ static void paths_become_addresses_or_are_refused(void **state)
         { &recipient, "TO:<|/bin/sh>", PATH_OK, "|/bin/sh", "" },
         { &recipient, "TO:</etc/passwd>", PATH_OK, "/etc/passwd", "" },
         { &recipient, "TO:<:include:/x>", PATH_BAD, "", "" },
-        { &recipient, "TO:<-oQ/tmp>", PATH_OK, "-oQ/tmp", "" },
+        { &recipient, "TO:<-oQ/tmp>", PATH_BAD, "", "" },
         { &recipient, "TO:<a(b)@c>", PATH_BAD, "", "" },
         { &recipient, "TO:<a,b@c>", PATH_BAD, "", "" },
         { &recipient, "TO:<a b@c>", PATH_BAD, "", "" },

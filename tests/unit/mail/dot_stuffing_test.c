@@ -97,7 +97,7 @@ static void only_crlf_dot_crlf_ends_data_in_all_64_combinations(void **state)
                 struct dot_decoder decoder = decode_in_portions(buf_str(&in), portion, &out, &used);
                 assert_int_equal(decoder.is_done, ends);
                 /* And relayed, the next host finds no end in it either. */
-                dot_encode(&(struct dot_encoder){ 998, 0, 0 }, buf_str(&out), &sent);
+                dot_encode(&(struct dot_encoder){ .line_length_limit = 998 }, buf_str(&out), &sent);
                 assert_true(is_sent_line_clean(buf_str(&sent)));
                 assert_int_equal(str_find(str_take(buf_str(&sent), sent.len - 3), STR("\r\n.\r\n")),
                                  -1);

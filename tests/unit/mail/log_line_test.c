@@ -46,6 +46,8 @@ static void smtpd_lines_read_as_postfix_writes_them(void **state)
     expect(&out, "improper command pipelining after EHLO from a.example[192.0.2.1]: QUIT");
     log_line_non_smtp(client, STR("GET / HTTP/1.1"), &out);
     expect(&out, "non-SMTP command from a.example[192.0.2.1]: GET / HTTP/1.1");
+    log_line_illegal_address(client, STR("RCPT"), STR("a b@c"), &out);
+    expect(&out, "Illegal address syntax from a.example[192.0.2.1] in RCPT command: <a b@c>");
 }
 
 static void reject_lines_leave_out_what_is_not_known(void **state)
@@ -120,6 +122,10 @@ static void delivery_lines_show_relay_and_delays(void **state)
     log_line_delivery(&delivery, &out);
     expect(&out, "4F0C: to=<c@d>, orig_to=<alias@d>, relay=mx.d[192.0.2.9]:25, conn_use=2, "
                  "delay=0.1, delays=0.05/0/0.02/0.03, dsn=2.0.0, status=sent (250 2.0.0 Ok)");
+    log_line_connect_failure(STR("mx.d"), STR("192.0.2.9"), 25, "Connection refused", &out);
+    expect(&out, "connect to mx.d[192.0.2.9]:25: Connection refused");
+    log_line_broken_line(STR("4F0C"), 998, &out);
+    expect(&out, "4F0C: breaking line > 998 bytes with <CR><LF>SPACE");
     delivery.original_recipient = STR("c@d");
     delivery.relay = STR("none");
     delivery.connection_use = 1;

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What can be said of a configuration before any value is looked at: names nobody knows, names we
+ * know and do not honour yet, names that have gone, lines that do not count.
+ */
+#pragma once
+
+#include "config/config.h"
+
+void config_check_names(const struct config_source *source,
+                        void (*warning)(void *argument, const char *text), void *argument);
+
+/* Whether a name that is set is used by somebody: a parameter, one of a transport in master.cf, a
+ * restriction class, a setting of a table, or a name that some value refers to. */
+bool config_name_is_used(const struct config_source *source, struct str name);

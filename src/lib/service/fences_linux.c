@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service/fences.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/landlock.h>
+#include <seccomp.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Rights of ABI 1; what later ABIs add is masked off where the kernel does not know it. */
+#define LANDLOCK_READ                                                              \
+    (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define LANDLOCK_WRITE                                                             \
+    (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE |              \
+     LANDLOCK_ACCESS_FS_MAKE_REG)
+#define LANDLOCK_ALL                                                               \
+    (LANDLOCK_READ | LANDLOCK_WRITE | LANDLOCK_ACCESS_FS_EXECUTE |                 \
+     LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_MAKE_CHAR |                \
+     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_SOCK |                  \
+     LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK |                \
+     LANDLOCK_ACCESS_FS_MAKE_SYM)
+
+bool fences_need_dumpable(void)
+{
+    return false;
+}
+
+static bool landlock_allow(int ruleset, const char *path, struct error *error)
+{
+    autoclose int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    uint64_t allowed = LANDLOCK_READ | LANDLOCK_WRITE;
+
+    if (fd < 0)
+        return error_errno(error, "open %s", path);
+    /* Moving within the spool (maildrop to corrupt) is a right of its own since ABI 2. */
+    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 2)
+        allowed |= LANDLOCK_ACCESS_FS_REFER;
+    const struct landlock_path_beneath_attr rule = { .allowed_access = allowed, .parent_fd = fd };
+    if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+        return error_errno(error, "allow %s in Landlock", path);
+    return true;
+}
+
+bool fences_files(const char *const *paths, struct error *error)
+{
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    struct landlock_ruleset_attr attributes = { .handled_access_fs = LANDLOCK_ALL };
+
+    if (version < 1)
+        return error_set(error, "this kernel has no Landlock; files are fenced by user and root "
+                                "directory alone");
+    if (version >= 2)
+        attributes.handled_access_fs |= LANDLOCK_ACCESS_FS_REFER;
+    autoclose int ruleset =
+        (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
+    if (ruleset < 0)
+        return error_errno(error, "create a Landlock ruleset");
+    for (; paths != NULL && *paths != NULL; paths++)
+        if (!landlock_allow(ruleset, *paths, error))
+            return false;
+    if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+        return error_errno(error, "enforce Landlock");
+    return true;
+}
+
+/* No role has an honest use for these: whoever calls them was taken over. */
+static const int deadly[] = {
+    SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace), SCMP_SYS(process_vm_readv),
+    SCMP_SYS(process_vm_writev), SCMP_SYS(bpf), SCMP_SYS(userfaultfd), SCMP_SYS(mount),
+    SCMP_SYS(umount2), SCMP_SYS(pivot_root), SCMP_SYS(chroot), SCMP_SYS(keyctl), SCMP_SYS(add_key),
+    SCMP_SYS(request_key), SCMP_SYS(io_uring_setup), SCMP_SYS(io_uring_enter),
+    SCMP_SYS(io_uring_register), SCMP_SYS(open_by_handle_at), SCMP_SYS(init_module),
+    SCMP_SYS(finit_module), SCMP_SYS(delete_module), SCMP_SYS(kexec_load),
+    SCMP_SYS(kexec_file_load), SCMP_SYS(reboot), SCMP_SYS(swapon), SCMP_SYS(swapoff),
+    SCMP_SYS(setns), SCMP_SYS(unshare), SCMP_SYS(perf_event_open), SCMP_SYS(personality),
+    SCMP_SYS(setuid), SCMP_SYS(setgid), SCMP_SYS(setresuid), SCMP_SYS(setresgid),
+    SCMP_SYS(setgroups), SCMP_SYS(mknod), SCMP_SYS(mknodat), SCMP_SYS(pidfd_getfd),
+    SCMP_SYS(fork), SCMP_SYS(vfork),
+};
+
+/* Libraries may try these and have another way: they fail as if not permitted. */
+static const int of_files[] = {
+    SCMP_SYS(open), SCMP_SYS(openat), SCMP_SYS(openat2), SCMP_SYS(creat), SCMP_SYS(rename),
+    SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat),
+    SCMP_SYS(link), SCMP_SYS(linkat), SCMP_SYS(symlink), SCMP_SYS(symlinkat), SCMP_SYS(mkdir),
+    SCMP_SYS(mkdirat), SCMP_SYS(chmod), SCMP_SYS(fchmodat), SCMP_SYS(chown), SCMP_SYS(fchownat),
+    SCMP_SYS(truncate),
+};
+static const int of_sockets[] = { SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(bind),
+                                  SCMP_SYS(listen) };
+static const int of_threads[] = { SCMP_SYS(clone), SCMP_SYS(clone3) };
+
+static bool add(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (calls[i] >= 0 && seccomp_rule_add(filter, action, calls[i], 0) < 0)
+            return false;
+    return true;
+}
+
+#define ADD(filter, action, calls) add((filter), (action), (calls), sizeof(calls) / sizeof *(calls))
+
+static bool build(scmp_filter_ctx filter, unsigned rights, bool has_files)
+{
+    uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
+    unsigned sockets = CONFINEMENT_INET | CONFINEMENT_LOCAL;
+
+    if (!ADD(filter, SCMP_ACT_KILL_PROCESS, deadly))
+        return false;
+    if (!has_files && !ADD(filter, refuse, of_files))
+        return false;
+    if ((rights & sockets) == 0 && !ADD(filter, refuse, of_sockets))
+        return false;
+    if ((rights & CONFINEMENT_THREADS) == 0 && !ADD(filter, refuse, of_threads))
+        return false;
+    /* Only the families that it has a use for. */
+    if ((rights & sockets) != 0 && (rights & CONFINEMENT_INET) == 0 &&
+        seccomp_rule_add(filter, refuse, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX)) < 0)
+        return false;
+    return true;
+}
+
+bool fences_system_calls(unsigned rights, bool has_files, struct error *error)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+    if (filter == NULL)
+        return error_set(error, "create a seccomp filter: out of memory");
+    bool is_loaded = build(filter, rights, has_files);
+    if (!is_loaded)
+        error_set(error, "build the seccomp filter: a system call is not known");
+    int status = is_loaded ? seccomp_load(filter) : 0;
+    seccomp_release(filter);
+    if (status < 0)
+        return error_set(error, "load the seccomp filter: %s", strerror(-status));
+    return is_loaded;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue_client.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* The name is relative, so that a long queue_directory does not pass a socket name's limit. */
+static const struct sockaddr_un queue_address = { .sun_family = AF_UNIX,
+                                                  .sun_path = "public/queue" };
+
+static bool connect_queue(struct queue_client *client, struct error *error)
+{
+    struct arena scratch = { 0 };
+    const char *folder = arena_text(&scratch, client->tool->config->queue_directory);
+    int entered = chdir(folder);
+
+    if (entered < 0)
+        error_errno(error, "enter the queue directory %s", folder);
+    arena_clear(&scratch);
+    if (entered < 0)
+        return false;
+    autoclose int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return error_errno(error, "make a socket");
+    if (connect(fd, (const struct sockaddr *)&queue_address, sizeof queue_address) < 0)
+        return error_errno(error, "Connect to the Waypost queue service");
+    client->fd = fd_take(&fd);
+    return true;
+}
+
+bool queue_client_open(struct queue_client *client, const struct tool *tool,
+                       enum queue_access access, struct error *error)
+{
+    *client = (struct queue_client){ .tool = tool, .fd = -1 };
+    signal(SIGPIPE, SIG_IGN);
+    if (connect_queue(client, error))
+        return true;
+    (void)access;
+    return false;
+}
+
+static bool receive_answers(struct queue_client *client,
+                            bool (*answer)(void *argument, uint16_t number, struct str payload),
+                            void *argument, struct buf *payload, struct error *error)
+{
+    for (;;) {
+        uint16_t number;
+        if (!channel_receive_blocking(client->fd, &number, payload, error))
+            return false;
+        if (number == 0)
+            return error_set(error, "the queue went away before it had answered; try again");
+        if (number == WIRE_tool_done)
+            return true;
+        if (answer == NULL || !answer(argument, number, buf_str(payload)))
+            return error_set(error, "the queue's answer was not understood");
+    }
+}
+
+bool queue_client_ask(struct queue_client *client, uint16_t number, struct str payload,
+                      bool (*answer)(void *argument, uint16_t number, struct str payload),
+                      void *argument, struct arena *arena, struct wire_tool_done *done,
+                      struct error *error)
+{
+    autofree_buf struct buf received = { 0 };
+
+    if (!channel_send_blocking(client->fd, number, payload, error) ||
+        !receive_answers(client, answer, argument, &received, error))
+        return false;
+    if (!wire_decode_tool_done(NULL, buf_str(&received), done))
+        return error_set(error, "the queue's answer was not understood");
+    done->reason = arena_copy(arena, done->reason);
+    return true;
+}
+
+void queue_client_close(struct queue_client *client)
+{
+    fd_close(&client->fd);
+}

@@ -1,0 +1,646 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "supervisor.h"
+
+#include "base/clock.h"
+#include "base/ensure.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "process.h"
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    BACKOFF_FIRST_MS = 100,
+    BACKOFF_MAX_MS = 60 * 1000,
+    HEALTHY_MS = 10 * 1000,                /* who ran this long is started again at once */
+    RETIRED_DRAIN_MS = 60 * 60 * 1000,     /* at a reload, for conversations in flight */
+    KILL_AFTER_MS = 2000,                  /* beyond its drain time */
+    WORKERS_MAX = 64,
+};
+
+/* The order of the stages at an orderly stop. */
+enum stop_stage { STAGE_CONVERSATIONS, STAGE_QUEUE, STAGE_LOG, STAGE_COUNT };
+
+/* The roles, in the order they are started in. */
+struct role_row {
+    const char *name;
+    int (*workers)(const struct config *config);
+    bool reloads; /* takes a new configuration in place */
+    bool waits_for_queue;
+    enum stop_stage stage;
+};
+
+static int one(const struct config *config)
+{
+    (void)config;
+    return 1;
+}
+
+static int workers(int wanted)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    int count = wanted > 0 ? wanted : (int)cores;
+
+    return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : count;
+}
+
+static int smtpd_workers(const struct config *config)
+{
+    return workers(config->waypost_smtpd_workers);
+}
+
+static int smtp_workers(const struct config *config)
+{
+    return workers(config->waypost_smtp_workers);
+}
+
+static const struct role_row roles[] = {
+    { "log", one, false, false, STAGE_LOG },
+    { "queue", one, true, false, STAGE_QUEUE },
+    { "resolver", one, false, false, STAGE_QUEUE },
+    { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS },
+    { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS },
+    { "pickup", one, false, true, STAGE_CONVERSATIONS },
+};
+enum { ROLE_COUNT = sizeof roles / sizeof *roles };
+
+/* Who has a channel to whom. */
+static const struct {
+    const char *a, *b;
+} topology[] = {
+    { "smtpd", "queue" },    { "smtpd", "resolver" }, { "smtp", "queue" },
+    { "smtp", "resolver" },  { "pickup", "queue" },
+};
+
+struct process;
+
+/* A place that is to be filled: one worker of one role. */
+struct seat {
+    struct supervisor *supervisor;
+    const struct role_row *role;
+    struct process *process; /* NULL while it waits for its restart */
+    struct timer restart;
+    int64_t backoff_ms;
+};
+
+struct process {
+    struct list link;
+    struct supervisor *supervisor;
+    const struct role_row *role;
+    uint32_t worker;   /* never used twice, so that peers can tell a successor from it */
+    struct seat *seat; /* NULL: retired, finishing what it has */
+    pid_t pid;
+    struct channel *control; /* NULL once it closed */
+    int64_t started_ms;
+    bool is_started; /* got control_start */
+    bool is_ready;
+    struct timer kill;
+};
+
+struct supervisor {
+    struct loop *loop;
+    struct log_context log_context;
+    const struct supervisor_events *events;
+    void *argument;
+    int log_read_fd, log_write_fd;
+    struct seat *seats[ROLE_COUNT][WORKERS_MAX];
+    struct list processes;
+    int snapshot_fd; /* the configuration in force, sealed */
+    const struct sockets *sockets;
+    uint32_t next_worker;
+    bool was_ready; /* all roles were, once */
+    bool is_stopping;
+    enum stop_stage stage;
+    int64_t stop_duration_ms;
+};
+
+static void start_seat(struct seat *seat);
+
+/* ---- channels ---- */
+
+static bool is_linked(const char *a, const char *b)
+{
+    for (size_t i = 0; i < sizeof topology / sizeof *topology; i++)
+        if ((strcmp(topology[i].a, a) == 0 && strcmp(topology[i].b, b) == 0) ||
+            (strcmp(topology[i].a, b) == 0 && strcmp(topology[i].b, a) == 0))
+            return true;
+    return false;
+}
+
+static void send_peer(struct process *process, const struct process *peer, int fd)
+{
+    struct wire_control_peer message = { .role = str_from(peer->role->name),
+                                         .worker = peer->worker,
+                                         .socket = fd };
+
+    wire_send_control_peer(process->control, &message);
+}
+
+static void link_processes(struct process *a, struct process *b)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        log_warning(&a->supervisor->log_context, "no channel between %s and %s: %s",
+                    a->role->name, b->role->name, strerror(errno));
+        return;
+    }
+    send_peer(a, b, pair[0]);
+    send_peer(b, a, pair[1]);
+    close(pair[0]);
+    close(pair[1]);
+}
+
+/* Also with retired ones: what they have in flight still needs a queue and a resolver. */
+static void link_to_all(struct process *process)
+{
+    list_each (link, &process->supervisor->processes) {
+        struct process *other = list_entry(link, struct process, link);
+        if (other != process && other->control != NULL &&
+            is_linked(process->role->name, other->role->name))
+            link_processes(process, other);
+    }
+}
+
+static void send_listeners(struct process *process)
+{
+    const struct sockets *sockets = process->supervisor->sockets;
+
+    for (size_t i = 0; i < sockets->count; i++) {
+        const struct listening *each = &sockets->entries[i];
+        if (strcmp(each->role, process->role->name) != 0)
+            continue;
+        struct wire_control_listener message = { .service_line = each->service_line,
+                                                 .socket = each->fd };
+        wire_send_control_listener(process->control, &message);
+    }
+}
+
+static void send_configuration(struct process *process)
+{
+    struct wire_control_configuration message = { .snapshot = process->supervisor->snapshot_fd };
+
+    wire_send_control_configuration(process->control, &message);
+}
+
+/* ---- life ---- */
+
+static bool is_role_ready(const struct supervisor *supervisor, const char *name)
+{
+    list_each (link, &supervisor->processes) {
+        const struct process *process = list_entry(link, struct process, link);
+        if (strcmp(process->role->name, name) == 0 && process->is_ready)
+            return true;
+    }
+    return false;
+}
+
+/* Who takes mail in or out begins only when the queue can keep it. */
+static void start_those_who_may(struct supervisor *supervisor)
+{
+    bool is_queue_ready = is_role_ready(supervisor, "queue");
+
+    list_each (link, &supervisor->processes) {
+        struct process *process = list_entry(link, struct process, link);
+        if (process->is_started || process->control == NULL ||
+            (process->role->waits_for_queue && !is_queue_ready))
+            continue;
+        process->is_started = true;
+        wire_send_control_start(process->control,
+                                &(struct wire_control_start){ .worker = process->worker });
+    }
+}
+
+static bool are_all_ready(const struct supervisor *supervisor)
+{
+    for (size_t role = 0; role < ROLE_COUNT; role++)
+        for (size_t i = 0; i < WORKERS_MAX; i++) {
+            const struct seat *seat = supervisor->seats[role][i];
+            if (seat != NULL && (seat->process == NULL || !seat->process->is_ready))
+                return false;
+        }
+    return true;
+}
+
+static void on_ready(struct process *process)
+{
+    struct supervisor *supervisor = process->supervisor;
+
+    process->is_ready = true;
+    start_those_who_may(supervisor);
+    if (!supervisor->was_ready && are_all_ready(supervisor)) {
+        supervisor->was_ready = true;
+        supervisor->events->all_ready(supervisor->argument);
+    }
+}
+
+static void log_lines(struct supervisor *supervisor, const struct process *process, struct str text)
+{
+    while (text.len > 0) {
+        struct str line = str_cut(&text, "\n");
+        if (line.len > 0)
+            log_info(&supervisor->log_context, "status: %s[%d]: %.*s", process->role->name,
+                     (int)process->pid, STR_ARGS(line));
+    }
+}
+
+static void on_failed(struct process *process, struct str reason)
+{
+    struct supervisor *supervisor = process->supervisor;
+    autoclear_arena struct arena scratch = { 0 };
+    const char *text =
+        arena_printf(&scratch, "%s: %.*s", process->role->name, STR_ARGS(reason));
+
+    log_fatal(&supervisor->log_context, "%s", text);
+    if (!supervisor->was_ready && !supervisor->is_stopping)
+        supervisor->events->start_failed(supervisor->argument, text);
+}
+
+static bool control_received(void *owner, struct channel *channel, uint16_t number,
+                             struct str payload)
+{
+    struct process *process = owner;
+    struct wire_control_ready ready;
+    struct wire_control_failed failed;
+    struct wire_control_status status;
+
+    if (number == WIRE_control_ready && wire_decode_control_ready(channel, payload, &ready)) {
+        on_ready(process);
+        return true;
+    }
+    if (number == WIRE_control_failed && wire_decode_control_failed(channel, payload, &failed)) {
+        on_failed(process, failed.reason);
+        return true;
+    }
+    if (number == WIRE_control_status && wire_decode_control_status(channel, payload, &status)) {
+        log_lines(process->supervisor, process, status.text);
+        return true;
+    }
+    return false;
+}
+
+/* Its end is near: SIGCHLD says when and how. What broke the protocol is not waited for. */
+static void control_closed(void *owner, struct channel *channel, const char *reason)
+{
+    struct process *process = owner;
+
+    (void)channel, (void)reason;
+    channel_free(&process->control);
+    kill(process->pid, SIGTERM);
+}
+
+static const struct channel_events control_events = { control_received, control_closed };
+
+static void kill_expired(struct timer *timer)
+{
+    struct process *process = list_entry(timer, struct process, kill);
+
+    log_warning(&process->supervisor->log_context, "process %s pid %d does not end: killing it",
+                process->role->name, (int)process->pid);
+    kill(process->pid, SIGKILL);
+}
+
+static void drain(struct process *process, int64_t duration_ms)
+{
+    struct supervisor *supervisor = process->supervisor;
+
+    if (process->control != NULL && duration_ms > 0)
+        wire_send_control_drain(process->control,
+                                &(struct wire_control_drain){ .deadline_ms = duration_ms });
+    else
+        kill(process->pid, duration_ms > 0 ? SIGTERM : SIGKILL);
+    timer_set(supervisor->loop, &process->kill,
+              clock_monotonic_ms() + duration_ms + KILL_AFTER_MS, kill_expired);
+}
+
+static void restart_due(struct timer *timer)
+{
+    start_seat(list_entry(timer, struct seat, restart));
+}
+
+static void restart_later(struct seat *seat, int64_t ran_ms)
+{
+    struct supervisor *supervisor = seat->supervisor;
+
+    if (ran_ms >= HEALTHY_MS)
+        seat->backoff_ms = 0;
+    timer_set(supervisor->loop, &seat->restart, clock_monotonic_ms() + seat->backoff_ms,
+              restart_due);
+    seat->backoff_ms = seat->backoff_ms > 0 ? seat->backoff_ms * 2 : BACKOFF_FIRST_MS;
+    if (seat->backoff_ms > BACKOFF_MAX_MS)
+        seat->backoff_ms = BACKOFF_MAX_MS;
+}
+
+static bool open_process(struct seat *seat, struct process *process, struct error *error)
+{
+    struct supervisor *supervisor = seat->supervisor;
+    int control_fd;
+
+    if (!process_start(seat->role->name, supervisor->log_write_fd, &process->pid, &control_fd,
+                       error))
+        return false;
+    process->control =
+        channel_new(supervisor->loop, control_fd, &control_events, process, error);
+    if (process->control != NULL)
+        return true;
+    kill(process->pid, SIGKILL);
+    return false;
+}
+
+static void start_seat(struct seat *seat)
+{
+    struct supervisor *supervisor = seat->supervisor;
+    struct process *process = memory_new(sizeof *process);
+    struct error error;
+
+    process->supervisor = supervisor;
+    process->role = seat->role;
+    process->worker = supervisor->next_worker++;
+    process->seat = seat;
+    process->started_ms = clock_monotonic_ms();
+    if (!open_process(seat, process, &error)) {
+        log_warning(&supervisor->log_context, "%s", error.message);
+        memory_free(process);
+        restart_later(seat, 0);
+        return;
+    }
+    seat->process = process;
+    list_append(&supervisor->processes, &process->link);
+    send_configuration(process);
+    send_listeners(process);
+    if (strcmp(seat->role->name, "log") == 0)
+        wire_send_control_peer(process->control,
+                               &(struct wire_control_peer){ .role = STR("log-input"),
+                                                            .socket = supervisor->log_read_fd });
+    link_to_all(process);
+    start_those_who_may(supervisor);
+}
+
+static void process_free(struct process *process)
+{
+    timer_clear(process->supervisor->loop, &process->kill);
+    channel_free(&process->control);
+    list_remove(&process->link);
+    memory_free(process);
+}
+
+/* ---- stopping ---- */
+
+static bool is_stage_empty(const struct supervisor *supervisor, enum stop_stage stage)
+{
+    list_each (link, &supervisor->processes)
+        if (list_entry(link, struct process, link)->role->stage == stage)
+            return false;
+    return true;
+}
+
+static void drain_stage(struct supervisor *supervisor)
+{
+    list_each (link, &supervisor->processes) {
+        struct process *process = list_entry(link, struct process, link);
+        if (process->role->stage == supervisor->stage)
+            drain(process, supervisor->stop_duration_ms);
+    }
+}
+
+/* On to the next stage that has processes; the end when there is none. */
+static void stop_on(struct supervisor *supervisor)
+{
+    while (supervisor->stage < STAGE_COUNT && is_stage_empty(supervisor, supervisor->stage)) {
+        supervisor->stage++;
+        if (supervisor->stage < STAGE_COUNT)
+            drain_stage(supervisor);
+    }
+    if (supervisor->stage == STAGE_COUNT)
+        supervisor->events->all_gone(supervisor->argument);
+}
+
+static void forget_seat(struct seat **seat)
+{
+    timer_clear((*seat)->supervisor->loop, &(*seat)->restart);
+    memory_free(*seat);
+    *seat = NULL;
+}
+
+/* From now on nobody is started again. */
+static void forget_seats(struct supervisor *supervisor)
+{
+    for (size_t role = 0; role < ROLE_COUNT; role++)
+        for (size_t i = 0; i < WORKERS_MAX; i++) {
+            struct seat *seat = supervisor->seats[role][i];
+            if (seat == NULL)
+                continue;
+            if (seat->process != NULL)
+                seat->process->seat = NULL;
+            forget_seat(&supervisor->seats[role][i]);
+        }
+}
+
+void supervisor_stop(struct supervisor *supervisor, int64_t duration_ms)
+{
+    forget_seats(supervisor);
+    supervisor->stop_duration_ms = duration_ms;
+    if (supervisor->is_stopping) {
+        drain_stage(supervisor);
+        return;
+    }
+    supervisor->is_stopping = true;
+    supervisor->stage = STAGE_CONVERSATIONS;
+    drain_stage(supervisor);
+    stop_on(supervisor);
+}
+
+/* ---- the ends of processes ---- */
+
+static void log_end(const struct process *process, int status)
+{
+    const struct log_context *log_context = &process->supervisor->log_context;
+
+    if (WIFSIGNALED(status))
+        log_warning(log_context, "process %s pid %d killed by signal %d", process->role->name,
+                    (int)process->pid, WTERMSIG(status));
+    else if (WEXITSTATUS(status) != 0)
+        log_warning(log_context, "process %s pid %d exit status %d", process->role->name,
+                    (int)process->pid, WEXITSTATUS(status));
+    else if (process->seat != NULL)
+        log_warning(log_context, "process %s pid %d ended without being told to",
+                    process->role->name, (int)process->pid);
+}
+
+static void ended(struct process *process, int status)
+{
+    struct supervisor *supervisor = process->supervisor;
+    struct seat *seat = process->seat;
+    int64_t ran_ms = clock_monotonic_ms() - process->started_ms;
+
+    log_end(process, status);
+    /* What it still had to say stands in its channel. */
+    process_free(process);
+    if (seat != NULL) {
+        seat->process = NULL;
+        restart_later(seat, ran_ms);
+    }
+    if (supervisor->is_stopping)
+        stop_on(supervisor);
+}
+
+static struct process *find_process(const struct supervisor *supervisor, pid_t pid)
+{
+    list_each (link, &supervisor->processes) {
+        struct process *process = list_entry(link, struct process, link);
+        if (process->pid == pid)
+            return process;
+    }
+    return NULL;
+}
+
+void supervisor_reap(struct supervisor *supervisor)
+{
+    int status;
+
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        struct process *process = find_process(supervisor, pid);
+        if (process != NULL)
+            ended(process, status);
+    }
+}
+
+/* ---- configurations ---- */
+
+static int seal_snapshot(const struct config_source *source, struct error *error)
+{
+    autofree_buf struct buf bytes = { 0 };
+    autoclose int fd = memfd_create("waypost-configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    config_source_save(source, &bytes);
+    if (fd < 0) {
+        error_errno(error, "create the configuration snapshot");
+        return -1;
+    }
+    if (!fd_write_all(fd, buf_str(&bytes), "the configuration snapshot", error))
+        return -1;
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) {
+        error_errno(error, "seal the configuration snapshot");
+        return -1;
+    }
+    return fd_take(&fd);
+}
+
+static void retire(struct seat *seat)
+{
+    struct process *process = seat->process;
+
+    seat->process = NULL;
+    if (process == NULL)
+        return;
+    process->seat = NULL;
+    drain(process, RETIRED_DRAIN_MS);
+}
+
+/* A seat that is new is filled; one that is there gets a fresh process, or in place the new
+ * configuration; one that is too many goes. The older process drains only after its successor was
+ * started, and the listening sockets are open all the time. */
+static void apply_to_seat(struct supervisor *supervisor, size_t role, uint32_t worker,
+                          bool is_wanted)
+{
+    struct seat **place = &supervisor->seats[role][worker];
+
+    if (*place == NULL && !is_wanted)
+        return;
+    if (*place != NULL && roles[role].reloads && is_wanted) {
+        if ((*place)->process != NULL && (*place)->process->control != NULL)
+            send_configuration((*place)->process);
+        return;
+    }
+    if (*place != NULL) {
+        retire(*place);
+        forget_seat(place);
+    }
+    if (!is_wanted)
+        return;
+    *place = memory_new(sizeof **place);
+    **place = (struct seat){ .supervisor = supervisor, .role = &roles[role] };
+    start_seat(*place);
+}
+
+bool supervisor_apply(struct supervisor *supervisor, const struct config_source *source,
+                      const struct config *config, const struct sockets *sockets,
+                      struct error *error)
+{
+    int snapshot_fd = seal_snapshot(source, error);
+
+    if (snapshot_fd < 0)
+        return false;
+    fd_close(&supervisor->snapshot_fd);
+    supervisor->snapshot_fd = snapshot_fd;
+    supervisor->sockets = sockets;
+    for (size_t role = 0; role < ROLE_COUNT; role++) {
+        uint32_t wanted = (uint32_t)roles[role].workers(config);
+        for (uint32_t worker = 0; worker < WORKERS_MAX; worker++)
+            apply_to_seat(supervisor, role, worker, worker < wanted);
+    }
+    return true;
+}
+
+struct supervisor *supervisor_new(struct loop *loop, const struct log_context *log_context,
+                                  const struct supervisor_events *events, void *argument)
+{
+    struct supervisor *supervisor = memory_new(sizeof *supervisor);
+
+    supervisor->loop = loop;
+    supervisor->log_context = *log_context;
+    supervisor->events = events;
+    supervisor->argument = argument;
+    supervisor->snapshot_fd = -1;
+    list_init(&supervisor->processes);
+    return supervisor;
+}
+
+void supervisor_set_log_sockets(struct supervisor *supervisor, int log_read_fd, int log_write_fd)
+{
+    supervisor->log_read_fd = log_read_fd;
+    supervisor->log_write_fd = log_write_fd;
+}
+
+void supervisor_set_sockets(struct supervisor *supervisor, const struct sockets *sockets)
+{
+    supervisor->sockets = sockets;
+}
+
+void supervisor_free(struct supervisor **supervisor)
+{
+    if (*supervisor == NULL)
+        return;
+    forget_seats(*supervisor);
+    list_each_removable (link, &(*supervisor)->processes)
+        process_free(list_entry(link, struct process, link));
+    fd_close(&(*supervisor)->snapshot_fd);
+    memory_free(*supervisor);
+    *supervisor = NULL;
+}
+
+void supervisor_wakeup(struct supervisor *supervisor, const char *role, uint8_t reason)
+{
+    list_each (link, &supervisor->processes) {
+        struct process *process = list_entry(link, struct process, link);
+        if (process->control != NULL && strcmp(process->role->name, role) == 0)
+            wire_send_control_wakeup(process->control,
+                                     &(struct wire_control_wakeup){ .reason = reason });
+    }
+}
+
+void supervisor_log_status(struct supervisor *supervisor)
+{
+    list_each (link, &supervisor->processes) {
+        struct process *process = list_entry(link, struct process, link);
+        if (process->control != NULL)
+            wire_send_control_query_status(process->control,
+                                           &(struct wire_control_query_status){ .token = 0 });
+    }
+}
