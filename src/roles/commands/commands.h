@@ -22,7 +22,7 @@ may_be_missing int postalias_main(int argc, char **argv);
 int postcat_main(int argc, char **argv);
 may_be_missing int postconf_main(int argc, char **argv);
 int postdrop_main(int argc, char **argv);
-may_be_missing int postfix_main(int argc, char **argv);
+int postfix_main(int argc, char **argv);
 int postkick_main(int argc, char **argv);
 int postlog_main(int argc, char **argv);
 may_be_missing int postmap_main(int argc, char **argv);
@@ -33,6 +33,7 @@ int sendmail_main(int argc, char **argv);
 
 extern const char postcat_help[];
 extern const char postdrop_help[];
+extern const char postfix_help[];
 extern const char postkick_help[];
 extern const char postlog_help[];
 extern const char postqueue_help[];

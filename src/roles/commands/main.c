@@ -12,7 +12,7 @@
 
 /* clang-format off */
 static const struct command commands[] = {
-    { "postfix",    postfix_main,    "start, stop, reload or look after the mail system", NULL },
+    { "postfix",    postfix_main,    "start, stop, reload or look after the mail system", postfix_help },
     { "sendmail",   sendmail_main,   "submit a message from standard input", sendmail_help },
     { "mailq",      mailq_main,      "list the queue", sendmail_help },
     { "newaliases", newaliases_main, "rebuild the alias database", NULL },

@@ -320,34 +320,39 @@ static int not_yet(struct control *control)
 static const struct {
     const char *name;
     int (*run)(struct control *control);
-    const char *summary; /* NULL: not for the help */
 } actions[] = {
-    { "start", on_start, "start the mail system in the background" },
-    { "start-fg", on_start_foreground, "start it in the foreground" },
-    { "stop", on_stop, "finish what is in flight and stop" },
-    { "abort", on_abort, "stop at once; nothing accepted is lost" },
-    { "reload", on_reload, "take over a changed configuration" },
-    { "flush", on_flush, "try all deferred mail now" },
-    { "status", on_status, "say whether it runs; with -v log what it does" },
-    { "check", on_check, "look for mistakes in the configuration" },
-    { "logrotate", not_yet, NULL },
-    { "set-permissions", not_yet, NULL },
-    { "upgrade-configuration", not_yet, NULL },
-    { "tls", not_yet, NULL },
+    { "start", on_start },
+    { "start-fg", on_start_foreground },
+    { "stop", on_stop },
+    { "abort", on_abort },
+    { "reload", on_reload },
+    { "flush", on_flush },
+    { "status", on_status },
+    { "check", on_check },
+    { "logrotate", not_yet },
+    { "set-permissions", not_yet },
+    { "upgrade-configuration", not_yet },
+    { "tls", not_yet },
 };
 
-static void help(FILE *out)
-{
-    fputs("usage: postfix [-c config_directory] [-v] command\n\ncommands:\n", out);
-    for (size_t i = 0; i < sizeof actions / sizeof *actions; i++)
-        if (actions[i].summary != NULL)
-            fprintf(out, "  %-10s %s\n", actions[i].name, actions[i].summary);
-    fputs("\noptions:\n"
-          "  -c DIR     the configuration directory (default: $MAIL_CONFIG, or\n"
-          "             " WAYPOST_CONFIG_DIRECTORY ")\n"
-          "  -v         say more\n",
-          out);
-}
+const char postfix_help[] =
+    "usage: postfix [-c config_directory] [-v] command\n"
+    "\n"
+    "commands:\n"
+    "  start       start the mail system in the background\n"
+    "  start-fg    start it in the foreground\n"
+    "  stop        finish what is in flight and stop\n"
+    "  abort       stop at once; nothing accepted is lost\n"
+    "  reload      take over a changed configuration\n"
+    "  flush       try all deferred mail now\n"
+    "  status      say whether it runs; with -v, log what it does\n"
+    "  check       look for mistakes in the configuration\n"
+    "\n"
+    "options:\n"
+    "  -c DIR      the configuration directory (default: $MAIL_CONFIG, or\n"
+    "              " WAYPOST_CONFIG_DIRECTORY ")\n"
+    "  -D          accepted for compatibility\n"
+    "  -v          say more\n";
 
 static int run_action(struct control *control, const char *name)
 {
@@ -373,12 +378,12 @@ int postfix_main(int argc, char **argv)
         } else if (option == 'v') {
             control.verbosity++;
         } else if (option != 'D') {
-            help(stderr);
+            fputs(postfix_help, stderr);
             return EX_USAGE;
         }
     }
     if (optind + 1 != argc) {
-        help(stderr);
+        fputs(postfix_help, stderr);
         return EX_USAGE;
     }
     int status = run_action(&control, argv[optind]);

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How the master starts a role: `waypost role NAME`, with the descriptors that service.h names. */
+/* How `postfix start` starts the master, and the master each role, with the descriptors that
+ * service.h names: `waypost role NAME`. */
 #include "base/str.h"
 #include "commands.h"
-#include "service/service.h"
+#include "roles.h"
 
 #include <stdio.h>
 #include <sysexits.h>
-
-extern const struct role log_role, pickup_role, queue_role, resolver_role, smtp_role, smtpd_role;
-#pragma weak log_role
-#pragma weak pickup_role
-#pragma weak queue_role
-#pragma weak resolver_role
-#pragma weak smtp_role
-#pragma weak smtpd_role
 
 static const struct role *const roles[] = {
     &log_role, &pickup_role, &queue_role, &resolver_role, &smtp_role, &smtpd_role,
@@ -21,10 +14,12 @@ static const struct role *const roles[] = {
 
 int role_main(int argc, char **argv)
 {
-    struct str name = str_from(argc == 2 ? argv[1] : "");
+    struct str name = str_from(argc >= 2 ? argv[1] : "");
 
+    if (str_equal(name, STR("master")))
+        return master_main(argc - 1, argv + 1);
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
-        if (roles[i] != NULL && str_equal(name, str_from(roles[i]->name)))
+        if (argc == 2 && str_equal(name, str_from(roles[i]->name)))
             return service_main(roles[i]);
     fputs("waypost: fatal: roles are started by the master; run 'postfix start'\n", stderr);
     return EX_USAGE;

@@ -39,7 +39,8 @@ static bool drop_names(struct drop *drop, struct error *error)
     /* Short enough for mailq's column, and in order of time. Two in the same microsecond: the
      * draft is created exclusively and the rename does not replace. */
     snprintf(drop->final, sizeof drop->final, "%013llX%03X", now_us, random & 0xfff);
-    snprintf(drop->draft, sizeof drop->draft, ".%s", drop->final);
+    drop->draft[0] = '.';
+    memcpy(drop->draft + 1, drop->final, sizeof drop->final);
     return true;
 }
 

@@ -16,7 +16,7 @@ enum { DROP_NAME_BYTES = 64 };
 struct drop {
     int folder_fd; /* the maildrop, O_PATH: its group may write there, not list it */
     int fd;        /* the draft; -1 = none */
-    char draft[DROP_NAME_BYTES];
+    char draft[DROP_NAME_BYTES + 1];
     char final[DROP_NAME_BYTES];
     uint64_t size_limit_bytes; /* of the content; 0 = none */
 };
