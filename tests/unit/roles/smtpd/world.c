@@ -216,10 +216,9 @@ void world_close(struct world *world)
     message_clear(&world->message);
     config_source_free(&world->source);
     buf_free(&world->log_text);
-    int log_fd = log_fd_of(world);
+    int their_log_fd = log_fd(world->log);
     log_free(&world->log);
-    if (log_fd >= 0)
-        close(log_fd);
+    close(their_log_fd);
     close(world->log_fd);
     loop_free(&world->loop);
 }
