@@ -45,7 +45,22 @@ void dns_records_encode(const struct dns_record *records, size_t count, struct b
 must_check bool dns_records_decode(struct arena *arena, struct str bytes,
                                    struct dns_answer *answer);
 
-/* The asking end, one in each conversation worker. */
+/* One record's data as it stands in an answer, without compression. False where it is malformed, or
+ * a name in it is not a host name: such a record is ignored. Strings are copied into the arena. */
+must_check bool dns_rdata_parse(struct arena *arena, enum dns_type type, struct str rdata,
+                                struct dns_record *record);
+/* Letters, digits, '-', '_' and dots in labels of legal length: all that a host name for mail may
+ * be, and all that is ever asked. A trailing dot is allowed. */
+bool dns_name_is_valid(struct str name);
+const char *dns_type_name(enum dns_type type); /* "MX" */
+/* The address in an A or AAAA record. */
+bool dns_record_address(const struct dns_record *record, uint16_t port,
+                        struct net_address *address);
+/* Appends "1.2.0.192.in-addr.arpa"; false for other than IP addresses. */
+bool dns_reverse_name(const struct net_address *address, struct buf *out);
+
+/* The asking end, one in each conversation worker. It speaks wire/resolve.def and is therefore
+ * implemented above this layer, in wire/dns_client.c. */
 struct dns_client;
 
 struct dns_client *dns_client_new(struct loop *loop);

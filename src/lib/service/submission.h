@@ -14,7 +14,7 @@ enum {
     /* The most content that submission_finish may be given; what is larger goes before it, with
      * submission_send, in portions of exactly SUBMISSION_CHUNK_BYTES. */
     SUBMISSION_INLINE_MAX = 64 * 1024,
-    SUBMISSION_CHUNK_BYTES = 32752,
+    SUBMISSION_CHUNK_BYTES = 32728,
 };
 
 struct submission;

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <sys/epoll.h>
+#include <unbound.h>
+#include <unistd.h>
+
+enum {
+    DNS_PORT = 53,
+    DNS_CLASS_IN = 1,
+    DNS_RCODE_NOERROR = 0,
+    DNS_RCODE_NXDOMAIN = 3,
+    TTL_MIN_S = 5,
+    TTL_MAX_S = 24 * 60 * 60,
+};
+
+struct engine {
+    struct loop *loop;
+    struct ub_ctx *context;
+    struct watch watch;
+};
+
+static const char *const settings[][2] = {
+    /* Small caches: 100,000 domains fit, and an idle relay stays small. */
+    { "msg-cache-size:", "2m" },
+    { "rrset-cache-size:", "4m" },
+    { "infra-cache-numhosts:", "2000" },
+    { "msg-cache-slabs:", "1" },
+    { "rrset-cache-slabs:", "1" },
+    { "infra-cache-slabs:", "1" },
+    { "cache-min-ttl:", "5" },
+    { "cache-max-ttl:", "86400" },
+    /* Nothing is validated without a trust anchor, so the validator stays out of the way. */
+    { "module-config:", "iterator" },
+    { "do-not-query-localhost:", "no" },
+    /* A private name server may well answer for 192.168.0.0/16. */
+    { "unblock-lan-zones:", "yes" },
+    { "num-queries-per-thread:", "512" },
+    { "outgoing-range:", "512" },
+    { "so-rcvbuf:", "0" },
+    { "minimal-responses:", "yes" },
+    { "use-syslog:", "no" },
+};
+
+static bool unbound_failed(struct error *error, const char *what, int status)
+{
+    return error_set(error, "%s: %s", what, ub_strerror(status));
+}
+
+/* libunbound's own spelling: address@port. */
+static bool add_server(struct ub_ctx *context, struct str entry, struct error *error)
+{
+    autofree_buf struct buf forward = { 0 };
+    struct net_address address;
+    struct str host = entry;
+    uint64_t port = DNS_PORT;
+    ptrdiff_t colon = str_find_last_byte(entry, ':');
+    ptrdiff_t bracket = str_find_last_byte(entry, ']');
+    bool has_port = colon > bracket && (bracket >= 0 || str_find_byte(entry, ':') == colon);
+
+    if (has_port) {
+        host = str_take(entry, (size_t)colon);
+        if (!str_to_u64(str_skip(entry, (size_t)colon + 1), &port) || port == 0 || port > 65535)
+            return error_set(error, "dns_servers: \"%.*s\" has no valid port", STR_ARGS(entry));
+    }
+    if (!net_address_parse(host, (uint16_t)port, &address))
+        return error_set(error,
+                         "dns_servers: \"%.*s\" is not an IP address; give addresses as "
+                         "192.0.2.53, 192.0.2.53:5353 or [2001:db8::53]:5353",
+                         STR_ARGS(entry));
+    net_address_format(&address, &forward);
+    buf_printf(&forward, "@%u", (unsigned)port);
+    int status = ub_ctx_set_fwd(context, buf_text(&forward));
+    return status == 0 || unbound_failed(error, "dns_servers", status);
+}
+
+static bool add_servers(struct ub_ctx *context, const struct engine_options *options,
+                        struct error *error)
+{
+    struct str rest = options->dns_servers;
+    struct str entry;
+    bool is_any = false;
+
+    while (str_next_word(&rest, ", \t\r\n", &entry)) {
+        is_any = true;
+        if (!add_server(context, entry, error))
+            return false;
+    }
+    if (!is_any && ub_ctx_resolvconf(context, options->resolv_conf) != 0 &&
+        options->warning != NULL) {
+        autofree_buf struct buf text = { 0 };
+        buf_printf(&text,
+                   "cannot read %s: names are looked up from the root servers on; set "
+                   "dns_servers, or restore the file and reload",
+                   options->resolv_conf);
+        options->warning(options->argument, buf_text(&text));
+    }
+    return true;
+}
+
+static bool configure(struct ub_ctx *context, const struct engine_options *options,
+                      struct error *error)
+{
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        int status = ub_ctx_set_option(context, settings[i][0], settings[i][1]);
+        if (status != 0)
+            return unbound_failed(error, settings[i][0], status);
+    }
+    if (!add_servers(context, options, error))
+        return false;
+    /* No hosts file is no misfortune. */
+    if (access(options->hosts, R_OK) == 0 && ub_ctx_hosts(context, options->hosts) != 0 &&
+        options->warning != NULL)
+        options->warning(options->argument, "the hosts file has a line that cannot be read; none "
+                                            "of its names is known");
+    int status = ub_ctx_async(context, 1);
+    if (status != 0)
+        return unbound_failed(error, "start the resolver's thread", status);
+    /* libunbound answers "no such name" for everything below these; a private network or a test
+     * may have them. From here on its settings are fixed. */
+    static const char *const served_elsewhere[] = { "test.", "home.arpa." };
+    for (size_t i = 0; i < sizeof served_elsewhere / sizeof served_elsewhere[0]; i++) {
+        status = ub_ctx_zone_remove(context, served_elsewhere[i]);
+        if (status != 0)
+            return unbound_failed(error, served_elsewhere[i], status);
+    }
+    return true;
+}
+
+static void answers_ready(struct watch *watch, uint32_t events)
+{
+    struct engine *engine = (struct engine *)(void *)((char *)watch -
+                                                      offsetof(struct engine, watch));
+
+    (void)events;
+    /* The watch is edge-triggered: take everything there is. */
+    while (ub_poll(engine->context))
+        if (ub_process(engine->context) != 0)
+            break;
+}
+
+struct engine *engine_new(struct loop *loop, const struct engine_options *options,
+                          struct error *error)
+{
+    struct engine *engine = memory_new(sizeof *engine);
+
+    engine->loop = loop;
+    engine->watch.fd = -1;
+    engine->context = ub_ctx_create();
+    if (engine->context == NULL) {
+        (void)error_set(error, "libunbound cannot start; is there enough memory?");
+        engine_free(&engine);
+        return NULL;
+    }
+    if (!configure(engine->context, options, error) ||
+        !watch_open(loop, &engine->watch, ub_fd(engine->context), EPOLLIN, answers_ready, error))
+        engine_free(&engine);
+    return engine;
+}
+
+void engine_free(struct engine **engine)
+{
+    if (*engine == NULL)
+        return;
+    if ((*engine)->watch.fd >= 0)
+        watch_close((*engine)->loop, &(*engine)->watch);
+    if ((*engine)->context != NULL)
+        ub_ctx_delete((*engine)->context);
+    memory_free(*engine);
+    *engine = NULL;
+}
+
+/* Keeps what is well formed, up to the limit. */
+static void take_records(struct arena *arena, enum dns_type type, const struct ub_result *result,
+                         struct dns_answer *answer)
+{
+    answer->records = arena_new_array(arena, DNS_RECORDS_MAX, sizeof(struct dns_record));
+    for (size_t i = 0; result->data[i] != NULL && answer->record_count < DNS_RECORDS_MAX; i++) {
+        struct str rdata = str_of(result->data[i], (size_t)result->len[i]);
+        if (dns_rdata_parse(arena, type, rdata, &answer->records[answer->record_count]))
+            answer->record_count++;
+    }
+}
+
+static void set_outcome(struct dns_answer *answer, enum dns_outcome outcome, struct str reason)
+{
+    answer->outcome = outcome;
+    answer->reason = reason;
+}
+
+static void fill_answer(struct arena *arena, enum dns_type type, const struct ub_result *result,
+                        struct dns_answer *answer)
+{
+    answer->is_secure = result->secure != 0;
+    answer->ttl_s = result->ttl < TTL_MIN_S   ? TTL_MIN_S
+                    : result->ttl > TTL_MAX_S ? TTL_MAX_S
+                                              : (uint32_t)result->ttl;
+    if (result->bogus) {
+        set_outcome(answer, DNS_TRY_AGAIN, STR("Host not found, try again"));
+    } else if (result->havedata) {
+        take_records(arena, type, result, answer);
+        if (result->canonname != NULL)
+            answer->canonical_name = arena_copy(arena, str_from(result->canonname));
+        if (answer->record_count > 0)
+            set_outcome(answer, DNS_FOUND, STR(""));
+        else
+            set_outcome(answer, DNS_TRY_AGAIN, STR("Malformed or unexpected name server reply"));
+    } else if (result->rcode == DNS_RCODE_NXDOMAIN && result->nxdomain) {
+        set_outcome(answer, DNS_NO_NAME, STR("Host not found"));
+    } else if (result->rcode == DNS_RCODE_NOERROR && !result->nxdomain) {
+        set_outcome(answer, DNS_NO_DATA, STR("Host found but no data record of requested type"));
+    } else {
+        set_outcome(answer, DNS_TRY_AGAIN, STR("Host not found, try again"));
+    }
+}
+
+static void unbound_answered(void *argument, int status, struct ub_result *result)
+{
+    struct engine_question *question = argument;
+    autoclear_arena struct arena arena = { 0 };
+    struct dns_answer answer = { 0 };
+
+    question->async_id = 0;
+    answer.ttl_s = TTL_MIN_S;
+    if (status != 0 || result == NULL)
+        set_outcome(&answer, DNS_TRY_AGAIN, STR("Host not found, try again"));
+    else
+        fill_answer(&arena, question->type, result, &answer);
+    question->answered(question, &answer);
+    if (result != NULL)
+        ub_resolve_free(result);
+}
+
+bool engine_ask(struct engine *engine, struct engine_question *question, struct str name)
+{
+    autofree_buf struct buf text = { 0 };
+
+    buf_append(&text, name);
+    question->engine = engine;
+    question->async_id = 0;
+    return ub_resolve_async(engine->context, buf_text(&text), (int)question->type, DNS_CLASS_IN,
+                            question, unbound_answered, &question->async_id) == 0;
+}
+
+void engine_cancel(struct engine_question *question)
+{
+    if (question->async_id != 0)
+        (void)ub_cancel(question->engine->context, question->async_id);
+    question->async_id = 0;
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "delivery.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "connect.h"
+#include "dialogue.h"
+#include "report.h"
+#include "worker.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One destination of the nexthop's list. */
+struct site {
+    struct delivery *delivery;
+    struct destination *destination; /* in the connection cache */
+    struct str tried_relay;          /* where a cached connection led; empty: none */
+    int address_count, session_count;
+};
+
+struct delivery *delivery_new(struct worker *worker, const struct wire_deliver_job *job)
+{
+    struct delivery *delivery = memory_new(sizeof *delivery);
+    struct error error;
+
+    delivery->worker = worker;
+    list_init(&delivery->by_worker);
+    delivery->job = job->job;
+    delivery->queue_generation = worker->queue_generation;
+    delivery->queue_id = queue_id_format(job->queue_id, worker->has_long_queue_ids);
+    delivery->nexthop = arena_copy(&delivery->arena, job->nexthop);
+    delivery->site = SITE_UNTOUCHED;
+    if (!envelope_decode(&delivery->arena, arena_copy(&delivery->arena, job->envelope),
+                         &delivery->envelope, &error)) {
+        delivery_free(&delivery);
+        return NULL;
+    }
+    delivery->open_count = delivery->envelope.recipient_count;
+    delivery->attempts =
+        arena_new_array(&delivery->arena, delivery->open_count + 1, sizeof(struct attempt));
+    delivery->content = arena_copy(&delivery->arena, job->content);
+    delivery->is_content_expected = job->is_content_beside != 0;
+    delivery->times.arrival_us = delivery->envelope.arrival_us;
+    delivery->times.queue_manager_us = job->queue_manager_us;
+    return delivery;
+}
+
+bool delivery_set_content(struct delivery *delivery, int fd, struct error *error)
+{
+    enum { SEALS = F_SEAL_SHRINK | F_SEAL_WRITE };
+    autoclose int content = fd;
+    struct stat status;
+    int seals = fcntl(content, F_GET_SEALS);
+
+    if (seals < 0 || (seals & SEALS) != SEALS)
+        return error_set(error, "the content's descriptor is not sealed");
+    if (fstat(content, &status) != 0)
+        return error_errno(error, "content");
+    delivery->is_content_expected = false;
+    if (status.st_size == 0)
+        return true;
+    void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, content, 0);
+    if (bytes == MAP_FAILED)
+        return error_errno(error, "map the content");
+    delivery->content = str_of(bytes, (size_t)status.st_size);
+    delivery->is_content_mapped = true;
+    return true;
+}
+
+void delivery_free(struct delivery **delivery)
+{
+    union {
+        const char *text;
+        void *bytes;
+    } content;
+
+    if (*delivery == NULL)
+        return;
+    content.text = (*delivery)->content.ptr;
+    if ((*delivery)->is_content_mapped)
+        (void)munmap(content.bytes, (*delivery)->content.len);
+    list_remove(&(*delivery)->by_worker);
+    arena_clear(&(*delivery)->arena);
+    memory_free(*delivery);
+    *delivery = NULL;
+}
+
+static bool is_over(const struct delivery *delivery)
+{
+    return delivery->open_count == 0 || delivery->is_cancelled;
+}
+
+/* The destination as such failed; whoever is open gets this unless a server said something about
+ * him. */
+static void site_failed(struct delivery *delivery, const struct failure *failure)
+{
+    delivery->failure = failure;
+    if (failure_is_soft(failure) && delivery->site != SITE_WORKED)
+        delivery->site = SITE_FAILED;
+}
+
+/* Mail goes on to the next server: what this one said is not the result, but worth a line. */
+static void log_failures(const struct delivery *delivery)
+{
+    const struct failure *logged = NULL;
+
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+        const struct attempt *attempt = &delivery->attempts[i];
+        if (attempt->progress != PROGRESS_OPEN || attempt->failure == NULL ||
+            attempt->failure == logged)
+            continue;
+        logged = attempt->failure;
+        log_info(&delivery->transport->log, "%s: %.*s", delivery->queue_id.text,
+                 STR_ARGS(logged->text));
+    }
+}
+
+static void transact(struct site *site, struct session *session)
+{
+    struct delivery *delivery = site->delivery;
+    struct connection_cache *cache = &delivery->worker->cache;
+
+    delivery->times.connected_us = clock_wall_us();
+    dialogue_transact(session, delivery);
+    if (!session->is_stale)
+        site->session_count++;
+    connection_cache_give(cache, site->destination, session);
+}
+
+/* Idle connections first. One that turns out to be over costs the next one, and nothing else. */
+static void use_cached(struct site *site)
+{
+    struct delivery *delivery = site->delivery;
+    struct connection_cache *cache = &delivery->worker->cache;
+    struct session *session;
+
+    while (!is_over(delivery) && site->session_count == 0 &&
+           (session = connection_cache_take(cache, site->destination)) != NULL) {
+        delivery->worker->reused_connection_count++;
+        site->tried_relay = arena_copy(&delivery->arena, session->relay);
+        transact(site, session);
+    }
+    if (site->session_count == 0)
+        site->tried_relay = STR("");
+}
+
+static void refuse_everybody(struct delivery *delivery, const struct failure *failure,
+                             const struct session *session)
+{
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+        if (delivery->attempts[i].progress != PROGRESS_SETTLED)
+            report_failed(delivery, i, failure, session);
+    }
+}
+
+static bool was_tried(const struct site *site, const struct target *target)
+{
+    autofree_buf struct buf relay = { 0 };
+
+    if (site->tried_relay.len == 0)
+        return false;
+    target_format(target, &relay);
+    return str_equal(buf_str(&relay), site->tried_relay);
+}
+
+/* A fresh connection. */
+static void use_target(struct site *site, const struct target *target)
+{
+    struct delivery *delivery = site->delivery;
+    const struct failure *failure;
+    struct session *session;
+
+    if (was_tried(site, target))
+        return;
+    site->address_count++;
+    session = connect_target(delivery, target, &failure);
+    if (session != NULL) {
+        if (dialogue_greet(session, delivery, &failure)) {
+            transact(site, session);
+            return;
+        }
+        if (failure != NULL && !failure_is_soft(failure))
+            refuse_everybody(delivery, failure, session);
+        connection_cache_give(&delivery->worker->cache, site->destination, session);
+    }
+    if (failure == NULL)
+        delivery->is_cancelled = true;
+    else
+        site_failed(delivery, failure);
+}
+
+static void use_targets(struct site *site, const struct target_list *targets)
+{
+    struct delivery *delivery = site->delivery;
+    const struct config *config = delivery->transport->config;
+
+    for (size_t i = 0; i < targets->count && !is_over(delivery); i++) {
+        if ((config->smtp_mx_address_limit > 0 &&
+             site->address_count >= config->smtp_mx_address_limit) ||
+            (config->smtp_mx_session_limit > 0 &&
+             site->session_count >= config->smtp_mx_session_limit))
+            return;
+        if (site->session_count > 0)
+            log_failures(delivery);
+        use_target(site, &targets->items[i]);
+    }
+}
+
+static void find_and_use_targets(struct site *site, const struct nexthop *nexthop)
+{
+    struct delivery *delivery = site->delivery;
+    const struct failure *failure = NULL;
+    struct target_list targets;
+    struct target_search search = {
+        .arena = &delivery->arena,
+        .dns = delivery->worker->dns,
+        .own = &delivery->worker->own,
+        .transport = delivery->transport,
+        .loop = delivery->worker->loop,
+    };
+
+    if (target_find(&search, nexthop, &targets, &failure))
+        use_targets(site, &targets);
+    else if (fiber_is_cancelled(delivery->fiber))
+        delivery->is_cancelled = true;
+    else
+        site_failed(delivery, failure);
+}
+
+static void try_site(struct delivery *delivery, struct str item)
+{
+    struct connection_cache *cache = &delivery->worker->cache;
+    struct site site = { .delivery = delivery };
+    struct nexthop nexthop;
+    struct error error;
+
+    if (!nexthop_parse(item, delivery->transport->default_port, &nexthop, &error)) {
+        site_failed(delivery, failure_new(&delivery->arena, "4.3.5", "%s", error.message));
+        return;
+    }
+    site.destination = connection_cache_enter(cache, delivery->transport, item);
+    use_cached(&site);
+    if (!is_over(delivery))
+        find_and_use_targets(&site, &nexthop);
+    connection_cache_leave(cache, site.destination);
+}
+
+/* Mail that loops, or that a domain wants none of, is not helped by another relay. */
+static bool may_fall_back(const struct delivery *delivery)
+{
+    const struct failure *failure = delivery->failure;
+
+    return failure == NULL || (!str_equal(failure->dsn, STR("5.4.6")) &&
+                               !str_equal(failure->dsn, STR("5.1.0")));
+}
+
+/* A relay of the administrator's choice that does not exist is a mistake in the configuration, and
+ * no reason to bounce mail. */
+static void forgive_configuration(struct delivery *delivery, struct str item,
+                                  const char *parameter, struct str configured)
+{
+    if (delivery->failure == NULL || failure_is_soft(delivery->failure) ||
+        !str_equal_fold(item, configured))
+        return;
+    log_warning(&delivery->transport->log, "%s configuration problem", parameter);
+    delivery->failure = failure_new(&delivery->arena, "4.3.5", "%.*s",
+                                    STR_ARGS(delivery->failure->text));
+}
+
+static void try_sites(struct delivery *delivery)
+{
+    const struct config *config = delivery->transport->config;
+    struct str rest = delivery->nexthop;
+    struct str item;
+
+    while (!is_over(delivery) && nexthop_cut(&rest, &item)) {
+        try_site(delivery, item);
+        forgive_configuration(delivery, delivery->nexthop, "relayhost", config->relayhost);
+    }
+    rest = config->smtp_fallback_relay;
+    while (!is_over(delivery) && may_fall_back(delivery) && nexthop_cut(&rest, &item)) {
+        try_site(delivery, item);
+        forgive_configuration(delivery, item, "smtp_fallback_relay", item);
+    }
+}
+
+static void settle_open(struct delivery *delivery)
+{
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+        const struct attempt *attempt = &delivery->attempts[i];
+        if (attempt->progress == PROGRESS_SETTLED)
+            continue;
+        if (delivery->is_cancelled)
+            report_undone(delivery, i);
+        else if (attempt->failure != NULL)
+            report_failed(delivery, i, attempt->failure, NULL);
+        else
+            report_failed(delivery, i, delivery->failure, NULL);
+    }
+}
+
+static void deliver(void *argument)
+{
+    struct delivery *delivery = argument;
+    struct worker *worker = delivery->worker;
+
+    delivery->times.agent_us = clock_wall_us();
+    if (delivery->transport->refusal.len > 0)
+        delivery->failure = failure_new(&delivery->arena,
+                                        arena_text(&delivery->arena,
+                                                   delivery->transport->refusal_dsn),
+                                        "%.*s", STR_ARGS(delivery->transport->refusal));
+    else
+        try_sites(delivery);
+    if (delivery->failure == NULL)
+        delivery->failure = failure_new(&delivery->arena, "4.3.0",
+                                        "server unavailable or unable to receive mail");
+    settle_open(delivery);
+    report_done(delivery);
+    delivery_free(&delivery);
+    worker_delivery_ended(worker);
+}
+
+void delivery_start(struct delivery *delivery)
+{
+    delivery->fiber =
+        fiber_start(delivery->worker->loop, "delivery", deliver, delivery);
+}
+
+void delivery_cancel(struct delivery *delivery)
+{
+    if (delivery->fiber != NULL && !delivery->is_content_under_way)
+        fiber_cancel(delivery->fiber);
+}

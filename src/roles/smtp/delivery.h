@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One job of the queue: some recipients of one message, one destination, one attempt. It has a
+ * fiber of its own, tries the destination's servers in order until every recipient is settled, and
+ * tells the queue and the log what became of each (report.h). Recipients that some server
+ * refused for now stay open for the next server.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "failure.h"
+#include "mail/delivery.h"
+#include "mail/envelope.h"
+#include "mail/log_line.h"
+#include "mail/queue_id.h"
+#include "transport.h"
+#include "wire/wire.h"
+
+struct worker;
+struct session;
+
+enum recipient_progress {
+    PROGRESS_OPEN,     /* to be offered to a server */
+    PROGRESS_ACCEPTED, /* by this server at RCPT; counts only with the reply to the content */
+    PROGRESS_SETTLED,  /* reported */
+};
+
+struct attempt {
+    enum recipient_progress progress;
+    const struct failure *failure; /* the latest soft one; NULL: none yet */
+};
+
+struct delivery {
+    struct list by_worker;
+    struct worker *worker;
+    const struct transport *transport; /* NULL: there is none of that name */
+    struct fiber *fiber;
+    struct arena arena;
+    uint64_t job;
+    uint64_t queue_generation; /* of the channel it came by; another queue process does not know it */
+    struct queue_id_text queue_id;
+    struct str nexthop;
+    struct envelope envelope;
+    struct attempt *attempts; /* one for each recipient of the envelope */
+    size_t open_count;        /* not settled */
+    struct str content;       /* in the arena, or mapped from the queue's memfd */
+    bool is_content_mapped;
+    bool is_content_expected; /* deliver_content_fd has not come yet */
+    struct delivery_times times;
+    const struct failure *failure; /* of the destination as such: the latest */
+    enum site_outcome site;
+    bool is_content_under_way; /* past the point where giving up loses nothing */
+    bool is_cancelled;
+};
+
+/* The job is decoded and copied; NULL where its envelope does not hold together. */
+struct delivery *delivery_new(struct worker *worker, const struct wire_deliver_job *job);
+/* The memfd of a content that is beside its job; takes over `fd`. False where it is not sealed. */
+must_check bool delivery_set_content(struct delivery *delivery, int fd, struct error *error);
+void delivery_start(struct delivery *delivery);
+/* Gives up where that loses nothing, otherwise lets it finish. */
+void delivery_cancel(struct delivery *delivery);
+void delivery_free(struct delivery **delivery);

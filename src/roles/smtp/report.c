@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+
+#include "base/clock.h"
+#include "base/ensure.h"
+#include "worker.h"
+
+static void settle(struct delivery *delivery, size_t recipient, enum delivery_status status,
+                   const struct failure *outcome)
+{
+    struct wire_deliver_result message = {
+        .job = delivery->job,
+        .recipient = (uint32_t)recipient,
+        .status = (uint8_t)status,
+        .dsn = outcome->dsn,
+        .diagnostic = outcome->text,
+        .remote_mta = outcome->remote_mta,
+        .smtp_reply = outcome->smtp_reply,
+    };
+
+    ensure(delivery->attempts[recipient].progress != PROGRESS_SETTLED);
+    delivery->attempts[recipient].progress = PROGRESS_SETTLED;
+    delivery->open_count--;
+    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    if (queue != NULL)
+        wire_send_deliver_result(queue, &message);
+}
+
+static void log_outcome(struct delivery *delivery, size_t recipient, const char *status,
+                        const struct failure *outcome, unsigned connection_use)
+{
+    const struct recipient *to = &delivery->envelope.recipients[recipient];
+    struct log_delivery line = {
+        .queue_id = str_from(delivery->queue_id.text),
+        .recipient = to->address,
+        .original_recipient = to->original_recipient,
+        .relay = outcome->relay,
+        .connection_use = connection_use,
+        .times = delivery->times,
+        .dsn = outcome->dsn,
+        .status = str_from(status),
+        .diagnostic = outcome->text,
+    };
+    struct buf *text = &delivery->worker->scratch;
+
+    line.times.done_us = clock_wall_us();
+    buf_clear(text);
+    log_line_delivery(&line, text);
+    log_write_text(delivery->transport != NULL ? &delivery->transport->log
+                                               : &delivery->worker->log,
+                   SEVERITY_INFO, buf_str(text));
+}
+
+static unsigned connection_use(const struct session *session)
+{
+    return session != NULL ? session->use_count : 0;
+}
+
+void report_sent(struct delivery *delivery, size_t recipient, const struct session *session)
+{
+    struct failure outcome = { .relay = session->relay, .remote_mta = session->host };
+    autofree_buf struct buf text = { 0 };
+
+    reply_format(&session->reply, &text);
+    outcome.dsn = reply_status(&session->reply);
+    outcome.text = outcome.smtp_reply = buf_str(&text);
+    log_outcome(delivery, recipient, "sent", &outcome, connection_use(session));
+    settle(delivery, recipient, DELIVERY_SENT, &outcome);
+}
+
+void report_failed(struct delivery *delivery, size_t recipient, const struct failure *failure,
+                   const struct session *session)
+{
+    struct failure outcome = *failure;
+    bool is_soft = failure_is_soft(failure);
+
+    if (!is_soft && delivery->transport->config->soft_bounce) {
+        char *dsn = arena_new(&delivery->arena, outcome.dsn.len + 1);
+        memcpy(dsn, outcome.dsn.ptr, outcome.dsn.len);
+        dsn[0] = '4';
+        outcome.dsn.ptr = dsn;
+        is_soft = true;
+    }
+    log_outcome(delivery, recipient, is_soft ? "deferred" : "bounced", &outcome,
+                connection_use(session));
+    settle(delivery, recipient, is_soft ? DELIVERY_DEFERRED : DELIVERY_BOUNCED, &outcome);
+}
+
+void report_undone(struct delivery *delivery, size_t recipient)
+{
+    static const struct failure outcome = {
+        .dsn = STR_INIT("4.3.2"),
+        .text = STR_INIT("the delivery was interrupted before it began"),
+        .relay = STR_INIT("none"),
+        .remote_mta = STR_INIT(""),
+        .smtp_reply = STR_INIT(""),
+    };
+
+    settle(delivery, recipient, DELIVERY_UNDONE, &outcome);
+}
+
+void report_done(struct delivery *delivery)
+{
+    struct wire_deliver_done message = {
+        .job = delivery->job,
+        .site = (uint8_t)delivery->site,
+        .site_reason = delivery->site == SITE_FAILED && delivery->failure != NULL
+                           ? delivery->failure->text
+                           : STR(""),
+    };
+
+    ensure(delivery->open_count == 0);
+    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    if (queue != NULL)
+        wire_send_deliver_done(queue, &message);
+}

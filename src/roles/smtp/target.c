@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "target.h"
+
+#include "base/ensure.h"
+
+#include <stdlib.h>
+#include <sys/random.h>
+
+enum { TARGETS_MAX = 100, SMTP_PORT = 25 };
+
+static bool fail(const struct failure **slot, const struct failure *failure)
+{
+    *slot = failure;
+    return false;
+}
+
+static const struct failure *lookup_failure(const struct target_search *search, struct str name,
+                                            enum dns_type type, const struct dns_answer *answer)
+{
+    const char *dsn = answer->outcome == DNS_TRY_AGAIN ? "4.4.3" : "5.4.4";
+
+    return failure_new(search->arena, dsn,
+                       "Host or domain name not found. Name service error for name=%.*s type=%s: "
+                       "%.*s",
+                       STR_ARGS(name), dns_type_name(type), STR_ARGS(answer->reason));
+}
+
+static void add_target(struct target_list *targets, struct str host,
+                       const struct net_address *address, uint16_t preference)
+{
+    if (targets->count < TARGETS_MAX)
+        targets->items[targets->count++] =
+            (struct target){ .host = host, .address = *address, .preference = preference };
+}
+
+struct host_question {
+    struct str host;
+    uint16_t port;
+    uint16_t preference;
+};
+
+/* One address family of one host. A failure to find out outweighs a definite "no". */
+static void add_family(const struct target_search *search, const struct host_question *question,
+                       enum dns_type type, struct target_list *targets,
+                       const struct failure **failure)
+{
+    struct dns_answer answer;
+    struct net_address address;
+
+    dns_query(search->dns, search->arena, type, question->host,
+              loop_now_ms(search->loop) + TARGET_LOOKUP_MS, &answer);
+    if (answer.outcome != DNS_FOUND) {
+        if (*failure == NULL || !failure_is_soft(*failure))
+            *failure = lookup_failure(search, question->host, type, &answer);
+        return;
+    }
+    for (size_t i = 0; i < answer.record_count; i++) {
+        if (dns_record_address(&answer.records[i], question->port, &address))
+            add_target(targets, question->host, &address, question->preference);
+    }
+}
+
+/* The addresses of one host. `*failure` is set where a look-up failed, also when another found. */
+static void add_host(const struct target_search *search, const struct host_question *question,
+                     struct target_list *targets, const struct failure **failure)
+{
+    struct net_address address;
+
+    if (net_address_parse(question->host, question->port, &address)) {
+        add_target(targets, question->host, &address, question->preference);
+        return;
+    }
+    if (search->transport->uses_ipv4)
+        add_family(search, question, DNS_A, targets, failure);
+    if (search->transport->uses_ipv6)
+        add_family(search, question, DNS_AAAA, targets, failure);
+}
+
+static uint32_t random_number(void)
+{
+    uint32_t number = 0;
+
+    (void)!getrandom(&number, sizeof number, 0);
+    return number;
+}
+
+static void swap(struct target *a, struct target *b)
+{
+    struct target kept = *a;
+
+    *a = *b;
+    *b = kept;
+}
+
+static int family_rank(const struct transport *transport, const struct target *target)
+{
+    int family = target->address.any.sa_family;
+
+    if ((transport->prefers_ipv4 && family == AF_INET6) ||
+        (transport->prefers_ipv6 && family == AF_INET))
+        return 1;
+    return 0;
+}
+
+static bool comes_before(const struct transport *transport, const struct target *a,
+                         const struct target *b)
+{
+    if (a->preference != b->preference)
+        return a->preference < b->preference;
+    return family_rank(transport, a) < family_rank(transport, b);
+}
+
+/* Shuffles (Fisher and Yates), then sorts stably, so equal ones stay shuffled. */
+static void order_targets(const struct transport *transport, struct target_list *targets)
+{
+    if (transport->config->smtp_randomize_addresses) {
+        for (size_t i = targets->count; i > 1; i--)
+            swap(&targets->items[i - 1], &targets->items[random_number() % i]);
+    }
+    for (size_t i = 1; i < targets->count; i++) {
+        for (size_t j = i; j > 0; j--) {
+            if (!comes_before(transport, &targets->items[j], &targets->items[j - 1]))
+                break;
+            swap(&targets->items[j], &targets->items[j - 1]);
+        }
+    }
+}
+
+/* With more addresses than will be tried, one family (often an unreachable IPv6) must not use up
+ * all attempts: the first of the other one takes the last place among those that are tried. */
+static void balance_families(const struct transport *transport, struct target_list *targets)
+{
+    size_t limit = (size_t)transport->config->smtp_mx_address_limit;
+
+    if (!transport->config->smtp_balance_inet_protocols || limit < 2 || targets->count <= limit)
+        return;
+    for (size_t i = 1; i < limit; i++) {
+        if (targets->items[i].address.any.sa_family != targets->items[0].address.any.sa_family)
+            return;
+    }
+    for (size_t i = limit; i < targets->count; i++) {
+        if (targets->items[i].address.any.sa_family == targets->items[0].address.any.sa_family)
+            continue;
+        struct target other = targets->items[i];
+        memmove(&targets->items[limit], &targets->items[limit - 1],
+                (i - limit + 1) * sizeof other);
+        targets->items[limit - 1] = other;
+        return;
+    }
+}
+
+static bool is_own(const struct target_search *search, const struct target *target)
+{
+    return own_host_has_address(search->own, &target->address) ||
+           own_host_has_name(search->own, target->host);
+}
+
+/* Drops this relay and everything that is not preferred to it. Only on the port where this relay
+ * itself takes mail: another program may well listen on another one. */
+static void drop_own(const struct target_search *search, uint16_t port,
+                     struct target_list *targets)
+{
+    if (port != SMTP_PORT)
+        return;
+    for (size_t i = 0; i < targets->count; i++) {
+        if (!is_own(search, &targets->items[i]))
+            continue;
+        uint16_t preference = targets->items[i].preference;
+        while (targets->count > 0 && targets->items[targets->count - 1].preference >= preference)
+            targets->count--;
+        return;
+    }
+}
+
+static bool find_host(const struct target_search *search, const struct nexthop *nexthop,
+                      struct target_list *targets, const struct failure **failure)
+{
+    struct host_question question = { .host = nexthop->host, .port = nexthop->port };
+
+    if (nexthop->is_address) {
+        add_target(targets, nexthop->host, &nexthop->address, 0);
+    } else {
+        const struct failure *lookup = NULL;
+        add_host(search, &question, targets, &lookup);
+        if (targets->count == 0)
+            return fail(failure, lookup != NULL
+                                     ? lookup
+                                     : failure_new(search->arena, "4.3.5",
+                                                   "inet_protocols allows no address family"));
+    }
+    order_targets(search->transport, targets);
+    drop_own(search, nexthop->port, targets);
+    if (targets->count == 0)
+        return fail(failure, failure_new(search->arena, "5.4.6",
+                                         "mail for %.*s loops back to myself",
+                                         STR_ARGS(nexthop->host)));
+    balance_families(search->transport, targets);
+    return true;
+}
+
+static bool is_null_mx(const struct dns_answer *answer)
+{
+    return answer->record_count == 1 && answer->records[0].name.len == 0;
+}
+
+static uint16_t best_preference(const struct dns_answer *answer)
+{
+    uint16_t best = UINT16_MAX;
+
+    for (size_t i = 0; i < answer->record_count; i++) {
+        if (answer->records[i].preference < best)
+            best = answer->records[i].preference;
+    }
+    return best;
+}
+
+static int compare_preference(const void *a, const void *b)
+{
+    const struct dns_record *first = a, *second = b;
+
+    return (int)first->preference - (int)second->preference;
+}
+
+/* Asks for hosts from the best preference on until there are enough addresses: a list of hundreds
+ * of hosts costs no more than a handful. Ties at the cut are still all asked, so that the choice
+ * among equals stays fair, up to TARGET_HOSTS_MAX. */
+static void add_mx_hosts(const struct target_search *search, const struct nexthop *nexthop,
+                         struct dns_answer *answer, struct target_list *targets,
+                         const struct failure **failure)
+{
+    size_t limit = (size_t)search->transport->config->smtp_mx_address_limit;
+    size_t hosts = 0;
+
+    qsort(answer->records, answer->record_count, sizeof answer->records[0], compare_preference);
+    for (size_t i = 0; i < answer->record_count && hosts < TARGET_HOSTS_MAX; i++) {
+        const struct dns_record *record = &answer->records[i];
+        struct host_question question = { record->name, nexthop->port, record->preference };
+        bool is_enough = limit > 0 && targets->count >= limit &&
+                         targets->items[targets->count - 1].preference < record->preference;
+        if (is_enough)
+            return;
+        if (record->name.len == 0)
+            continue;
+        add_host(search, &question, targets, failure);
+        hosts++;
+    }
+}
+
+static bool find_exchangers(const struct target_search *search, const struct nexthop *nexthop,
+                            struct dns_answer *answer, struct target_list *targets,
+                            const struct failure **failure)
+{
+    const struct failure *lookup = NULL;
+    uint16_t best = best_preference(answer);
+
+    if (is_null_mx(answer))
+        return fail(failure, failure_new(search->arena, "5.1.0",
+                                         "Domain %.*s does not accept mail (nullMX)",
+                                         STR_ARGS(nexthop->host)));
+    add_mx_hosts(search, nexthop, answer, targets, &lookup);
+    if (targets->count == 0) {
+        if (lookup == NULL)
+            lookup = failure_new(search->arena, "4.4.4",
+                                 "unable to find primary relay for %.*s",
+                                 STR_ARGS(nexthop->host));
+        if (search->transport->config->smtp_defer_if_no_mx_address_found &&
+            !failure_is_soft(lookup))
+            lookup = failure_new(search->arena, "4.4.4", "%.*s", STR_ARGS(lookup->text));
+        return fail(failure, lookup);
+    }
+    order_targets(search->transport, targets);
+    uint16_t best_found = targets->items[0].preference;
+    drop_own(search, nexthop->port, targets);
+    if (targets->count == 0)
+        return fail(failure, best == best_found
+                                 ? failure_new(search->arena, "5.4.6",
+                                               "mail for %.*s loops back to myself",
+                                               STR_ARGS(nexthop->host))
+                                 : failure_new(search->arena, "4.4.4",
+                                               "unable to find primary relay for %.*s",
+                                               STR_ARGS(nexthop->host)));
+    balance_families(search->transport, targets);
+    return true;
+}
+
+bool target_find(const struct target_search *search, const struct nexthop *nexthop,
+                 struct target_list *targets, const struct failure **failure)
+{
+    const struct config *config = search->transport->config;
+    struct dns_answer answer;
+
+    targets->items = arena_new_array(search->arena, TARGETS_MAX, sizeof(struct target));
+    targets->count = 0;
+    if (nexthop->is_bracketed || nexthop->is_address || config->disable_dns_lookups ||
+        str_equal_fold(config->smtp_dns_support_level, STR("disabled")))
+        return find_host(search, nexthop, targets, failure);
+    dns_query(search->dns, search->arena, DNS_MX, nexthop->host,
+              loop_now_ms(search->loop) + TARGET_LOOKUP_MS, &answer);
+    switch (answer.outcome) {
+    case DNS_FOUND:
+        return find_exchangers(search, nexthop, &answer, targets, failure);
+    case DNS_NO_NAME:
+    case DNS_NO_DATA:
+        return find_host(search, nexthop, targets, failure);
+    case DNS_TRY_AGAIN:
+    case DNS_BAD_NAME:
+        if (config->ignore_mx_lookup_error)
+            return find_host(search, nexthop, targets, failure);
+        return fail(failure, lookup_failure(search, nexthop->host, DNS_MX, &answer));
+    }
+    unreachable();
+}

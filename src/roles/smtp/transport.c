@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "transport.h"
+
+#include "nexthop.h"
+
+void transports_init(struct transports *transports, const struct config_source *source,
+                     struct log *log)
+{
+    *transports = (struct transports){ .source = source, .log = log, .by_name = map_new() };
+}
+
+void transports_clear(struct transports *transports)
+{
+    struct map_cursor cursor = { 0 };
+
+    while (transports->by_name != NULL && map_next(transports->by_name, &cursor)) {
+        struct transport *transport = cursor.value;
+        config_free(&transport->config);
+    }
+    if (transports->by_name != NULL)
+        map_free(&transports->by_name);
+    arena_clear(&transports->arena);
+}
+
+static void set_protocols(struct transport *transport)
+{
+    struct str rest = transport->config->inet_protocols;
+    struct str word;
+
+    while (str_next_word(&rest, ", \t\r\n", &word)) {
+        bool is_all = str_equal_fold(word, STR("all"));
+        transport->uses_ipv4 |= is_all || str_equal_fold(word, STR("ipv4"));
+        transport->uses_ipv6 |= is_all || str_equal_fold(word, STR("ipv6"));
+    }
+    transport->prefers_ipv4 =
+        str_equal_fold(transport->config->smtp_address_preference, STR("ipv4"));
+    transport->prefers_ipv6 =
+        str_equal_fold(transport->config->smtp_address_preference, STR("ipv6"));
+}
+
+static bool set_bind_address(const char *parameter, struct str value, int family,
+                             struct net_address *address, bool *has_address, struct error *error)
+{
+    if (value.len == 0)
+        return true;
+    if (!net_address_parse(value, 0, address) || address->any.sa_family != family)
+        return error_set(error, "%s = %.*s is not an %s address", parameter, STR_ARGS(value),
+                         family == AF_INET ? "IPv4" : "IPv6");
+    *has_address = true;
+    return true;
+}
+
+static bool level_demands_tls(struct str level)
+{
+    static const char *const levels[] = { "encrypt", "dane",   "dane-only",
+                                          "fingerprint", "verify", "secure" };
+
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (str_equal_fold(level, str_from(levels[i])))
+            return true;
+    }
+    return false;
+}
+
+static void refuse_unprotected(struct transport *transport)
+{
+    const struct config *config = transport->config;
+
+    if (level_demands_tls(config->smtp_tls_security_level) ||
+        (config->smtp_tls_security_level.len == 0 && config->smtp_enforce_tls) ||
+        config->smtp_tls_wrappermode) {
+        transport->refusal_dsn = STR("4.7.5");
+        transport->refusal = STR("TLS is required, but this version cannot send with TLS yet");
+    } else if (config->smtp_tls_policy_maps.len > 0) {
+        transport->refusal_dsn = STR("4.7.5");
+        transport->refusal = STR("TLS may be required by smtp_tls_policy_maps, but this version "
+                                 "cannot send with TLS yet");
+    } else if (config->smtp_sasl_auth_enable) {
+        transport->refusal_dsn = STR("4.7.0");
+        transport->refusal = STR("smtp_sasl_auth_enable is set, but this version cannot "
+                                 "authenticate to servers yet");
+    } else if (transport->config->service != NULL &&
+               str_equal(transport->config->service->command, STR("lmtp"))) {
+        transport->refusal_dsn = STR("4.3.5");
+        transport->refusal = STR("this version cannot deliver over LMTP yet");
+    }
+}
+
+static bool fill_transport(struct transports *transports, struct transport *transport,
+                           struct error *error)
+{
+    const struct config *config = transport->config;
+    struct str tag;
+
+    transport->helo_name = config->smtp_helo_name;
+    if (transport->helo_name.len == 0)
+        transport->helo_name = config->myhostname;
+    tag = str_from(arena_printf(&transports->arena, "%.*s/smtp", STR_ARGS(config->syslog_name)));
+    transport->log = (struct log_context){ .log = transports->log, .tag = tag };
+    if (!nexthop_port_parse(config->smtp_tcp_port, &transport->default_port))
+        return error_set(error, "smtp_tcp_port = %.*s is no port",
+                         STR_ARGS(config->smtp_tcp_port));
+    set_protocols(transport);
+    refuse_unprotected(transport);
+    return set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
+                            &transport->bind4, &transport->has_bind4, error) &&
+           set_bind_address("smtp_bind_address6", config->smtp_bind_address6, AF_INET6,
+                            &transport->bind6, &transport->has_bind6, error);
+}
+
+const struct transport *transport_get(struct transports *transports, struct str name,
+                                      struct error *error)
+{
+    struct transport *transport = map_find(transports->by_name, name);
+    const struct master_service *service;
+
+    if (transport != NULL)
+        return transport;
+    service = master_cf_find(&transports->source->master_cf, name, SERVICE_UNIX);
+    if (service == NULL) {
+        (void)error_set(error, "master.cf has no service \"%.*s unix\"", STR_ARGS(name));
+        return NULL;
+    }
+    transport = arena_new(&transports->arena, sizeof *transport);
+    transport->name = arena_copy(&transports->arena, name);
+    transport->config = config_new(transports->source, service, NULL, NULL, error);
+    if (transport->config == NULL)
+        return NULL;
+    if (!fill_transport(transports, transport, error)) {
+        config_free(&transport->config);
+        return NULL;
+    }
+    map_set(transports->by_name, transport->name, transport);
+    return transport;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The transports this worker was asked to deliver by: for each master.cf service its configuration
+ * (main.cf with the line's overrides) and what was worked out from it once. Made when a job first
+ * names one, immutable, and alive until the worker ends.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/map.h"
+#include "config/config.h"
+#include "net/address.h"
+
+struct transport {
+    struct str name;
+    struct config *config;
+    struct log_context log;          /* tag "postfix/smtp", or with the line's syslog_name */
+    struct str helo_name;
+    uint16_t default_port;           /* smtp_tcp_port */
+    bool uses_ipv4, uses_ipv6;       /* inet_protocols */
+    bool prefers_ipv4, prefers_ipv6; /* smtp_address_preference */
+    bool has_bind4, has_bind6;
+    struct net_address bind4, bind6; /* smtp_bind_address, smtp_bind_address6 */
+    /* Set where the configuration asks for protection this build cannot give: everything is
+     * deferred with this text rather than sent without it. */
+    struct str refusal_dsn;
+    struct str refusal;
+};
+
+struct transports {
+    const struct config_source *source;
+    struct log *log;
+    struct map *by_name;
+    struct arena arena;
+};
+
+void transports_init(struct transports *transports, const struct config_source *source,
+                     struct log *log);
+void transports_clear(struct transports *transports);
+/* NULL with `error` where master.cf has no such service or its parameters are bad. */
+const struct transport *transport_get(struct transports *transports, struct str name,
+                                      struct error *error);

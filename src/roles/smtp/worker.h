@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A worker of the smtp role: the channel to the queue and the jobs that came over it. One in the
+ * process; everything in it belongs to its loop.
+ */
+#pragma once
+
+#include "base/list.h"
+#include "base/map.h"
+#include "connection_cache.h"
+#include "net/channel.h"
+#include "net/dns.h"
+#include "own_host.h"
+#include "transport.h"
+
+struct delivery;
+
+struct worker {
+    struct loop *loop;
+    struct log_context log;    /* the role's own, for what belongs to no transport */
+    struct transports transports;
+    struct own_host own;
+    struct arena arena;        /* as long as the worker */
+    struct dns_client *dns;
+    struct channel *queue;     /* NULL while there is no queue: results are lost, and the queue
+                                  tries again what it has no result for */
+    uint64_t queue_generation; /* counts the channels there were */
+    struct connection_cache cache;
+    struct list deliveries;    /* struct delivery, by_worker */
+    size_t delivery_count;
+    bool has_long_queue_ids;   /* enable_long_queue_ids */
+    struct buf scratch;        /* for one log line at a time */
+    bool is_draining;
+    void (*drained)(void *argument); /* called once nothing is left after worker_drain */
+    void *argument;
+    uint64_t job_count, opened_connection_count, reused_connection_count;
+};
+
+struct worker_options {
+    struct loop *loop;
+    struct log_context log;
+    const struct config_source *source;
+    const struct config *config;
+    void (*drained)(void *argument);
+    void *argument;
+};
+
+must_check bool worker_init(struct worker *worker, const struct worker_options *options,
+                            struct error *error);
+/* A (new) channel to the queue; takes over `fd`. What was under way for an older one is given up,
+ * as the new queue process knows nothing of it. */
+must_check bool worker_attach_queue(struct worker *worker, int fd, struct error *error);
+/* No more jobs; idle connections are closed. */
+void worker_drain(struct worker *worker);
+/* The deliveries that can be given up are. */
+void worker_cancel_all(struct worker *worker);
+/* The channel that the delivery's results go to; NULL where that queue process is gone. */
+struct channel *worker_queue_of(const struct worker *worker, const struct delivery *delivery);
+/* A delivery has ended; its fiber frees it. */
+void worker_delivery_ended(struct worker *worker);
+/* No delivery may be left. */
+void worker_clear(struct worker *worker);
