@@ -314,6 +314,7 @@ void loop_run(struct loop *loop)
 {
     ensure(fiber_current(loop) == NULL);
     loop->is_stopping = false;
+    run_hooks(loop); /* for what was left to them before the first sleep */
     while (!loop->is_stopping) {
         wait_for_events(loop);
         run_timers(loop);

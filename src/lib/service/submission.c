@@ -6,12 +6,10 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/memory.h"
-#include "store/store.h"
 #include "wire/wire.h"
 
 #include <stdio.h>
 
-_Static_assert((int)SUBMISSION_CHUNK_BYTES == (int)STORE_CHUNK_BYTES, "the store's chunks");
 _Static_assert((int)SUBMISSION_INLINE_MAX <= (int)STORE_INLINE_MAX, "what the store takes whole");
 
 enum {
