@@ -2,6 +2,8 @@
 #include "queue_client.h"
 
 #include "base/file.h"
+#include "queue_direct.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -40,8 +42,12 @@ bool queue_client_open(struct queue_client *client, const struct tool *tool,
     signal(SIGPIPE, SIG_IGN);
     if (connect_queue(client, error))
         return true;
-    (void)access;
-    return false;
+    if (access == QUEUE_ONLY_WHEN_UP ||
+        (error->system_errno != ENOENT && error->system_errno != ECONNREFUSED))
+        return false;
+    tool_warn(tool, "Mail system is down -- accessing queue directly (%s)", error->message);
+    client->store = queue_direct_open(tool->config, error);
+    return client->store != NULL;
 }
 
 static bool receive_answers(struct queue_client *client,
@@ -68,6 +74,9 @@ bool queue_client_ask(struct queue_client *client, uint16_t number, struct str p
 {
     autofree_buf struct buf received = { 0 };
 
+    if (client->store != NULL)
+        return queue_direct_ask(client->store, number, payload, answer, argument, arena, done,
+                                error);
     if (!channel_send_blocking(client->fd, number, payload, error) ||
         !receive_answers(client, answer, argument, &received, error))
         return false;
@@ -80,4 +89,6 @@ bool queue_client_ask(struct queue_client *client, uint16_t number, struct str p
 void queue_client_close(struct queue_client *client)
 {
     fd_close(&client->fd);
+    if (client->store != NULL)
+        store_close(&client->store);
 }
