@@ -314,6 +314,8 @@ void loop_run(struct loop *loop)
 {
     ensure(fiber_current(loop) == NULL);
     loop->is_stopping = false;
+    /* What was prepared before gets its hooks before the first sleep. */
+    loop->must_go_on = true;
     while (!loop->is_stopping) {
         wait_for_events(loop);
         run_timers(loop);

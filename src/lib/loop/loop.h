@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/list.h"
 

@@ -8,7 +8,6 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -515,6 +514,11 @@ static void do_later(struct timer *timer)
 {
     struct channel *channel = list_entry(timer, struct channel, later);
 
+    if (channel->closed_reason != NULL && !list_is_empty(&channel->room_waiters)) {
+        /* They are runnable; the owner may free the channel only when they have left it. */
+        timer_set(channel->loop, timer, loop_now_ms(channel->loop), timer->expired);
+        return;
+    }
     if (channel->closed_reason != NULL) {
         channel->events->closed(channel->owner, channel, channel->closed_reason);
         return;

@@ -9,12 +9,13 @@
 
 #include "base/buf.h"
 #include "loop/fiber.h"
+#include "store/store.h"
 
 enum {
     /* The most content that submission_finish may be given; what is larger goes before it, with
      * submission_send, in portions of exactly SUBMISSION_CHUNK_BYTES. */
     SUBMISSION_INLINE_MAX = 64 * 1024,
-    SUBMISSION_CHUNK_BYTES = 32728,
+    SUBMISSION_CHUNK_BYTES = STORE_CHUNK_BYTES,
 };
 
 struct submission;
