@@ -218,8 +218,11 @@ def test_role_that_dies_is_restarted_and_mail_goes_on(relay, sink, role):
     old = relay.role_pids()[role]
     for pid in old:
         os.kill(pid, 9)
-    wait_until(lambda: set(relay.role_pids().get(role, [])) and
-               not set(relay.role_pids()[role]) & set(old), f"a new {role}")
+
+    def is_replaced():
+        new = relay.role_pids().get(role, [])
+        return len(new) == len(old) and not set(new) & set(old)
+    wait_until(is_replaced, f"a new {role}")
 
     def is_taken():
         try:
