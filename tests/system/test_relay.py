@@ -137,7 +137,7 @@ def test_refused_recipient_bounces_to_the_sender():
                        r"\(in reply to RCPT TO command\)\)")
         relay.wait_log(r"bounce\[\d+\]: \w+: sender non-delivery notification: \w+")
         relay.wait_log(r": removed$", 2)
-        [notice] = [each for each in sink.messages if each.sender in ("", None)]
+        [notice] = [each for each in sink.messages if each.sender == "<>"]
         assert notice.recipients == ["sender@example.test"]
         assert "multipart/report; report-type=delivery-status" in notice.text
         assert "Final-Recipient: rfc822; nobody@example.com" in notice.text
