@@ -18,7 +18,7 @@ static const struct command commands[] = {
     { "newaliases", newaliases_main, "rebuild the alias database", NULL },
     { "postmap",    postmap_main,    "build and query look-up tables", NULL },
     { "postalias",  postalias_main,  "build and query alias tables", NULL },
-    { "postconf",   postconf_main,   "show and edit the configuration", NULL },
+    { "postconf",   postconf_main,   "show and edit the configuration", postconf_help },
     { "postqueue",  postqueue_main,  "list and flush the queue", postqueue_help },
     { "postsuper",  postsuper_main,  "delete, hold and release queued mail (root)", postsuper_help },
     { "postcat",    postcat_main,    "show a queued message", postcat_help },
