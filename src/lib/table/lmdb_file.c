@@ -9,8 +9,7 @@ bool lmdb_file_open(struct lmdb_file *file, const char *path, enum lmdb_file_mod
                     struct error *error)
 {
     bool may_write = mode == LMDB_FILE_WRITE;
-    unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS |
-                     (may_write ? MDB_NOSYNC : MDB_RDONLY);
+    unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS | (may_write ? MDB_NOSYNC : MDB_RDONLY);
     MDB_txn *transaction;
 
     *file = LMDB_FILE_CLOSED;

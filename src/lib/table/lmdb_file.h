@@ -11,7 +11,10 @@
 #include <stddef.h>
 
 #define LMDB_FILE_SUFFIX ".lmdb"
-enum { LMDB_FILE_KEY_BYTES_MAX = 511 };
+enum {
+    LMDB_FILE_KEY_BYTES_MAX = 511,
+    LMDB_FILE_BYTES_MIN = 8192, /* the two pages that describe it */
+};
 
 struct lmdb_file {
     MDB_env *env;

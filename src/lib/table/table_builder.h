@@ -12,9 +12,9 @@
 struct table_builder;
 
 struct table_builder_options {
-    bool is_incremental; /* start from what is there (-i) */
-    bool may_replace;    /* a key that is there already is replaced (-r) */
-    bool keeps_case;     /* keys are not folded to lower case (-f) */
+    bool is_incremental;     /* start from what is there (-i) */
+    bool may_replace;        /* a key that is there already is replaced (-r) */
+    bool keeps_case;         /* keys are not folded to lower case (-f) */
     const char *source_path; /* whose owner and read permissions the table gets; may be NULL */
     bool keeps_mode;         /* not its permissions (-p) */
     bool stays_root;         /* not its owner (-o) */

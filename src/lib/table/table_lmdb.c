@@ -27,7 +27,16 @@ static bool error_lmdb(struct error *error, const struct table *table, int code)
     return error_set(error, "%.*s: %s", STR_ARGS(table->specification), mdb_strerror(code));
 }
 
-/* A file that is shorter than its own account of itself would be a bus error later. */
+static bool error_short(struct error *error, const struct table *table)
+{
+    const struct lmdb_table *lmdb = table->state;
+
+    return error_set(error, "%s is cut short: run \"postmap %.*s\"", lmdb->path,
+                     STR_ARGS(table->specification));
+}
+
+/* A file that is shorter than it was, or than its own account of itself, would be a bus error as
+ * soon as LMDB looks at the missing part. */
 static bool check_size(const struct table *table, struct error *error)
 {
     struct lmdb_table *lmdb = table->state;
@@ -37,11 +46,12 @@ static bool check_size(const struct table *table, struct error *error)
 
     if (fstat(lmdb->file.fd, &now) != 0)
         return error_errno(error, "%s", lmdb->path);
+    if (now.st_size < lmdb->opened.st_size)
+        return error_short(error, table);
     mdb_env_info(lmdb->file.env, &info);
     mdb_env_stat(lmdb->file.env, &stat);
     if ((uint64_t)now.st_size < ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize)
-        return error_set(error, "%s is cut short: run \"postmap %.*s\"", lmdb->path,
-                         STR_ARGS(table->specification));
+        return error_short(error, table);
     return true;
 }
 
@@ -49,11 +59,13 @@ static bool open_file(struct table *table, struct error *error)
 {
     struct lmdb_table *lmdb = table->state;
 
+    if (stat(lmdb->path, &lmdb->opened) != 0)
+        return error_errno(error, "open database %s", lmdb->path);
+    if (lmdb->opened.st_size < LMDB_FILE_BYTES_MIN)
+        return error_short(error, table);
     if (!lmdb_file_open(&lmdb->file, lmdb->path, LMDB_FILE_READ, error) ||
         !check_size(table, error))
         return false;
-    if (fstat(lmdb->file.fd, &lmdb->opened) != 0)
-        return error_errno(error, "%s", lmdb->path);
     if ((lmdb->opened.st_mode & S_IWOTH) != 0)
         table_warn(table, "%s can be written by everybody: run \"chmod o-w\" on it", lmdb->path);
     return true;
@@ -240,10 +252,10 @@ static enum lookup_outcome lmdb_next(struct table *table, struct arena *arena, s
     return code == 0 ? LOOKUP_FOUND : code == MDB_NOTFOUND ? LOOKUP_ABSENT : LOOKUP_FAILED;
 }
 
-#define LMDB_TYPE(type_name)                                                         \
-    {                                                                                \
-        .name = type_name, .open = lmdb_open, .find = lmdb_find, .close = lmdb_close, \
-        .is_stale = lmdb_is_stale, .next = lmdb_next                                 \
+#define LMDB_TYPE(type_name)                                                                       \
+    {                                                                                              \
+        .name = type_name, .open = lmdb_open, .find = lmdb_find, .close = lmdb_close,              \
+        .is_stale = lmdb_is_stale, .next = lmdb_next                                               \
     }
 const struct table_type table_type_hash = LMDB_TYPE("hash");
 const struct table_type table_type_btree = LMDB_TYPE("btree");
