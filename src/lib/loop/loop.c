@@ -23,6 +23,8 @@ struct loop {
     int epoll_fd;
     int64_t now_ms;
     bool is_stopping;
+    bool is_in_hooks;
+    bool must_go_on; /* loop_again */
     struct timer_heap timers;
     struct list hooks;
     size_t watch_count;
@@ -100,6 +102,15 @@ bool watch_open(struct loop *loop, struct watch *watch, int fd, uint32_t events,
     return true;
 }
 
+bool watch_change(struct loop *loop, struct watch *watch, uint32_t events, struct error *error)
+{
+    struct epoll_event event = { .events = events | EPOLLET, .data.ptr = watch };
+
+    if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0)
+        return error_errno(error, "watch a descriptor");
+    return true;
+}
+
 void watch_close(struct loop *loop, struct watch *watch)
 {
     if (watch->fd < 0)
@@ -147,6 +158,11 @@ void loop_before_sleep(struct loop *loop, struct before_sleep *hook,
 void before_sleep_remove(struct before_sleep *hook)
 {
     list_remove(&hook->link);
+}
+
+void loop_again(struct loop *loop)
+{
+    loop->must_go_on = loop->must_go_on || loop->is_in_hooks;
 }
 
 /* ---- wake-ups from other threads ---- */
@@ -229,7 +245,7 @@ static int sleep_ms(const struct loop *loop)
 {
     const struct timer *first = timer_heap_first(&loop->timers);
 
-    if (loop->is_stopping || fibers_are_runnable(loop->fibers))
+    if (loop->must_go_on || fibers_are_runnable(loop->fibers))
         return 0;
     if (first == NULL)
         return -1;
@@ -244,6 +260,7 @@ static void wait_for_events(struct loop *loop)
 {
     int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, sleep_ms(loop));
 
+    loop->must_go_on = false;
     ensure(count >= 0 || errno == EINTR);
     loop->event_at = 0;
     loop->event_count = count > 0 ? count : 0;
@@ -279,6 +296,7 @@ static void run_hooks(struct loop *loop)
     /* Marks the place in the list, so that a hook may remove itself and any other. */
     struct list place;
 
+    loop->is_in_hooks = true;
     list_init(&place);
     list_prepend(&loop->hooks, &place);
     while (place.next != &loop->hooks) {
@@ -289,12 +307,15 @@ static void run_hooks(struct loop *loop)
         hook->run(hook);
     }
     list_remove(&place);
+    loop->is_in_hooks = false;
 }
 
 void loop_run(struct loop *loop)
 {
     ensure(fiber_current(loop) == NULL);
     loop->is_stopping = false;
+    /* What was prepared before gets its hooks before the first sleep. */
+    loop->must_go_on = true;
     while (!loop->is_stopping) {
         wait_for_events(loop);
         run_timers(loop);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "base/list.h"
 
@@ -35,6 +36,9 @@ struct watch {
 };
 must_check bool watch_open(struct loop *loop, struct watch *watch, int fd, uint32_t events,
                            void (*ready)(struct watch *, uint32_t), struct error *error);
+/* Other events for the same descriptor; what is ready already is reported as a new edge. */
+must_check bool watch_change(struct loop *loop, struct watch *watch, uint32_t events,
+                             struct error *error);
 /* Unregisters (nothing happens where it is not registered); does not close the descriptor: call it
  * before close(2). No call of `ready` follows, also not for events that were already collected in
  * this iteration. */
@@ -61,6 +65,9 @@ struct before_sleep {
 void loop_before_sleep(struct loop *loop, struct before_sleep *hook,
                        void (*run)(struct before_sleep *));
 void before_sleep_remove(struct before_sleep *hook);
+/* For work that a hook makes for one that ran before it (a frame for a channel that has flushed
+ * already): the loop goes round once more before it sleeps. Does nothing outside of hooks. */
+void loop_again(struct loop *loop);
 
 /* Wakes the loop from another thread: `woken` runs in the loop once for any number of wake-ups
  * since its last run. The owner embeds it. */

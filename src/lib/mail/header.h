@@ -35,14 +35,17 @@ void header_summarise(struct str content, struct header_summary *summary);
 struct header_completion {
     struct str myhostname; /* Message-Id: <stamp.queue_id@myhostname> */
     struct str queue_id;
-    struct str sender;    /* internal form; empty: MAILER-DAEMON@… is `empty_sender` */
-    struct str full_name; /* for From:; may be empty */
-    struct str undisclosed_recipients_header; /* "" = none */
+    struct str sender;                        /* internal form, for From:; empty: MAILER-DAEMON */
+    struct str full_name;                     /* for From:; may be empty */
+    struct str undisclosed_recipients_header; /* a whole "To: …"; empty = none */
     struct str drop; /* message_drop_headers: names separated by blanks or commas */
     int64_t wall_s;
-    bool may_add_missing; /* local submission, or always_add_missing_headers */
+    bool may_add_missing; /* local_header_rewrite_clients (local mail is one), or
+                             always_add_missing_headers */
 };
-/* Appends headers (completed, without those to be dropped), the empty line and the body to `out`;
+/* Appends headers (completed, without those to be dropped) and body to `out`. Added ones follow
+ * those that are there, as "Resent-…" where there are such. A "From " line at the start becomes
+ * X-Mailbox-Line:, and an empty line is put where the body follows the headers without one.
  * `message_id` is the one it has afterwards, with its brackets, copied to the arena (empty where
  * it has none). */
 void header_complete(struct arena *arena, const struct header_completion *completion,

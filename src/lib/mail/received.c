@@ -18,8 +18,10 @@ static void put_local(const struct received *received, struct buf *out)
     buf_append(out, received->myhostname);
     buf_append(out, STR(" ("));
     buf_append(out, received->mail_name);
-    buf_append(out, STR(", from userid "));
-    buf_append_u64(out, received->uid);
+    if (!received->is_internal) {
+        buf_append(out, STR(", from userid "));
+        buf_append_u64(out, received->uid);
+    }
     buf_append(out, STR(")\r\n\tid "));
     buf_append(out, received->queue_id);
     buf_append(out, STR("; "));
@@ -64,7 +66,7 @@ static void put_client(const struct received *received, struct buf *out)
 
 void received_format(const struct received *received, struct buf *out)
 {
-    if (received->is_local)
+    if (received->is_local || received->is_internal)
         put_local(received, out);
     else
         put_client(received, out);

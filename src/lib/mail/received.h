@@ -22,6 +22,9 @@ struct received {
     /* From sendmail: */
     bool is_local;
     uint32_t uid;
+
+    /* Made here, a bounce: */
+    bool is_internal;
 };
 
 /* Appends the header with its CRLF. */

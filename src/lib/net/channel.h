@@ -28,23 +28,26 @@ struct channel_events {
     void (*closed)(void *owner, struct channel *channel, const char *reason);
 };
 
-/* Takes over `fd`. */
+/* Takes over `fd` (closes it on failure, too); NULL with `error` on failure. */
 struct channel *channel_new(struct loop *loop, int fd, const struct channel_events *events,
                             void *owner, struct error *error);
+/* Sends what goes without blocking; `closed` is not called any more. Not inside `received`. */
 void channel_free(struct channel **channel);
 
 /* Appends one frame: start, fields into the returned buffer, end. wire.h calls these. */
 struct buf *channel_frame_start(struct channel *channel, uint16_t number);
 void channel_frame_end(struct channel *channel);
-/* Sends a copy of `fd` along with the frame that is being written. */
+/* Sends a copy of `fd` along with the frame that is being written, at most 16 with each. */
 void channel_attach_fd(struct channel *channel, int fd);
-/* The next descriptor that the peer attached, now the caller's; -1 when there is none. */
+/* Inside `received`: the next descriptor that came with this frame, now the caller's; -1 when there
+ * is none. Those that nobody takes are closed. */
 int channel_take_fd(struct channel *channel);
 
 /* Sends what waits as far as that does not block; happens by itself before the loop sleeps. */
 void channel_flush(struct channel *channel);
 size_t channel_unsent_bytes(const struct channel *channel);
-/* Suspends the fiber until less than CHANNEL_ROOM_BYTES waits unsent: call before sending bulk. */
+/* Suspends the fiber until less than CHANNEL_ROOM_BYTES waits unsent: call before sending bulk. When
+ * the channel closes meanwhile the result is WAKE_READY, too: what is sent then is dropped. */
 enum wake channel_wait_room(struct channel *channel, int64_t deadline_ms);
 bool channel_is_closed(const struct channel *channel);
 

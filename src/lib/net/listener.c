@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/listener.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -8,105 +9,91 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_PER_TURN = 64, /* then other connections have their turn */
-    OUT_OF_RESOURCES_MS = 100,
+    ACCEPTS_MAX = 64,    /* in one go, before the rest of the loop runs */
+    SHORTAGE_MS = 200,   /* the pause when descriptors or memory ran out */
 };
 
 struct listener {
     struct loop *loop;
     struct watch watch;
+    struct timer again; /* goes on after a shortage, or after ACCEPTS_MAX */
     int fd;
-    struct timer again;
-    bool is_paused;
+    bool is_paused; /* by the owner */
+    bool is_freed;  /* inside `accepted` */
+    bool is_accepting;
     void (*accepted)(void *argument, int fd, const struct net_address *peer);
     void *argument;
-    bool is_accepting; /* `accepted` may free the listener: it then goes when this is over */
-    bool is_doomed;
 };
 
-static void accept_turn(struct listener *listener);
-
-static void again_due(struct timer *timer)
+static bool is_shortage(int code)
 {
-    accept_turn(list_entry(timer, struct listener, again));
+    return code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM;
 }
 
-static void again_after(struct listener *listener, int64_t duration_ms)
+/* Registering reports what waits already, so nothing is missed by closing the watch for a while.
+ * EPOLLEXCLUSIVE: of the workers that share the socket the kernel wakes one that is idle. */
+static bool listen_on(struct listener *listener, struct error *error)
 {
-    timer_set(listener->loop, &listener->again, loop_now_ms(listener->loop) + duration_ms,
-              again_due);
+    return watch_open(listener->loop, &listener->watch, listener->fd, EPOLLIN | EPOLLEXCLUSIVE,
+                      listener->watch.ready, error);
 }
 
-/* What a connection that died before it was accepted, or a lack of resources, mean: see accept(2).
- * True: try the next one now. */
-static bool is_passing(struct listener *listener, int accept_errno)
+static void go_on(struct timer *timer)
 {
-    switch (accept_errno) {
-    case EAGAIN:
-        return false;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-        again_after(listener, OUT_OF_RESOURCES_MS);
-        return false;
-    case EBADF:
-    case EINVAL:
-    case ENOTSOCK:
-        return false;
-    default:
-        return true;
-    }
+    struct listener *listener = list_entry(timer, struct listener, again);
+    struct error error;
+
+    watch_close(listener->loop, &listener->watch);
+    if (!listen_on(listener, &error))
+        timer_set(listener->loop, timer, loop_now_ms(listener->loop) + SHORTAGE_MS, go_on);
 }
 
-static void hand_over(struct listener *listener, int fd, const struct sockaddr_storage *from,
-                      socklen_t len)
+static void pause_for(struct listener *listener, int64_t pause_ms)
 {
-    struct net_address peer;
-
-    net_address_from_sockaddr((const struct sockaddr *)from, len, &peer);
-    listener->accepted(listener->argument, fd, &peer);
+    /* Not registered meanwhile: the kernel is to wake another worker. */
+    watch_close(listener->loop, &listener->watch);
+    timer_set(listener->loop, &listener->again, loop_now_ms(listener->loop) + pause_ms, go_on);
 }
 
 static void destroy(struct listener *listener)
 {
-    timer_clear(listener->loop, &listener->again);
-    watch_close(listener->loop, &listener->watch);
     close(listener->fd);
     memory_free(listener);
 }
 
-static void accept_some(struct listener *listener)
+/* True when there may be another one at once. */
+static bool accept_one(struct listener *listener)
 {
-    for (int count = 0; !listener->is_doomed && !listener->is_paused; count++) {
-        struct sockaddr_storage from;
-        socklen_t len = sizeof from;
-        if (count == ACCEPTS_PER_TURN) {
-            again_after(listener, 0);
-            return;
-        }
-        int fd = accept4(listener->fd, (struct sockaddr *)&from, &len,
-                         SOCK_CLOEXEC | SOCK_NONBLOCK);
-        if (fd >= 0)
-            hand_over(listener, fd, &from, len);
-        else if (!is_passing(listener, errno))
-            return;
+    struct sockaddr_storage sockaddr;
+    struct net_address peer;
+    socklen_t len = sizeof sockaddr;
+    int fd = accept4(listener->fd, (struct sockaddr *)&sockaddr, &len,
+                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+    if (fd >= 0) {
+        net_address_from_sockaddr((const struct sockaddr *)&sockaddr, len, &peer);
+        listener->accepted(listener->argument, fd, &peer);
+        return true;
     }
+    if (is_shortage(errno))
+        pause_for(listener, SHORTAGE_MS);
+    /* The others concern one connection that is gone already, or an interrupted call. */
+    return errno != EAGAIN && !is_shortage(errno);
 }
 
-static void accept_turn(struct listener *listener)
+static void accept_many(struct watch *watch, uint32_t events)
 {
+    struct listener *listener = list_entry(watch, struct listener, watch);
+    bool may_be_more = true;
+
     listener->is_accepting = true;
-    accept_some(listener);
+    for (int i = 0; i < ACCEPTS_MAX && may_be_more; i++)
+        may_be_more = !listener->is_paused && !listener->is_freed && accept_one(listener);
     listener->is_accepting = false;
-    if (listener->is_doomed)
+    if (listener->is_freed)
         destroy(listener);
-}
-
-static void listener_ready(struct watch *watch, uint32_t events)
-{
-    (void)events;
-    accept_turn(list_entry(watch, struct listener, watch));
+    else if (may_be_more && !listener->is_paused && listener->again.heap_slot == 0)
+        pause_for(listener, 0);
 }
 
 struct listener *listener_new(struct loop *loop, int fd,
@@ -120,30 +107,18 @@ struct listener *listener_new(struct loop *loop, int fd,
     listener->fd = fd;
     listener->accepted = accepted;
     listener->argument = argument;
-    /* Several workers share the socket: one of them is woken, not all. */
-    if (!watch_open(loop, &listener->watch, fd, EPOLLIN | EPOLLEXCLUSIVE, listener_ready, error)) {
-        close(fd);
-        memory_free(listener);
-        return NULL;
-    }
-    again_after(listener, 0); /* connections that came before the descriptor was watched */
-    return listener;
-}
-
-void listener_free(struct listener **listener)
-{
-    if (*listener == NULL)
-        return;
-    if ((*listener)->is_accepting)
-        (*listener)->is_doomed = true;
-    else
-        destroy(*listener);
-    *listener = NULL;
+    listener->watch.fd = -1;
+    listener->watch.ready = accept_many;
+    if (fd_set_nonblocking(fd, error) && listen_on(listener, error))
+        return listener;
+    destroy(listener);
+    return NULL;
 }
 
 void listener_pause(struct listener *listener)
 {
     listener->is_paused = true;
+    watch_close(listener->loop, &listener->watch);
     timer_clear(listener->loop, &listener->again);
 }
 
@@ -152,5 +127,18 @@ void listener_resume(struct listener *listener)
     if (!listener->is_paused)
         return;
     listener->is_paused = false;
-    again_after(listener, 0);
+    pause_for(listener, 0);
+}
+
+void listener_free(struct listener **listener)
+{
+    struct listener *freed = *listener;
+
+    *listener = NULL;
+    if (freed == NULL)
+        return;
+    listener_pause(freed);
+    freed->is_freed = true;
+    if (!freed->is_accepting)
+        destroy(freed);
 }

@@ -10,12 +10,14 @@
 
 struct listener;
 
-/* Takes over `fd`. `accepted` owns the connection's descriptor (non-blocking, close-on-exec). */
+/* Takes over `fd` (closes it on failure, too); several processes may share the socket. `accepted`
+ * may pause and free the listener; it owns the connection's descriptor (non-blocking,
+ * close-on-exec). */
 struct listener *listener_new(struct loop *loop, int fd,
                               void (*accepted)(void *argument, int fd,
                                                const struct net_address *peer),
                               void *argument, struct error *error);
 void listener_free(struct listener **listener); /* stops accepting and closes the socket */
-/* Stop and go on, for connection limits. */
+/* Stop and go on, for connection limits. A paused one leaves new connections to other processes. */
 void listener_pause(struct listener *listener);
 void listener_resume(struct listener *listener);

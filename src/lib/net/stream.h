@@ -33,17 +33,19 @@ void stream_free(struct stream **stream); /* closes; unsent output is dropped */
  * flushed before the fiber sleeps. */
 enum stream_outcome stream_read_line(struct stream *stream, size_t limit_bytes,
                                      int64_t deadline_ms, struct str *line, bool *had_cr);
-/* Whatever is there, at least one byte unless an outcome other than STREAM_OK: borrowed until the
- * next read; take it off with stream_consume. Repeated calls without consume wait for more. */
+/* All bytes that are there, at least one unless the outcome is not STREAM_OK: borrowed until the
+ * next read; take them off with stream_consume. A call that follows another one with nothing
+ * consumed in between waits for more. */
 enum stream_outcome stream_read_some(struct stream *stream, int64_t deadline_ms, struct str *bytes);
 void stream_consume(struct stream *stream, size_t count);
 /* Bytes that are buffered unread: tells whether the client pipelined. */
 struct str stream_pending(const struct stream *stream);
-/* Drops the input buffer's memory where it is empty (before parking). */
+/* Drops the memory of buffers that are empty (before parking). */
 void stream_shrink(struct stream *stream);
 
 /* Gathers output in memory; goes out on stream_flush or before a read sleeps. Output beyond
- * 64 KiB is written while appending, so a fiber may wait in here up to the deadline. */
+ * 64 KiB is written while appending, so a fiber may wait in here up to the deadline. After anything
+ * but STREAM_OK an unknown part of it went out: close the connection. */
 enum stream_outcome stream_write(struct stream *stream, struct str bytes, int64_t deadline_ms);
 enum stream_outcome stream_flush(struct stream *stream, int64_t deadline_ms);
 

@@ -40,9 +40,9 @@ struct commit_request {
      * the update or deletion of the message that it reports. Both get the same outcome, except
      * that an absent or damaged message is told for itself. */
     bool is_with_next;
-    /* STORE_OK: on disk. STORE_ABSENT, STORE_DAMAGED: as store.h says, about this request alone.
-     * STORE_FULL: not done, there was no room. STORE_FAILED: not done, or not known to be; see
-     * committer_new. STORE_UNKNOWN does not occur: the committer has looked by then. */
+    /* STORE_OK: on disk. STORE_ABSENT, STORE_EXISTS, STORE_DAMAGED: as store.h says, about this
+     * request alone. STORE_FULL: not done, there was no room. STORE_FAILED: not done, or not known
+     * to be; see `broken`. STORE_UNKNOWN does not occur: the committer has looked by then. */
     enum store_outcome outcome;
     void (*done)(struct commit_request *request);
 };

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/address.h"
+#include "mail/date.h"
+#include "mail/header.h"
+
+enum { ENCODED_WORD_BYTES_MAX = 60 };
+
+/* What the message has, as its headers go by. */
+struct seen {
+    bool has_message_id, has_date, has_from;
+    bool has_resent, has_resent_message_id, has_resent_date, has_resent_from;
+    bool has_recipient;
+};
+
+static void look_at(const struct header *header, struct seen *seen)
+{
+    if (!str_starts_with_fold(header->name, STR("resent-"))) {
+        seen->has_message_id |= header_is(header, "Message-Id");
+        seen->has_date |= header_is(header, "Date");
+        seen->has_from |= header_is(header, "From");
+        seen->has_recipient |= header_is(header, "To") || header_is(header, "Cc");
+        return;
+    }
+    seen->has_resent = true;
+    seen->has_resent_message_id |= header_is(header, "Resent-Message-Id");
+    seen->has_resent_date |= header_is(header, "Resent-Date");
+    seen->has_resent_from |= header_is(header, "Resent-From");
+    seen->has_recipient |= header_is(header, "Resent-To") || header_is(header, "Resent-Cc");
+}
+
+static bool is_dropped(const struct header *header, struct str drop)
+{
+    struct str name;
+
+    while (str_next_word(&drop, ", \t\r\n", &name))
+        if (str_equal_fold(name, header->name))
+            return true;
+    return false;
+}
+
+static void put_line_end(struct buf *out)
+{
+    buf_append(out, STR("\r\n"));
+}
+
+/* The blanks that may stand between name and colon go. */
+static void put_header(const struct header *header, struct buf *out)
+{
+    struct str rest = str_skip(header->whole, header->name.len);
+
+    buf_append(out, header->name);
+    buf_append(out, str_skip(rest, (size_t)str_find_byte(rest, ':')));
+    put_line_end(out);
+}
+
+/* ---- From: ---- */
+
+enum phrase_form { PHRASE_PLAIN, PHRASE_QUOTED, PHRASE_ENCODED };
+
+static enum phrase_form phrase_form(struct str name)
+{
+    enum phrase_form form = PHRASE_PLAIN;
+
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char byte = (unsigned char)name.ptr[i];
+        if (byte >= 0x80)
+            return PHRASE_ENCODED;
+        if (byte != ' ' && !ascii_is_alnum((char)byte) &&
+            memchr("!#$%&'*+-/=?^_`{|}~", byte, 19) == NULL)
+            form = PHRASE_QUOTED;
+    }
+    return form;
+}
+
+static void put_quoted(struct str name, struct buf *out)
+{
+    buf_append_byte(out, '"');
+    for (size_t i = 0; i < name.len; i++) {
+        char byte = name.ptr[i];
+        if (byte == '"' || byte == '\\')
+            buf_append_byte(out, '\\');
+        buf_append_byte(out, (unsigned char)byte < 0x20 || byte == 0x7f ? ' ' : byte);
+    }
+    buf_append_byte(out, '"');
+}
+
+/* RFC 2047, "Q" encoding; a new word before a character that would not fit. */
+static void put_encoded(struct str name, struct buf *out)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t word_bytes = 0;
+
+    for (size_t i = 0; i < name.len; i++) {
+        unsigned char byte = (unsigned char)name.ptr[i];
+        bool starts_character = (byte & 0xc0) != 0x80;
+        if (word_bytes == 0 || (word_bytes > ENCODED_WORD_BYTES_MAX - 12 && starts_character)) {
+            buf_append(out, word_bytes == 0 ? STR("=?utf-8?Q?") : STR("?=\r\n =?utf-8?Q?"));
+            word_bytes = 10;
+        }
+        if (ascii_is_alnum((char)byte)) {
+            buf_append_byte(out, (char)byte);
+            word_bytes++;
+        } else {
+            char coded[3] = { '=', digits[byte >> 4], digits[byte & 15] };
+            buf_append(out, str_of(coded, sizeof coded));
+            word_bytes += sizeof coded;
+        }
+    }
+    buf_append(out, STR("?="));
+}
+
+static void put_from(const struct header_completion *completion, struct buf *out)
+{
+    if (completion->sender.len == 0) {
+        buf_append(out, STR("MAILER-DAEMON"));
+        return;
+    }
+    if (completion->full_name.len == 0) {
+        address_format(completion->sender, out);
+        return;
+    }
+    switch (phrase_form(completion->full_name)) {
+    case PHRASE_PLAIN:
+        buf_append(out, completion->full_name);
+        break;
+    case PHRASE_QUOTED:
+        put_quoted(completion->full_name, out);
+        break;
+    case PHRASE_ENCODED:
+        put_encoded(completion->full_name, out);
+        break;
+    }
+    buf_append_byte(out, ' ');
+    address_format_angle(completion->sender, out);
+}
+
+/* ---- the rest ---- */
+
+static void put_missing(struct arena *arena, const struct header_completion *completion,
+                        const struct seen *seen, struct buf *out, struct str *message_id)
+{
+    struct str prefix = seen->has_resent ? STR("Resent-") : STR("");
+
+    if (!(seen->has_resent ? seen->has_resent_message_id : seen->has_message_id)) {
+        buf_append(out, prefix);
+        buf_append(out, STR("Message-Id: "));
+        size_t start = out->len;
+        buf_append_byte(out, '<');
+        date_format_compact(completion->wall_s, out);
+        buf_append_byte(out, '.');
+        buf_append(out, completion->queue_id);
+        buf_append_byte(out, '@');
+        buf_append(out, completion->myhostname);
+        buf_append_byte(out, '>');
+        if (message_id->len == 0 && !out->is_overflowed)
+            *message_id = arena_copy(arena, str_skip(buf_str(out), start));
+        put_line_end(out);
+    }
+    if (!(seen->has_resent ? seen->has_resent_date : seen->has_date)) {
+        buf_append(out, prefix);
+        buf_append(out, STR("Date: "));
+        date_format_mail(completion->wall_s, out);
+        put_line_end(out);
+    }
+    if (!(seen->has_resent ? seen->has_resent_from : seen->has_from)) {
+        buf_append(out, prefix);
+        buf_append(out, STR("From: "));
+        put_from(completion, out);
+        put_line_end(out);
+    }
+    if (!seen->has_recipient && completion->undisclosed_recipients_header.len > 0) {
+        buf_append(out, completion->undisclosed_recipients_header);
+        put_line_end(out);
+    }
+}
+
+/* mbox separators at the start of the content. */
+static void put_mailbox_lines(struct str *content, struct buf *out)
+{
+    while (str_starts_with(*content, STR("From ")) || str_starts_with(*content, STR(">From "))) {
+        ptrdiff_t newline = str_find_byte(*content, '\n');
+        size_t len = newline < 0 ? content->len : (size_t)newline + 1;
+        buf_append(out, STR("X-Mailbox-Line: "));
+        buf_append(out, str_trim_end(str_take(*content, len)));
+        put_line_end(out);
+        *content = str_skip(*content, len);
+    }
+}
+
+void header_complete(struct arena *arena, const struct header_completion *completion,
+                     struct str content, struct buf *out, struct str *message_id)
+{
+    struct seen seen = { 0 };
+    struct header header;
+
+    *message_id = STR("");
+    put_mailbox_lines(&content, out);
+    struct str headers = content;
+    size_t header_bytes = 0;
+    while (header_next(&content, &header)) {
+        header_bytes = headers.len - content.len;
+        look_at(&header, &seen);
+        if (message_id->len == 0 && header_is(&header, "Message-Id"))
+            *message_id = arena_copy(arena, header.value);
+        if (!is_dropped(&header, completion->drop))
+            put_header(&header, out);
+    }
+    if (completion->may_add_missing)
+        put_missing(arena, completion, &seen, out, message_id);
+    /* An empty line ended the headers, or the body starts without one: it needs one. */
+    bool had_empty_line = headers.len - content.len > header_bytes;
+    if (had_empty_line || content.len > 0)
+        put_line_end(out);
+    buf_append(out, content);
+}

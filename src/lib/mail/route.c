@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/route.h"
+
+#include "base/memory.h"
+#include "mail/address.h"
+#include "table/match_list.h"
+
+/* "transport:nexthop"; without a next hop the recipient's domain is it. */
+struct target {
+    struct str transport;
+    struct str nexthop;
+};
+
+enum listed { LISTED_LOCAL, LISTED_VIRTUAL_ALIAS, LISTED_VIRTUAL, LISTED_RELAY, LISTED_COUNT };
+
+struct router {
+    struct arena arena;
+    struct match_list *lists[LISTED_COUNT];
+    struct target targets[CLASS_DEFAULT + 1];
+    struct str relayhost;
+    struct str myorigin;
+    struct str empty_address_recipient;
+    struct str *own_addresses;
+    size_t own_address_count;
+};
+
+static struct target target_parse(struct arena *arena, struct str value)
+{
+    struct str rest = str_trim(value);
+    ptrdiff_t colon = str_find_byte(rest, ':');
+
+    if (colon < 0)
+        return (struct target){ .transport = arena_copy(arena, rest) };
+    return (struct target){
+        .transport = arena_copy(arena, str_take(rest, (size_t)colon)),
+        .nexthop = arena_copy(arena, str_trim(str_skip(rest, (size_t)colon + 1))),
+    };
+}
+
+static bool names_parameter(struct str list, struct str name)
+{
+    struct str word;
+
+    while (str_next_word(&list, ", \t\r\n", &word))
+        if (str_equal_fold(word, name))
+            return true;
+    return false;
+}
+
+static bool open_lists(struct router *router, const struct route_settings *settings,
+                       void (*warning)(void *, const char *), void *argument, struct error *error)
+{
+    const struct {
+        struct str name, text;
+    } sources[LISTED_COUNT] = {
+        [LISTED_LOCAL] = { STR("mydestination"), settings->mydestination },
+        [LISTED_VIRTUAL_ALIAS] = { STR("virtual_alias_domains"), settings->virtual_alias_domains },
+        [LISTED_VIRTUAL] = { STR("virtual_mailbox_domains"), settings->virtual_mailbox_domains },
+        [LISTED_RELAY] = { STR("relay_domains"), settings->relay_domains },
+    };
+
+    for (int i = 0; i < LISTED_COUNT; i++) {
+        struct match_list_options options = {
+            .name = sources[i].name,
+            /* Of these four only relay_domains knows "parent matches subdomain" in Postfix. */
+            .matches_parent_domains =
+                i == LISTED_RELAY && names_parameter(settings->parent_domain_matches_subdomains,
+                                                     STR("relay_domains")),
+            .warning = warning,
+            .argument = argument,
+        };
+        router->lists[i] = match_list_new(sources[i].text, &options, error);
+        if (router->lists[i] == NULL)
+            return error_context(error, "%.*s", STR_ARGS(sources[i].name));
+    }
+    return true;
+}
+
+struct router *router_new(const struct route_settings *settings,
+                          void (*warning)(void *argument, const char *text), void *argument,
+                          struct error *error)
+{
+    struct router *router = memory_new(sizeof *router);
+    struct arena *arena = &router->arena;
+
+    router->relayhost = arena_copy(arena, str_trim(settings->relayhost));
+    router->myorigin = arena_copy(arena, settings->myorigin);
+    router->empty_address_recipient = arena_copy(arena, settings->empty_address_recipient);
+    router->targets[CLASS_LOCAL] = target_parse(arena, settings->local_transport);
+    router->targets[CLASS_VIRTUAL_ALIAS] = (struct target){
+        STR("error"), STR("5.1.1 User unknown in virtual alias table")
+    };
+    router->targets[CLASS_VIRTUAL] = target_parse(arena, settings->virtual_transport);
+    router->targets[CLASS_RELAY] = target_parse(arena, settings->relay_transport);
+    router->targets[CLASS_DEFAULT] = target_parse(arena, settings->default_transport);
+    router->own_address_count = settings->own_address_count;
+    router->own_addresses =
+        arena_new_array(arena, settings->own_address_count + 1, sizeof *router->own_addresses);
+    for (size_t i = 0; i < settings->own_address_count; i++)
+        router->own_addresses[i] = arena_copy(arena, settings->own_addresses[i]);
+    if (!open_lists(router, settings, warning, argument, error))
+        router_free(&router);
+    return router;
+}
+
+void router_free(struct router **router)
+{
+    if (*router == NULL)
+        return;
+    for (int i = 0; i < LISTED_COUNT; i++)
+        match_list_free(&(*router)->lists[i]);
+    arena_clear(&(*router)->arena);
+    memory_free(*router);
+    *router = NULL;
+}
+
+static bool is_own_literal(const struct router *router, struct str domain)
+{
+    if (!domain_is_literal(domain))
+        return false;
+    struct str inside = str_take(str_skip(domain, 1), domain.len - 2);
+    if (str_starts_with_fold(inside, STR("IPv6:")))
+        inside = str_skip(inside, 5);
+    for (size_t i = 0; i < router->own_address_count; i++)
+        if (str_equal_fold(inside, router->own_addresses[i]))
+            return true;
+    return false;
+}
+
+/* The first list that has the domain names the class. */
+static bool find_class(struct router *router, struct str domain, enum address_class *found,
+                       struct error *error)
+{
+    static const enum address_class classes[LISTED_COUNT] = {
+        [LISTED_LOCAL] = CLASS_LOCAL,
+        [LISTED_VIRTUAL_ALIAS] = CLASS_VIRTUAL_ALIAS,
+        [LISTED_VIRTUAL] = CLASS_VIRTUAL,
+        [LISTED_RELAY] = CLASS_RELAY,
+    };
+
+    *found = CLASS_LOCAL;
+    if (is_own_literal(router, domain))
+        return true;
+    for (int i = 0; i < LISTED_COUNT; i++) {
+        switch (match_list_find_name(router->lists[i], domain, error)) {
+        case MATCH_FOUND:
+            *found = classes[i];
+            return true;
+        case MATCH_ABSENT:
+            break;
+        case MATCH_FAILED:
+            return false;
+        }
+    }
+    *found = CLASS_DEFAULT;
+    return true;
+}
+
+static struct str complete_address(struct router *router, struct arena *arena, struct str recipient)
+{
+    if (recipient.len == 0)
+        recipient = router->empty_address_recipient;
+    if (address_has_domain(recipient) && address_domain(recipient).len > 0)
+        return recipient;
+    if (address_has_domain(recipient))
+        recipient = address_local(recipient);
+    return str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(recipient),
+                                 STR_ARGS(router->myorigin)));
+}
+
+bool router_find(struct router *router, struct arena *arena, struct str recipient,
+                 struct route *route, struct error *error)
+{
+    route->address = complete_address(router, arena, recipient);
+    struct str domain = address_domain(route->address);
+
+    if (!find_class(router, domain, &route->address_class, error))
+        return false;
+    const struct target *target = &router->targets[route->address_class];
+    bool is_off_host =
+        route->address_class == CLASS_RELAY || route->address_class == CLASS_DEFAULT;
+    route->transport = target->transport;
+    route->nexthop = target->nexthop;
+    if (route->nexthop.len == 0)
+        route->nexthop = is_off_host && router->relayhost.len > 0 ? router->relayhost : domain;
+    return true;
+}

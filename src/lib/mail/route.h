@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where a recipient's mail goes: its address class, and from that the transport (a service of
+ * master.cf) and the next hop. Made once from the configuration and immutable; look-ups ask no
+ * network, only the lists (mydestination, relay_domains, …) and the tables that they name.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/error.h"
+
+/* The values as configured, expanded. They may be freed after route_new. */
+struct route_settings {
+    struct str myorigin;
+    struct str mydestination;
+    struct str virtual_alias_domains;
+    struct str virtual_mailbox_domains;
+    struct str relay_domains;
+    struct str parent_domain_matches_subdomains;
+    struct str local_transport;
+    struct str virtual_transport;
+    struct str relay_transport;
+    struct str default_transport;
+    struct str relayhost;
+    struct str empty_address_recipient;
+    /* What user@[address] may name to be local: the addresses of inet_interfaces and
+     * proxy_interfaces, bare ("192.0.2.1", "2001:db8::1"). */
+    const struct str *own_addresses;
+    size_t own_address_count;
+};
+
+enum address_class {
+    CLASS_LOCAL,         /* mydestination, own addresses */
+    CLASS_VIRTUAL_ALIAS, /* virtual_alias_domains: what is left there is an unknown user */
+    CLASS_VIRTUAL,       /* virtual_mailbox_domains */
+    CLASS_RELAY,         /* relay_domains */
+    CLASS_DEFAULT,       /* everything else */
+};
+
+struct route {
+    enum address_class address_class;
+    struct str transport; /* "smtp" */
+    struct str nexthop;   /* "example.com", "[mail.example.com]:587", "[192.0.2.1]"; for `error`
+                             the text */
+    struct str address;   /* the recipient with a domain: "root" has become root@$myorigin */
+};
+
+struct router;
+
+/* NULL with `error` for a list that cannot be read (it names the parameter). */
+struct router *router_new(const struct route_settings *settings,
+                          void (*warning)(void *argument, const char *text), void *argument,
+                          struct error *error);
+void router_free(struct router **router);
+
+/* `recipient` in internal form; the route's strings live in the router, the recipient or the
+ * arena. False: a list's table cannot answer just now; the mail waits. */
+must_check bool router_find(struct router *router, struct arena *arena, struct str recipient,
+                            struct route *route, struct error *error);

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "intake.h"
+
+#include "base/clock.h"
+#include "base/map.h"
+#include "content.h"
+#include "mail/header.h"
+#include "mail/log_line.h"
+#include "mail/maildrop_file.h"
+#include "mail/queue_id.h"
+#include "mail/received.h"
+#include "mail/rewrite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    PREFIX_BYTES = 1024 * 1024, /* what may be headers; the rest is never looked into */
+    PORTION_BYTES = 64 * 1024,
+    WAIT_ID_MS = 10 * 1000,
+    WAIT_SEND_MS = 60 * 1000,
+    WAIT_ANSWER_MS = 300 * 1000,
+};
+
+/* The message as it is being made. */
+struct making {
+    const struct intake *intake;
+    struct arena arena;
+    struct maildrop_file file;
+    struct envelope envelope; /* as the queue gets it */
+    struct queue_id_text id;
+    struct submission_message message;
+    struct content content;
+    struct buf out;        /* content that waits to be sent */
+    uint64_t sent_bytes;
+    uint64_t added_lines;  /* line ends in `out` that are not content's: our headers */
+    struct error error;
+};
+
+static enum intake_outcome try_again(const struct making *making)
+{
+    log_warning(&making->intake->pickup_log, "maildrop file %s stays: %s", making->intake->name,
+                making->error.message);
+    return INTAKE_TRY_AGAIN;
+}
+
+/* What can never become mail is kept for the operator, out of the way. */
+static enum intake_outcome set_aside(const struct making *making)
+{
+    const struct intake *intake = making->intake;
+
+    if (intake->corrupt_fd >= 0 &&
+        renameat(intake->folder_fd, intake->name, intake->corrupt_fd, intake->name) == 0) {
+        log_warning(&intake->pickup_log, "maildrop file %s was moved to the folder corrupt: %s",
+                    intake->name, making->error.message);
+        return INTAKE_TAKEN;
+    }
+    log_error(&intake->pickup_log,
+              "maildrop file %s is left where it is (%s), and it cannot be moved to the folder "
+              "corrupt: %s",
+              intake->name, making->error.message, strerror(errno));
+    return INTAKE_LEAVE_ALONE;
+}
+
+static enum intake_outcome remove_file(const struct making *making)
+{
+    const struct intake *intake = making->intake;
+
+    if (unlinkat(intake->folder_fd, intake->name, 0) == 0 || errno == ENOENT)
+        return INTAKE_TAKEN;
+    log_error(&intake->pickup_log,
+              "%s: queued, but its maildrop file %s cannot be removed (%s); remove it, or it is "
+              "sent again after the next start",
+              making->id.text, intake->name, strerror(errno));
+    return INTAKE_LEAVE_ALONE;
+}
+
+static struct rewrite_rules rules_from(const struct config *config)
+{
+    return (struct rewrite_rules){
+        .myorigin = config->myorigin,
+        .mydomain = config->mydomain,
+        .may_append_myorigin = config->append_at_myorigin,
+        .may_append_mydomain = config->append_dot_mydomain,
+        .may_swap_bangpath = config->swap_bangpath,
+        .has_percent_hack = config->allow_percent_hack,
+    };
+}
+
+static void add_recipients(struct making *making, const struct rewrite_rules *rules)
+{
+    const struct envelope *given = &making->file.envelope.envelope;
+    struct map *seen = map_new();
+
+    for (size_t i = 0; i < given->recipient_count; i++) {
+        const struct recipient *from = &given->recipients[i];
+        struct recipient recipient = {
+            .address = rewrite_address(&making->arena, rules, from->address),
+            .dsn_notify = from->dsn_notify & (DSN_NOTIFY_NEVER | DSN_NOTIFY_SUCCESS |
+                                              DSN_NOTIFY_FAILURE | DSN_NOTIFY_DELAY),
+        };
+        if (!str_equal(recipient.address, from->address))
+            recipient.original_recipient = from->address;
+        if (map_set(seen, recipient.address, making) == NULL)
+            envelope_add_recipient(&making->arena, &making->envelope, &recipient);
+    }
+    map_free(&seen);
+}
+
+static void make_envelope(struct making *making)
+{
+    const struct envelope *given = &making->file.envelope.envelope;
+    struct rewrite_rules rules = rules_from(making->intake->config);
+    int64_t now_us = clock_wall_us();
+
+    making->envelope = (struct envelope){
+        .sender = rewrite_address(&making->arena, &rules, given->sender),
+        .flags = ENVELOPE_LOCAL |
+                 (given->flags & (ENVELOPE_8BITMIME | ENVELOPE_RET_FULL | ENVELOPE_RET_HEADERS)),
+        .arrival_us = given->arrival_us > 0 && given->arrival_us <= now_us ? given->arrival_us
+                                                                           : now_us,
+        .dsn_envid = given->dsn_envid,
+    };
+    add_recipients(making, &rules);
+}
+
+static void log_pickup(const struct making *making)
+{
+    autofree_buf struct buf line = { 0 };
+
+    log_line_pickup(str_from(making->id.text), making->file.uid,
+                    making->file.envelope.envelope.sender, &line);
+    log_write_text(&making->intake->pickup_log, SEVERITY_INFO, buf_str(&line));
+}
+
+static void log_message_id(const struct making *making, struct str message_id)
+{
+    autofree_buf struct buf line = { 0 };
+
+    log_line_message_id(str_from(making->id.text), message_id, &line);
+    log_write_text(&making->intake->cleanup_log, SEVERITY_INFO, buf_str(&line));
+}
+
+static void append_received(struct making *making)
+{
+    const struct config *config = making->intake->config;
+    struct received received = {
+        .myhostname = config->myhostname,
+        .mail_name = config->mail_name,
+        .queue_id = str_from(making->id.text),
+        .wall_s = making->envelope.arrival_us / 1000000,
+        .is_local = true,
+        .uid = making->file.uid,
+    };
+
+    received_format(&received, &making->out);
+}
+
+static void complete_headers(struct making *making, struct str prefix, struct str *message_id)
+{
+    const struct config *config = making->intake->config;
+    bool is_gateway = (making->file.envelope.flags & MAILDROP_GATEWAY) != 0;
+    struct header_completion completion = {
+        .myhostname = config->myhostname,
+        .queue_id = str_from(making->id.text),
+        .sender = making->envelope.sender,
+        .full_name = making->file.envelope.full_name,
+        .undisclosed_recipients_header = config->undisclosed_recipients_header,
+        .drop = config->message_drop_headers,
+        .wall_s = making->envelope.arrival_us / 1000000,
+        .may_add_missing = !is_gateway || config->always_add_missing_headers,
+    };
+
+    header_complete(&making->arena, &completion, prefix, &making->out, message_id);
+}
+
+/* Up to `limit` bytes of content, normalised, into `out`. */
+static enum maildrop_file_outcome read_content(struct making *making, size_t limit,
+                                               struct buf *out, bool *has_ended)
+{
+    char portion[16 * 1024];
+    size_t start = out->len;
+
+    *has_ended = false;
+    while (!*has_ended && out->len - start < limit) {
+        size_t count;
+        enum maildrop_file_outcome outcome =
+            maildrop_file_read(&making->file, portion, sizeof portion, &count, &making->error);
+        if (outcome != MAILDROP_FILE_OK)
+            return outcome;
+        *has_ended = count == 0;
+        content_add(&making->content, str_of(portion, count), out);
+    }
+    if (*has_ended)
+        content_end(&making->content, out);
+    return MAILDROP_FILE_OK;
+}
+
+static bool send_chunks(struct making *making)
+{
+    size_t done = 0;
+    int64_t deadline_ms = loop_now_ms(making->intake->loop) + WAIT_SEND_MS;
+
+    if (making->out.len <= SUBMISSION_INLINE_MAX)
+        return true;
+    while (making->out.len - done > SUBMISSION_INLINE_MAX) {
+        struct str chunk = str_of(making->out.ptr + done, SUBMISSION_CHUNK_BYTES);
+        if (!submission_send(&making->message, chunk, deadline_ms))
+            return error_set(&making->error, "the queue is not taking mail; it is tried again");
+        done += SUBMISSION_CHUNK_BYTES;
+    }
+    making->sent_bytes += done;
+    buf_consume(&making->out, done);
+    return true;
+}
+
+static uint64_t count_lines(struct str text)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        count += text.ptr[i] == '\n';
+    return count;
+}
+
+/* The headers, and with them as much of the body as is at hand. */
+static enum maildrop_file_outcome make_start(struct making *making, bool *has_ended)
+{
+    autofree_buf struct buf prefix = { 0 };
+    struct header_summary summary;
+    struct str message_id = STR("");
+    enum maildrop_file_outcome outcome =
+        read_content(making, PREFIX_BYTES, &prefix, has_ended);
+
+    if (outcome != MAILDROP_FILE_OK)
+        return outcome;
+    header_summarise(buf_str(&prefix), &summary);
+    if ((int64_t)summary.received_count > making->intake->config->hopcount_limit) {
+        error_set(&making->error, "too many hops (%u Received: headers): the mail loops",
+                  summary.received_count);
+        return MAILDROP_FILE_BAD;
+    }
+    log_pickup(making);
+    append_received(making);
+    complete_headers(making, buf_str(&prefix), &message_id);
+    log_message_id(making, message_id);
+    making->added_lines = count_lines(buf_str(&making->out)) - making->content.line_count;
+    return MAILDROP_FILE_OK;
+}
+
+/* Everything but the last part goes to the queue; that stays in making->out. False: `outcome` says
+ * what became of the file. */
+static bool send_content(struct making *making, enum intake_outcome *outcome)
+{
+    bool has_ended, is_sent = true;
+    enum maildrop_file_outcome read_outcome = make_start(making, &has_ended);
+
+    while (read_outcome == MAILDROP_FILE_OK && (is_sent = send_chunks(making)) && !has_ended)
+        read_outcome = read_content(making, PORTION_BYTES, &making->out, &has_ended);
+    if (read_outcome == MAILDROP_FILE_OK && is_sent)
+        return true;
+    *outcome = read_outcome == MAILDROP_FILE_BAD ? set_aside(making) : try_again(making);
+    return false;
+}
+
+static enum intake_outcome finish(struct making *making)
+{
+    autofree_buf struct buf envelope = { 0 };
+    struct envelope *made = &making->envelope;
+    const struct submission_reply *reply = &making->message.reply;
+    int64_t deadline_ms = loop_now_ms(making->intake->loop) + WAIT_ANSWER_MS;
+
+    made->content_bytes = making->sent_bytes + making->out.len;
+    made->size_bytes = made->content_bytes - making->content.line_count - making->added_lines;
+    if (making->content.has_8bit)
+        made->flags |= ENVELOPE_8BITMIME;
+    envelope_encode(made, &envelope);
+    switch (submission_finish(&making->message, buf_str(&envelope), buf_str(&making->out),
+                              deadline_ms)) {
+    case SUBMISSION_ACCEPTED:
+        return remove_file(making);
+    case SUBMISSION_REFUSED:
+        error_set(&making->error, "%s: the queue refused it: %u %s %s", making->id.text,
+                  reply->code, reply->enhanced, reply->text);
+        return reply->code >= 500 ? set_aside(making) : try_again(making);
+    case SUBMISSION_LOST:
+        break;
+    }
+    error_set(&making->error, "%s: the queue went away before it had answered", making->id.text);
+    return try_again(making);
+}
+
+static enum intake_outcome submit(struct making *making)
+{
+    const struct intake *intake = making->intake;
+    struct submission_reply reply;
+    uint64_t queue_id;
+
+    if (!submission_is_open(intake->submission, &reply)) {
+        error_set(&making->error, "%u %s %s", reply.code, reply.enhanced, reply.text);
+        return try_again(making);
+    }
+    if (!submission_take_id(intake->submission, loop_now_ms(intake->loop) + WAIT_ID_MS,
+                            &queue_id)) {
+        error_set(&making->error, "the queue gave no queue id in time");
+        return try_again(making);
+    }
+    making->id = queue_id_format(queue_id, intake->config->enable_long_queue_ids);
+    make_envelope(making);
+    submission_begin(intake->submission, queue_id, &making->message);
+    enum intake_outcome outcome;
+    if (send_content(making, &outcome))
+        outcome = finish(making);
+    submission_abort(&making->message);
+    return outcome;
+}
+
+enum intake_outcome intake_run(const struct intake *intake)
+{
+    struct making making = { .intake = intake, .file = { .fd = -1 } };
+    enum intake_outcome outcome = INTAKE_TAKEN;
+
+    switch (maildrop_file_open(&making.arena, intake->folder_fd, intake->name, &making.file,
+                               &making.error)) {
+    case MAILDROP_FILE_OK:
+        outcome = submit(&making);
+        break;
+    case MAILDROP_FILE_GONE:
+        break;
+    case MAILDROP_FILE_BAD:
+        outcome = set_aside(&making);
+        break;
+    case MAILDROP_FILE_FAILED:
+        outcome = try_again(&making);
+        break;
+    }
+    maildrop_file_close(&making.file);
+    buf_free(&making.out);
+    arena_clear(&making.arena);
+    return outcome;
+}

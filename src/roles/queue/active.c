@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "active.h"
+
+#include "base/clock.h"
+#include "base/ensure.h"
+#include "mail/log_line.h"
+#include "queue.h"
+
+static struct str key_of(const uint64_t *queue_id)
+{
+    return str_of((const char *)queue_id, sizeof *queue_id);
+}
+
+void active_init(struct queue *queue)
+{
+    queue->active.messages = map_new();
+}
+
+void active_clear(struct queue *queue)
+{
+    struct map_cursor cursor = { 0 };
+
+    while (map_next(queue->active.messages, &cursor)) {
+        struct message *message = cursor.value;
+        content_drop(message);
+        message_free(&message);
+    }
+    map_free(&queue->active.messages);
+}
+
+size_t active_count(const struct queue *queue)
+{
+    return map_count(queue->active.messages);
+}
+
+bool active_has_room(const struct queue *queue)
+{
+    return map_count(queue->active.messages) < queue->settings->active_limit &&
+           !queue->scheduler.is_draining;
+}
+
+struct message *active_find(const struct queue *queue, uint64_t queue_id)
+{
+    return map_find(queue->active.messages, key_of(&queue_id));
+}
+
+void active_take(struct queue *queue, struct message *message)
+{
+    struct buf *line = &queue->scratch;
+
+    ensure(map_set(queue->active.messages, key_of(&message->queue_id), message) == NULL);
+    queue->active.taken_total++;
+    message->taken_up_us = clock_wall_us();
+    buf_clear(line);
+    log_line_active(message_id_text(message), message->envelope.sender,
+                    message->envelope.size_bytes, envelope_waiting_count(&message->envelope),
+                    line);
+    log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
+    scheduler_take(queue, message);
+    if (message->attempts_open == 0)
+        completion_progress(message); /* everything was done before a crash */
+}
+
+void active_release(struct message *message)
+{
+    struct queue *queue = message->queue;
+
+    ensure(map_remove(queue->active.messages, key_of(&message->queue_id)) == message);
+    content_drop(message);
+    message_free(&message);
+    backlog_room(queue);
+}

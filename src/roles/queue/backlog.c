@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backlog.h"
+
+#include "base/clock.h"
+#include "mail/address.h"
+#include "queue.h"
+
+enum {
+    PORTION = 64,             /* messages in one turn */
+    LONGEST_WAIT_MS = 60000,  /* then the clocks are compared again */
+};
+
+static void scan_soon(struct queue *queue)
+{
+    struct timer *timer = &queue->backlog.timer;
+
+    timer_set(queue->loop, timer, loop_now_ms(queue->loop), timer->expired);
+}
+
+static void wait_for_next(struct queue *queue)
+{
+    struct timer *timer = &queue->backlog.timer;
+    int64_t wait_ms = LONGEST_WAIT_MS;
+    int64_t until_ms = queue->backlog.next_due_ms - clock_wall_ms();
+
+    if (until_ms < wait_ms)
+        wait_ms = until_ms > 0 ? until_ms : 0;
+    timer_set(queue->loop, timer, loop_now_ms(queue->loop) + wait_ms, timer->expired);
+}
+
+/* A record that cannot be used stays where it is and is told once per scan. */
+static void report_bad(struct queue *queue, uint64_t queue_id, const char *text)
+{
+    struct queue_id_text id = queue_id_format(queue_id, queue->settings->has_long_ids);
+
+    log_error(&queue->settings->speakers[SPEAKER_QMGR],
+              "%s: its record in the queue cannot be read (%s); it is left alone: look at it with "
+              "postcat -q %s, or delete it with postsuper -d %s",
+              id.text, text, id.text, id.text);
+}
+
+/* NULL where it is gone, held or damaged. */
+static struct message *read_message(struct queue *queue, uint64_t queue_id)
+{
+    struct buf *bytes = &queue->scratch;
+    struct error error = { 0 };
+    struct message *message = NULL;
+    int64_t due_ms = 0;
+
+    buf_clear(bytes);
+    enum store_outcome outcome = store_read_envelope(queue->store, queue_id, bytes, &due_ms, &error);
+    if (outcome == STORE_ABSENT)
+        return NULL;
+    if (outcome != STORE_OK || !message_new(queue, queue_id, buf_str(bytes), &message, &error)) {
+        report_bad(queue, queue_id, error.message);
+        return NULL;
+    }
+    if (message->envelope.flags & ENVELOPE_HELD) {
+        message_free(&message);
+        return NULL;
+    }
+    message->due_ms = due_ms;
+    return message;
+}
+
+static bool is_for_site(const struct message *message, struct str site)
+{
+    for (size_t i = 0; i < message->envelope.recipient_count; i++)
+        if (message->envelope.recipients[i].state == RECIPIENT_WAITING &&
+            str_equal_fold(address_domain(message->envelope.recipients[i].address), site))
+            return true;
+    return false;
+}
+
+/* ---- the schedule ---- */
+
+static void scan_schedule(struct queue *queue)
+{
+    struct backlog *backlog = &queue->backlog;
+    struct store_due found[PORTION];
+    int64_t now_ms = clock_wall_ms();
+    size_t count = store_scan_due(queue->store, backlog->cursor, found, PORTION);
+
+    if (count == 0) {
+        backlog->is_scanning = false;
+        backlog->next_due_ms = INT64_MAX;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!retry_is_due(&queue->settings->retry, found[i].due_ms, now_ms)) {
+            backlog->is_scanning = false;
+            backlog->next_due_ms = found[i].due_ms;
+            return;
+        }
+        if (!active_has_room(queue))
+            return;
+        backlog->cursor = (struct store_due){ found[i].due_ms, found[i].queue_id + 1 };
+        struct message *message = active_find(queue, found[i].queue_id) != NULL
+                                      ? NULL
+                                      : read_message(queue, found[i].queue_id);
+        if (message != NULL)
+            active_take(queue, message);
+    }
+}
+
+void backlog_add(struct queue *queue, uint64_t queue_id, int64_t due_ms)
+{
+    struct backlog *backlog = &queue->backlog;
+    struct store_due *cursor = &backlog->cursor;
+
+    if (due_ms == RETRY_NEVER_MS)
+        return;
+    if (due_ms < cursor->due_ms || (due_ms == cursor->due_ms && queue_id < cursor->queue_id))
+        *cursor = (struct store_due){ due_ms, queue_id };
+    if (due_ms >= backlog->next_due_ms)
+        return;
+    backlog->next_due_ms = due_ms;
+    if (retry_is_due(&queue->settings->retry, due_ms, clock_wall_ms()))
+        backlog->is_scanning = true;
+    if (!backlog->is_scanning && !backlog->is_flushing)
+        wait_for_next(queue);
+    else if (active_has_room(queue))
+        scan_soon(queue);
+}
+
+/* ---- a flush ---- */
+
+static bool is_wanted(const struct queue *queue, const struct message *message)
+{
+    const struct backlog *backlog = &queue->backlog;
+
+    if (backlog->is_far_only)
+        return message->due_ms > clock_wall_ms() &&
+               retry_is_due(&queue->settings->retry, message->due_ms, clock_wall_ms());
+    return backlog->flush_site.len == 0 || is_for_site(message, buf_str(&backlog->flush_site));
+}
+
+static void scan_flush(struct queue *queue)
+{
+    struct backlog *backlog = &queue->backlog;
+    uint64_t found[PORTION];
+    size_t count = store_scan_ids(queue->store, backlog->flush_from, found, PORTION);
+
+    if (count == 0)
+        backlog->is_flushing = false;
+    for (size_t i = 0; i < count; i++) {
+        if (found[i] >= backlog->flush_until) {
+            backlog->is_flushing = false;
+            return;
+        }
+        if (!active_has_room(queue))
+            return;
+        backlog->flush_from = found[i] + 1;
+        struct message *message =
+            active_find(queue, found[i]) != NULL ? NULL : read_message(queue, found[i]);
+        if (message == NULL)
+            continue;
+        if (is_wanted(queue, message))
+            active_take(queue, message);
+        else
+            message_free(&message);
+    }
+}
+
+static void begin_flush(struct queue *queue, struct str site, bool is_far_only)
+{
+    struct backlog *backlog = &queue->backlog;
+
+    buf_clear(&backlog->flush_site);
+    buf_append(&backlog->flush_site, site);
+    backlog->is_far_only = is_far_only;
+    backlog->flush_from = 0;
+    backlog->flush_until = queue->lease.next;
+    backlog->is_flushing = true;
+    scan_soon(queue);
+}
+
+void backlog_flush(struct queue *queue, struct str site)
+{
+    /* Two flushes at once, or one while the clock's step is mended, become one of everything. */
+    begin_flush(queue, queue->backlog.is_flushing ? STR("") : site, false);
+}
+
+void backlog_clock_stepped_back(struct queue *queue)
+{
+    if (!queue->backlog.is_flushing)
+        begin_flush(queue, STR(""), true);
+}
+
+bool backlog_take(struct queue *queue, uint64_t queue_id)
+{
+    struct message *message;
+
+    if (active_find(queue, queue_id) != NULL)
+        return true;
+    message = read_message(queue, queue_id);
+    if (message == NULL)
+        return false;
+    active_take(queue, message);
+    scheduler_run(queue);
+    return true;
+}
+
+/* ---- when ---- */
+
+static void scan_expired(struct timer *timer)
+{
+    struct queue *queue = list_entry(timer, struct queue, backlog.timer);
+    struct backlog *backlog = &queue->backlog;
+
+    queue_check_clock(queue);
+    if (queue->scheduler.is_draining)
+        return;
+    backlog->is_scanning = true;
+    if (backlog->is_flushing)
+        scan_flush(queue);
+    scan_schedule(queue);
+    scheduler_run(queue);
+    if (!backlog->is_scanning && !backlog->is_flushing)
+        wait_for_next(queue);
+    else if (active_has_room(queue))
+        scan_soon(queue);
+    /* Otherwise backlog_room goes on. */
+}
+
+void backlog_room(struct queue *queue)
+{
+    const struct backlog *backlog = &queue->backlog;
+
+    if ((backlog->is_scanning || backlog->is_flushing) && active_has_room(queue))
+        scan_soon(queue);
+}
+
+void backlog_init(struct queue *queue)
+{
+    queue->backlog.next_due_ms = INT64_MAX;
+    queue->backlog.timer.expired = scan_expired;
+}
+
+/* A clock that stood ahead before the last stop may have left mail far in the future. */
+static bool has_far_mail(struct queue *queue)
+{
+    struct store_due from = { clock_wall_ms() + retry_farthest_ms(&queue->settings->retry) + 1, 0 };
+    struct store_due found;
+
+    return store_scan_due(queue->store, from, &found, 1) == 1 && found.due_ms != RETRY_NEVER_MS;
+}
+
+void backlog_start(struct queue *queue)
+{
+    queue->backlog.is_scanning = true;
+    if (has_far_mail(queue))
+        backlog_clock_stepped_back(queue);
+    scan_soon(queue);
+}
+
+void backlog_clear(struct queue *queue)
+{
+    timer_clear(queue->loop, &queue->backlog.timer);
+    buf_free(&queue->backlog.flush_site);
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "completion.h"
+
+#include "base/clock.h"
+#include "bounce.h"
+#include "mail/log_line.h"
+#include "queue.h"
+
+enum {
+    DIRTY_MS = 20,      /* results of one message gather so long before they are written */
+    UNSAVED_MS = 1000,  /* after a full disk */
+};
+
+/* ---- results while attempts are open ---- */
+
+static void submit_update(struct message *message, int64_t due_ms,
+                          void (*done)(struct commit_request *))
+{
+    buf_clear(&message->update);
+    envelope_encode(&message->envelope, &message->update);
+    message->is_committing = true;
+    message->request = (struct commit_request){
+        .kind = COMMIT_UPDATE,
+        .queue_id = message->queue_id,
+        .envelope = buf_str(&message->update),
+        .due_ms = due_ms,
+        .may_use_reserve = true,
+        .done = done,
+    };
+    committer_submit(message->queue->committer, &message->request);
+}
+
+static void mark_dirty(struct message *message)
+{
+    struct queue *queue = message->queue;
+    struct completion *completion = &queue->completion;
+
+    if (!list_is_empty(&message->waiting_link))
+        return;
+    if (list_is_empty(&completion->dirty))
+        timer_set(queue->loop, &completion->write_dirty, loop_now_ms(queue->loop) + DIRTY_MS,
+                  completion->write_dirty.expired);
+    list_append(&completion->dirty, &message->waiting_link);
+}
+
+/* ---- the end of an active time ---- */
+
+/* What the verdicts add up to. */
+struct tally {
+    size_t waiting; /* to be tried again */
+    size_t undone;  /* of those: not tried */
+    size_t failed;  /* for good */
+};
+
+static bool is_expired(const struct message *message)
+{
+    struct queue *queue = message->queue;
+    int64_t now_ms = clock_wall_ms();
+
+    queue_check_clock(queue);
+    return retry_is_expired(
+        &queue->settings->retry, message->envelope.sender.len == 0,
+        retry_age_ms(&queue->clock, message->envelope.arrival_us / 1000, now_ms));
+}
+
+/* Recipients that were deferred once too often fail. */
+static void expire(struct message *message)
+{
+    struct queue *queue = message->queue;
+    struct buf *line = &queue->scratch;
+    size_t count = 0;
+
+    for (size_t i = 0; i < message->envelope.recipient_count; i++) {
+        if (message->verdicts[i] != VERDICT_DEFERRED)
+            continue;
+        message->verdicts[i] = VERDICT_BOUNCED;
+        count++;
+    }
+    queue->completion.expired_total += count;
+    buf_clear(line);
+    log_line_expired(message_id_text(message), message->envelope.sender, line);
+    log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
+}
+
+static struct tally tally_verdicts(struct message *message)
+{
+    struct tally tally = { 0 };
+
+    for (size_t i = 0; i < message->envelope.recipient_count; i++) {
+        struct recipient *recipient = &message->envelope.recipients[i];
+        if (message->verdicts[i] == VERDICT_BOUNCED) {
+            recipient->state = RECIPIENT_BOUNCED;
+            tally.failed++;
+        }
+        if (recipient->state != RECIPIENT_WAITING)
+            continue;
+        tally.waiting++;
+        if (message->verdicts[i] == VERDICT_NONE || message->verdicts[i] == VERDICT_UNDONE)
+            tally.undone++;
+    }
+    return tally;
+}
+
+static bool has_verdict(const struct message *message, enum verdict verdict)
+{
+    for (size_t i = 0; i < message->envelope.recipient_count; i++)
+        if (message->verdicts[i] == verdict)
+            return true;
+    return false;
+}
+
+static void keep_unsaved(struct message *message)
+{
+    struct queue *queue = message->queue;
+
+    list_append(&queue->completion.unsaved, &message->waiting_link);
+    timer_set(queue->loop, &queue->completion.try_unsaved, loop_now_ms(queue->loop) + UNSAVED_MS,
+              queue->completion.try_unsaved.expired);
+}
+
+static void end_done(struct commit_request *request)
+{
+    struct message *message = list_entry(request, struct message, request);
+    struct queue *queue = message->queue;
+    bool is_gone = request->kind == COMMIT_DELETE;
+
+    message->is_committing = false;
+    if (request->outcome == STORE_FULL || request->outcome == STORE_FAILED) {
+        keep_unsaved(message);
+        return;
+    }
+    if (request->outcome == STORE_DAMAGED)
+        log_error(&queue->settings->speakers[SPEAKER_QMGR],
+                  "%s: its record in the queue is damaged; look at it with postcat -q %s, then "
+                  "delete it with postsuper -d %s",
+                  message->id.text, message->id.text, message->id.text);
+    if (is_gone && !message->is_deleted) {
+        struct buf *line = &queue->scratch;
+        buf_clear(line);
+        log_line_removed(message_id_text(message), line);
+        log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
+        queue->active.removed_total++;
+    }
+    uint64_t queue_id = message->queue_id;
+    int64_t due_ms = request->due_ms;
+    bool is_waiting = !is_gone && !message->is_deleted && request->outcome == STORE_OK;
+    active_release(message);
+    if (is_waiting)
+        backlog_add(queue, queue_id, due_ms);
+}
+
+/* The notification and the message's end are one commit; also when it is tried again. */
+static void submit_end(struct message *message)
+{
+    struct queue *queue = message->queue;
+
+    message->is_committing = true;
+    if (message->notice != NULL)
+        bounce_submit(message->notice);
+    committer_submit(queue->committer, &message->request);
+}
+
+static void commit_end(struct message *message, const struct tally *tally)
+{
+    struct queue *queue = message->queue;
+    struct envelope *envelope = &message->envelope;
+    int64_t now_ms = clock_wall_ms();
+
+    message->request = (struct commit_request){
+        .kind = COMMIT_DELETE,
+        .queue_id = message->queue_id,
+        .may_use_reserve = true,
+        .done = end_done,
+    };
+    if (tally->waiting > 0) {
+        int64_t arrival_ms = envelope->arrival_us / 1000;
+        if (message->is_to_hold)
+            envelope->flags |= ENVELOPE_HELD;
+        else
+            envelope->attempts++;
+        envelope->next_attempt_ms =
+            message->is_to_hold ? RETRY_NEVER_MS
+            : tally->undone > 0 ? now_ms
+                                : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms);
+        buf_clear(&message->update);
+        envelope_encode(envelope, &message->update);
+        message->request.kind = COMMIT_UPDATE;
+        message->request.envelope = buf_str(&message->update);
+        message->request.due_ms = envelope->next_attempt_ms;
+    }
+    submit_end(message);
+}
+
+/* Recipients that no worker got round to (it was replaced) are not worse off for it. */
+static void take_undone_again(struct message *message)
+{
+    message->is_finished = false;
+    for (size_t i = 0; i < message->envelope.recipient_count; i++)
+        if (message->verdicts[i] == VERDICT_UNDONE)
+            message->verdicts[i] = VERDICT_NONE;
+    scheduler_take(message->queue, message);
+    mark_dirty(message);
+    scheduler_run(message->queue);
+}
+
+static void finish(struct message *message)
+{
+    struct queue *queue = message->queue;
+
+    if (message->is_deleted) {
+        active_release(message);
+        return;
+    }
+    bool is_tried = has_verdict(message, VERDICT_DEFERRED);
+    bool is_draining = queue->scheduler.is_draining;
+    if (has_verdict(message, VERDICT_UNDONE) && !is_draining && !message->is_to_hold) {
+        take_undone_again(message);
+        return;
+    }
+    if (is_tried && !message->is_to_hold && is_expired(message))
+        expire(message);
+    if (has_verdict(message, VERDICT_BOUNCED) && message->notice == NULL &&
+        !bounce_make(message, &message->notice)) {
+        keep_unsaved(message);
+        return;
+    }
+    struct tally tally = tally_verdicts(message);
+    if (tally.waiting > 0 && tally.undone == tally.waiting && !message->is_changed &&
+        !message->is_to_hold)
+        active_release(message); /* as if it had not been taken up */
+    else
+        commit_end(message, &tally);
+}
+
+static void checkpoint_done(struct commit_request *request)
+{
+    struct message *message = list_entry(request, struct message, request);
+
+    /* A checkpoint that failed is made good by the next one, or by the end. */
+    message->is_committing = false;
+    if (message->is_finished)
+        finish(message);
+    else if (message->is_dirty)
+        mark_dirty(message);
+    message->is_dirty = false;
+}
+
+static void write_dirty_expired(struct timer *timer)
+{
+    struct queue *queue = list_entry(timer, struct queue, completion.write_dirty);
+
+    list_each_removable(link, &queue->completion.dirty) {
+        struct message *message = list_entry(link, struct message, waiting_link);
+        list_remove(&message->waiting_link);
+        if (!message->is_committing && !message->is_deleted)
+            submit_update(message, message->due_ms, checkpoint_done);
+        else
+            message->is_dirty = true;
+    }
+}
+
+void completion_progress(struct message *message)
+{
+    if (message->attempts_open > 0) {
+        mark_dirty(message);
+        return;
+    }
+    message->is_finished = true;
+    list_remove(&message->waiting_link);
+    if (!message->is_committing)
+        finish(message);
+}
+
+static void try_unsaved_expired(struct timer *timer)
+{
+    struct queue *queue = list_entry(timer, struct queue, completion.try_unsaved);
+    struct list again = LIST_INIT(again);
+
+    while (!list_is_empty(&queue->completion.unsaved)) {
+        struct list *link = queue->completion.unsaved.next;
+        list_remove(link);
+        list_append(&again, link);
+    }
+    while (!list_is_empty(&again)) {
+        struct message *message = list_entry(again.next, struct message, waiting_link);
+        list_remove(&message->waiting_link);
+        if (message->request.done == end_done && !message->is_deleted)
+            submit_end(message);
+        else
+            finish(message);
+    }
+}
+
+void completion_init(struct queue *queue)
+{
+    list_init(&queue->completion.dirty);
+    list_init(&queue->completion.unsaved);
+    queue->completion.write_dirty.expired = write_dirty_expired;
+    queue->completion.try_unsaved.expired = try_unsaved_expired;
+}
+
+void completion_clear(struct queue *queue)
+{
+    timer_clear(queue->loop, &queue->completion.write_dirty);
+    timer_clear(queue->loop, &queue->completion.try_unsaved);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Queue ids, handed out in blocks. An id is given away only below a mark that is committed in the
+ * store, and after a start ids go on from that mark: none repeats, whatever the clock does or
+ * where a crash strikes.
+ */
+#pragma once
+
+#include "committer.h"
+
+struct queue;
+
+struct lease {
+    uint64_t next;    /* the lowest id that nobody has */
+    uint64_t durable; /* the mark on disk */
+    struct commit_request request;
+    bool is_committing;
+};
+
+/* Before the committer starts; begins with the mark that is in the store. */
+void lease_init(struct queue *queue);
+/* Asks for the first mark, so that ids are there when they are needed. */
+void lease_prepare(struct queue *queue);
+/* False: a new mark must be committed first; intake_lease_ready is called then. */
+must_check bool lease_take(struct queue *queue, uint32_t count, uint64_t *first);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A message while the queue works on it: from its arrival until its commit failed, or until its
+ * active time (one attempt for every recipient that waits) has ended and that is committed. It
+ * rests in the store otherwise. Owned by the active table (active.h) once that has it.
+ */
+#pragma once
+
+#include "committer.h"
+#include "mail/delivery.h"
+#include "mail/dsn.h"
+#include "mail/queue_id.h"
+
+struct queue;
+
+/* What one recipient's attempt came to in this active time. */
+enum verdict {
+    VERDICT_NONE = 0, /* no attempt has ended */
+    VERDICT_SENT = DELIVERY_SENT,
+    VERDICT_DEFERRED = DELIVERY_DEFERRED,
+    VERDICT_BOUNCED = DELIVERY_BOUNCED,
+    VERDICT_UNDONE = DELIVERY_UNDONE,
+};
+
+struct message {
+    struct queue *queue;
+    uint64_t queue_id;
+    struct queue_id_text id;
+    struct envelope envelope; /* borrows from `encoded`; what is learned lives in the arena */
+    struct arena arena;
+    char *encoded; /* the envelope as it came */
+    size_t encoded_len;
+    bool is_changed; /* the envelope is no longer what `encoded` says */
+
+    char *content; /* whole, while it is kept in memory; see content.h */
+    size_t content_len;
+    int content_fd; /* sealed; -1: none */
+    size_t content_users;
+
+    int64_t taken_up_us; /* wall clock: when it became active */
+    size_t attempts_open;
+    struct list attempts; /* those, by their message_link */
+    uint8_t *verdicts;             /* enum verdict of each recipient */
+    struct dsn_recipient *reports; /* of each recipient that failed; NULL before the first */
+
+    int64_t due_ms;                /* its time in the store's schedule */
+    struct commit_request request; /* the commit on its way, if any */
+    struct message *notice;        /* to be committed together with the message's end */
+    struct message *notice_of;     /* a notice before that: the original */
+    struct transaction *arrival;   /* whoever waits for its first commit (intake.c) */
+    struct buf update;             /* the envelope that `request` writes */
+    bool is_committing;
+    bool is_finished; /* every attempt has ended */
+    bool is_dirty;    /* results wait to be written while attempts are open */
+    bool is_deleted;  /* by an operator, meanwhile: nothing is written any more */
+    bool is_to_hold;  /* hold it as soon as it is finished */
+    struct list waiting_link; /* in the completion's list of dirty or unsaved messages */
+};
+
+/* Copies the bytes. False (nothing made) where they are no envelope. */
+must_check bool message_new(struct queue *queue, uint64_t queue_id, struct str envelope,
+                            struct message **message, struct error *error);
+void message_free(struct message **message);
+
+struct str message_id_text(const struct message *message);
+/* The last attempt's outcome for one recipient; copies what it keeps, bounded. `dsn` and the texts
+ * come from outside. */
+struct result {
+    enum delivery_status status;
+    struct str dsn;
+    struct str diagnostic;
+    struct str remote_mta;
+    struct str smtp_reply;
+};
+void message_record(struct message *message, size_t recipient, const struct result *result);
+/* The envelope with only some recipients, encoded: what a delivery needs. */
+void message_encode_part(struct message *message, const uint32_t *recipients, size_t count,
+                         struct arena *scratch, struct buf *out);

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Which delivery is next. A message becomes attempts: some of its recipients for one destination
+ * (a transport and a next hop). Transports take turns, and within a transport its destinations
+ * take turns, so a slow destination never delays another; within a destination attempts go in the
+ * order of arrival. Every step is O(1): a destination or transport is in the list of those that
+ * can be served exactly while it can. Runs in the loop.
+ */
+#pragma once
+
+#include "base/map.h"
+#include "destination.h"
+#include "message.h"
+
+struct worker;
+
+/* Beside a recipient's index in attempt->recipients: it had its result. */
+#define ATTEMPT_RECIPIENT_DONE 0x80000000u
+
+struct attempt {
+    struct list link; /* in destination->waiting, or in worker->attempts */
+    struct list message_link;
+    struct message *message;
+    struct destination *destination;
+    struct worker *worker; /* who has it; NULL while it waits */
+    uint64_t job;          /* its number towards the worker */
+    uint32_t count;
+    uint32_t open_count; /* recipients without a result */
+    uint8_t losses;      /* how many workers died over it */
+    bool is_loading;     /* its content is being read: nothing else may end it */
+    uint32_t recipients[]; /* indexes into the message's, with ATTEMPT_RECIPIENT_DONE */
+};
+
+struct scheduler {
+    struct map *transports;   /* by name */
+    struct map *destinations; /* by transport and next hop */
+    struct list ready;        /* transports with a destination to serve */
+    struct list stalled;      /* the same, but no worker can take more */
+    struct list suspended;    /* dead destinations with attempts to defer */
+    struct timer again;       /* to go on after a long turn */
+    struct buf key;           /* scratch */
+    bool is_running;
+    bool is_draining;
+    size_t in_flight; /* attempts that have begun */
+    size_t waiting;   /* and those that have not */
+};
+
+void scheduler_init(struct queue *queue);
+void scheduler_clear(struct queue *queue);
+
+/* Makes the attempts of a message: its active time begins. Nothing is delivered inside this call;
+ * scheduler_run does that. */
+void scheduler_take(struct queue *queue, struct message *message);
+/* Starts what can start. */
+void scheduler_run(struct queue *queue);
+
+/* One recipient of an attempt (by its position there) has its result. */
+void attempt_record(struct attempt *attempt, uint32_t position, const struct result *result);
+/* The attempt is over. Recipients without a result are deferred. */
+void attempt_end(struct attempt *attempt, enum site_outcome site, struct str site_reason);
+/* Its worker died: it waits again, at the head of its destination. */
+void attempt_return(struct attempt *attempt);
+
+/* Takes away what waits of a message (deleted by an operator). */
+void scheduler_withdraw(struct queue *queue, struct message *message);
+/* From now on nothing starts: what waits goes back to the store. */
+void scheduler_drain(struct queue *queue);
+/* postqueue -f: dead destinations get another chance. */
+void scheduler_forget_dead(struct queue *queue);
+/* After a reload: transports may have other settings. */
+void scheduler_reconfigure(struct queue *queue);
+/* A worker came, or has room again. */
+void scheduler_unstall(struct queue *queue);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the queue takes from the configuration, in its own units, with the router that is made from
+ * it. Immutable; a reload makes a new one. Strings borrow from the config, which must outlive it.
+ */
+#pragma once
+
+#include "base/log.h"
+#include "concurrency.h"
+#include "config/config.h"
+#include "mail/queue_id.h"
+#include "mail/route.h"
+#include "retry.h"
+
+/* Whom the queue speaks as in the log. */
+enum speaker {
+    SPEAKER_QMGR,
+    SPEAKER_BOUNCE,
+    SPEAKER_CLEANUP,
+    SPEAKER_POSTSUPER,
+    SPEAKER_COUNT,
+};
+
+struct settings {
+    const struct config_source *source;
+    struct config *config;
+    struct arena arena;
+    struct router *router;
+    struct retry_limits retry;
+    int64_t minimal_backoff_ms; /* also how long a destination stays dead */
+    size_t active_limit;
+    uint64_t minfree_bytes;
+    uint64_t bounce_size_limit;
+    bool has_long_ids;
+    bool notifies_double_bounces; /* notify_classes has 2bounce */
+    struct str double_bounce_sender;
+    struct str double_bounce_recipient;
+    struct log_context speakers[SPEAKER_COUNT];
+};
+
+/* NULL with `error` for what cannot work, or is not built yet and would be ignored otherwise. */
+struct settings *settings_new(const struct config_source *source, struct config *config,
+                              struct log *log, struct error *error);
+void settings_free(struct settings **settings);
+
+/* How mail of a transport is dealt with. */
+enum transport_kind {
+    TRANSPORT_WORKER,  /* smtp, lmtp: by an smtp worker */
+    TRANSPORT_ERROR,   /* bounced with the next hop as text */
+    TRANSPORT_RETRY,   /* deferred with the next hop as text */
+    TRANSPORT_DISCARD, /* done without a delivery */
+    TRANSPORT_UNBUILT, /* local, virtual, pipe: deferred */
+    TRANSPORT_UNKNOWN, /* no such service: deferred */
+};
+struct transport_settings {
+    enum transport_kind kind;
+    struct log_context speaker; /* "postfix/error": for what the queue itself logs */
+    size_t process_limit;       /* 0 = none */
+    size_t recipient_limit;     /* per delivery; 0 = none */
+    struct concurrency_limits concurrency;
+};
+/* What the configuration says of the transport, now. A number that cannot be read was warned of
+ * and counts as its default. */
+struct transport_settings settings_transport(const struct settings *settings, struct str name,
+                                             struct arena *arena);

@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "commands.h"
+
+#include "base/clock.h"
+#include "data.h"
+#include "mail/address.h"
+#include "mail/request.h"
+#include "parameters.h"
+
+enum {
+    /* How long RCPT waits for a queue id while the queue role is away. */
+    QUEUE_ID_PATIENCE_MS = 10 * 1000,
+};
+
+/* One row of the protocol. */
+struct command {
+    const char *verb;
+    enum counted_command counted;
+    unsigned phases; /* in which it is allowed */
+    /* What it gets elsewhere: outside of a transaction, after MAIL, and after RCPT. */
+    enum reply_name when_outside, when_mail, when_rcpt;
+    bool needs_hello; /* with smtpd_helo_required */
+    bool is_junk;     /* moves no mail: smtpd_junk_command_limit */
+    bool is_last;     /* must end a group of pipelined commands (RFC 2920) */
+    enum next (*handle)(struct conversation *conversation, struct str argument);
+};
+
+/* ---- HELO, EHLO ---- */
+
+static enum next on_hello(struct conversation *conversation, struct str argument, bool is_esmtp)
+{
+    struct str name;
+
+    if (!str_next_word(&argument, " \t", &name))
+        return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
+    if (!request_helo_is_valid(name))
+        return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
+    session_set_hello(&conversation->session, name, is_esmtp);
+    return is_esmtp ? reply_lines(conversation, 250, conversation->policy->ehlo_reply)
+                    : reply(conversation, REPLY_HELLO);
+}
+
+static enum next on_helo(struct conversation *conversation, struct str argument)
+{
+    return on_hello(conversation, argument, false);
+}
+
+static enum next on_ehlo(struct conversation *conversation, struct str argument)
+{
+    return on_hello(conversation, argument, true);
+}
+
+/* ---- MAIL ---- */
+
+/* A refusal that the operator wants to see: in the log with its reply, and to the client. */
+static enum next refuse(struct conversation *conversation, const char *where,
+                        const struct verdict *verdict, const struct str *recipient)
+{
+    autofree_buf struct buf text = { 0 };
+
+    verdict_format(verdict, &text);
+    conversation_log_reject(conversation, where, buf_str(&text), recipient);
+    return reply_text(conversation, verdict->code, buf_str(&text));
+}
+
+static enum next refuse_parameter(struct conversation *conversation,
+                                  const struct parameter_problem *problem)
+{
+    if (!problem->is_unsupported)
+        return reply(conversation, problem->reply);
+    struct verdict verdict = {
+        .code = 555,
+        .enhanced = "5.5.4",
+        .text = arena_printf(&conversation->scratch, "Unsupported option: %.*s",
+                             STR_ARGS(problem->offender)),
+    };
+    return reply_verdict(conversation, &verdict);
+}
+
+static enum next refuse_path(struct conversation *conversation, const char *verb,
+                             struct str argument, enum reply_name name)
+{
+    struct log_client client = session_log_client(&conversation->session);
+
+    (void)str_cut(&argument, ":");
+    log_warning(&conversation->policy->log,
+                "Illegal address syntax from %.*s[%.*s] in %s command: %.*s",
+                STR_ARGS(client.name), STR_ARGS(client.address), verb,
+                STR_ARGS(str_take(str_trim(argument), 200)));
+    return reply(conversation, name);
+}
+
+static void transaction_start(struct conversation *conversation, struct str sender,
+                              const struct mail_parameters *parameters)
+{
+    struct session *session = &conversation->session;
+    struct transaction *transaction = &session->transaction;
+    struct envelope *envelope = &transaction->envelope;
+    struct arena *arena = &transaction->arena;
+
+    session_enter(session, PHASE_MAIL);
+    transaction->sender_as_sent = arena_copy(arena, sender);
+    envelope->sender =
+        rewrite_address(arena, &conversation->policy->rewrite, transaction->sender_as_sent);
+    envelope->flags = parameters->flags;
+    envelope->arrival_us = clock_wall_us();
+    envelope->dsn_envid = arena_copy(arena, parameters->envid);
+}
+
+/* SIZE= beyond the limit, or a queue that takes nothing now. */
+static enum next refuse_mail(struct conversation *conversation, struct str sender,
+                             const struct verdict *verdict)
+{
+    struct session *session = &conversation->session;
+
+    /* The log names the sender, as it does everywhere else. */
+    transaction_start(conversation, sender, &(struct mail_parameters){ 0 });
+    enum next next = refuse(conversation, "MAIL", verdict, NULL);
+    session_reset_transaction(session);
+    return next;
+}
+
+static enum next on_mail(struct conversation *conversation, struct str argument)
+{
+    const struct config *config = conversation->policy->config;
+    struct path_rules rules = { .kind = PATH_SENDER,
+                                .is_strict = config->strict_rfc821_envelopes };
+    struct submission_reply shut;
+    struct mail_parameters parameters;
+    struct parameter_problem problem;
+    struct path path;
+
+    switch (path_parse(&conversation->scratch, argument, rules, &path)) {
+    case PATH_OK:
+        break;
+    case PATH_NO_KEYWORD:
+        return reply(conversation, REPLY_MAIL_SYNTAX);
+    case PATH_NOT_ASCII:
+        return reply(conversation, REPLY_NEED_SMTPUTF8);
+    case PATH_BAD:
+    case PATH_TOO_LONG:
+        return refuse_path(conversation, "MAIL", argument, REPLY_BAD_SENDER);
+    }
+    if (!mail_parameters_parse(path.parameters, &parameters, &problem))
+        return refuse_parameter(conversation, &problem);
+    if (parameters.has_size && config->message_size_limit > 0 &&
+        parameters.size_bytes > (uint64_t)config->message_size_limit)
+        return refuse_mail(conversation, path.address,
+                           &(struct verdict){
+                               .code = 552,
+                               .enhanced = "5.3.4",
+                               .text = "Message size exceeds fixed limit",
+                           });
+    if (!submission_is_open(conversation->server->submission, &shut))
+        return refuse_mail(conversation, path.address,
+                           &(struct verdict){ .code = shut.code,
+                                              .enhanced = shut.enhanced,
+                                              .text = shut.text });
+    transaction_start(conversation, path.address, &parameters);
+    return reply(conversation, REPLY_SENDER_OK);
+}
+
+/* ---- RCPT, VRFY ---- */
+
+static struct verdict judge(struct conversation *conversation, struct str sent,
+                            struct str rewritten)
+{
+    const struct session *session = &conversation->session;
+    struct restriction_subject subject = {
+        .client_name = session->client_name,
+        .client_address = session->client_address,
+        .recipient = rewritten,
+        .recipient_as_sent = sent,
+    };
+
+    return restrictions_check_recipient(conversation->policy->restrictions,
+                                        &conversation->scratch, &subject);
+}
+
+static enum next refuse_recipient(struct conversation *conversation, const char *where,
+                                  const struct verdict *verdict, struct str recipient)
+{
+    conversation->server->refused_count++;
+    return refuse(conversation, where, verdict, &recipient);
+}
+
+/* From the first recipient on the mail has its id, in the log and later in its Received: header. */
+static bool transaction_has_id(struct conversation *conversation)
+{
+    const struct policy *policy = conversation->policy;
+    struct server *server = conversation->server;
+    struct transaction *transaction = &conversation->session.transaction;
+
+    if (transaction->has_queue_id)
+        return true;
+    if (!submission_take_id(server->submission, loop_now_ms(server->loop) + QUEUE_ID_PATIENCE_MS,
+                            &transaction->queue_id))
+        return false;
+    transaction->has_queue_id = true;
+    transaction->queue_id_text =
+        queue_id_format(transaction->queue_id, policy->config->enable_long_queue_ids);
+    log_line_client(conversation_queue_id(conversation),
+                    session_log_client(&conversation->session), STR(""), STR(""),
+                    conversation_log_start(conversation));
+    conversation_log_end(conversation, SEVERITY_INFO);
+    return true;
+}
+
+/* A second RCPT for the same mailbox is answered like the first and delivered once. */
+static bool has_recipient(const struct envelope *envelope, const struct recipient *recipient)
+{
+    for (size_t i = 0; i < envelope->recipient_count; i++) {
+        if (str_equal(envelope->recipients[i].address, recipient->address) &&
+            str_equal(envelope->recipients[i].original_recipient, recipient->original_recipient))
+            return true;
+    }
+    return false;
+}
+
+static enum next add_recipient(struct conversation *conversation, struct str sent,
+                               struct recipient *recipient)
+{
+    struct session *session = &conversation->session;
+    struct envelope *envelope = &session->transaction.envelope;
+
+    if (!str_equal(sent, recipient->address))
+        recipient->original_recipient = sent;
+    if (!transaction_has_id(conversation))
+        return reply(conversation, REPLY_QUEUE_ERROR);
+    if (!has_recipient(envelope, recipient))
+        envelope_add_recipient(&session->transaction.arena, envelope, recipient);
+    session_enter(session, PHASE_RCPT);
+    return reply(conversation, REPLY_RECIPIENT_OK);
+}
+
+static enum next refuse_overshoot(struct conversation *conversation)
+{
+    struct transaction *transaction = &conversation->session.transaction;
+    unsigned limit = (unsigned)conversation->policy->config->smtpd_recipient_overshoot_limit;
+
+    conversation->is_error_excused = transaction->overshoot++ < limit;
+    return reply(conversation, REPLY_TOO_MANY_RECIPIENTS);
+}
+
+static enum next on_rcpt(struct conversation *conversation, struct str argument)
+{
+    const struct config *config = conversation->policy->config;
+    struct path_rules rules = { .kind = PATH_RECIPIENT,
+                                .is_strict = config->strict_rfc821_envelopes };
+    struct recipient recipient = { 0 };
+    struct parameter_problem problem;
+    struct path path;
+
+    switch (path_parse(&conversation->scratch, argument, rules, &path)) {
+    case PATH_OK:
+        break;
+    case PATH_NO_KEYWORD:
+        return reply(conversation, REPLY_RCPT_SYNTAX);
+    case PATH_NOT_ASCII:
+        return reply(conversation, REPLY_NEED_SMTPUTF8);
+    case PATH_BAD:
+    case PATH_TOO_LONG:
+        return refuse_path(conversation, "RCPT", argument, REPLY_BAD_RECIPIENT);
+    }
+    if (!rcpt_parameters_parse(path.parameters, &recipient, &problem))
+        return refuse_parameter(conversation, &problem);
+    if (config->smtpd_recipient_limit > 0 &&
+        conversation->session.transaction.envelope.recipient_count >=
+            (size_t)config->smtpd_recipient_limit)
+        return refuse_overshoot(conversation);
+    recipient.address = rewrite_address(&conversation->scratch, &conversation->policy->rewrite,
+                                        path.address);
+    struct verdict verdict = judge(conversation, path.address, recipient.address);
+    if (!verdict.is_accepted)
+        return refuse_recipient(conversation, "RCPT", &verdict, path.address);
+    return add_recipient(conversation, path.address, &recipient);
+}
+
+static enum next on_vrfy(struct conversation *conversation, struct str argument)
+{
+    struct path_rules rules = { .kind = PATH_RECIPIENT };
+    struct arena *scratch = &conversation->scratch;
+    struct path path;
+
+    if (conversation->policy->config->disable_vrfy_command)
+        return reply(conversation, REPLY_NO_VRFY);
+    if (str_is_empty(argument))
+        return reply(conversation, REPLY_VRFY_SYNTAX);
+    struct str as_path = str_from(arena_printf(scratch, "TO:%.*s", STR_ARGS(argument)));
+    if (path_parse(scratch, as_path, rules, &path) != PATH_OK || !str_is_empty(path.parameters))
+        return refuse_path(conversation, "VRFY", as_path, REPLY_BAD_RECIPIENT);
+    struct str rewritten =
+        rewrite_address(scratch, &conversation->policy->rewrite, path.address);
+    struct verdict verdict = judge(conversation, path.address, rewritten);
+    if (!verdict.is_accepted)
+        return refuse_recipient(conversation, "VRFY", &verdict, path.address);
+    return reply_text(conversation, 252,
+                      str_from(arena_printf(scratch, "252 2.0.0 %.*s", STR_ARGS(argument))));
+}
+
+/* ---- DATA ---- */
+
+static enum next on_data(struct conversation *conversation, struct str argument)
+{
+    if (!str_is_empty(argument))
+        return reply(conversation, REPLY_DATA_SYNTAX);
+    return data_receive(conversation);
+}
+
+/* ---- the small ones ---- */
+
+static enum next on_rset(struct conversation *conversation, struct str argument)
+{
+    if (!str_is_empty(argument))
+        return reply(conversation, REPLY_RSET_SYNTAX);
+    session_reset_transaction(&conversation->session);
+    return reply(conversation, REPLY_OK);
+}
+
+static enum next on_noop(struct conversation *conversation, struct str argument)
+{
+    (void)argument;
+    return reply(conversation, REPLY_OK);
+}
+
+static enum next on_quit(struct conversation *conversation, struct str argument)
+{
+    (void)argument;
+    return reply_and_close(conversation, REPLY_BYE);
+}
+
+static enum next on_starttls(struct conversation *conversation, struct str argument)
+{
+    return reply(conversation,
+                 str_is_empty(argument) ? REPLY_NOT_IMPLEMENTED : REPLY_STARTTLS_SYNTAX);
+}
+
+static enum next on_auth(struct conversation *conversation, struct str argument)
+{
+    (void)argument;
+    return reply(conversation, REPLY_NO_AUTHENTICATION);
+}
+
+/* XCLIENT and XFORWARD: nobody is authorised yet. */
+static enum next on_extension(struct conversation *conversation, struct str argument)
+{
+    (void)argument;
+    return reply(conversation, REPLY_NO_AUTHORIZATION);
+}
+
+/* Content follows that was not asked for: to read on would take it for commands. */
+static enum next on_bdat(struct conversation *conversation, struct str argument)
+{
+    (void)argument;
+    return reply_and_close(conversation, REPLY_NOT_IMPLEMENTED);
+}
+
+static enum next on_etrn(struct conversation *conversation, struct str argument)
+{
+    const struct session *session = &conversation->session;
+    struct str word;
+
+    if (conversation->policy->config->smtpd_helo_required && str_is_empty(session->helo_name))
+        return reply(conversation, REPLY_ETRN_HELLO_FIRST);
+    if (!str_next_word(&argument, " \t", &word) || !str_is_empty(str_trim(argument)))
+        return reply(conversation, REPLY_ETRN_SYNTAX);
+    if (!domain_is_valid(word, false))
+        return reply(conversation, REPLY_ETRN_BAD_DOMAIN);
+    log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s[%.*s]",
+                STR_ARGS(str_take(word, 100)), STR_ARGS(session->client_name),
+                STR_ARGS(session->client_address));
+    return reply_text(conversation, 459,
+                      str_from(arena_printf(&conversation->scratch,
+                                            "459 <%.*s>: service unavailable", STR_ARGS(word))));
+}
+
+/* ---- the protocol ---- */
+
+#define ANY_TIME (PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_RCPT)
+#define OUTSIDE (PHASE_NEW | PHASE_READY)
+#define ALLOWED REPLY_COUNT /* no refusal: it is allowed there */
+
+/* clang-format off */
+static const struct command commands[] = {
+    /* verb      counted          allowed in     elsewhere: outside, after MAIL, after RCPT             hello  junk   last   handler */
+    { "HELO",     COUNTED_HELO,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_helo },
+    { "EHLO",     COUNTED_EHLO,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_ehlo },
+    { "MAIL",     COUNTED_MAIL,     OUTSIDE,    ALLOWED,             REPLY_NESTED_MAIL,   REPLY_NESTED_MAIL,   true,  false, false, on_mail },
+    { "RCPT",     COUNTED_RCPT,     PHASE_MAIL | PHASE_RCPT,
+                                                REPLY_NEED_MAIL,     ALLOWED,             ALLOWED,             false, false, false, on_rcpt },
+    { "DATA",     COUNTED_DATA,     PHASE_RCPT, REPLY_NEED_RCPT,     REPLY_NO_RECIPIENTS, ALLOWED,             false, false, true,  on_data },
+    { "RSET",     COUNTED_RSET,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  false, on_rset },
+    { "NOOP",     COUNTED_NOOP,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_noop },
+    { "VRFY",     COUNTED_VRFY,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_vrfy },
+    { "QUIT",     COUNTED_QUIT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_quit },
+    { "ETRN",     COUNTED_ETRN,     OUTSIDE,    ALLOWED,             REPLY_ETRN_IN_MAIL,  REPLY_ETRN_IN_MAIL,  false, true,  false, on_etrn },
+    { "STARTTLS", COUNTED_STARTTLS, ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_starttls },
+    { "AUTH",     COUNTED_AUTH,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_auth },
+    { "BDAT",     COUNTED_BDAT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_bdat },
+    { "XCLIENT",  COUNTED_XCLIENT,  ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_extension },
+    { "XFORWARD", COUNTED_XFORWARD, ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_extension },
+};
+/* clang-format on */
+
+static const struct command *command_find(struct str verb)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (str_equal_fold(verb, str_from(commands[i].verb)))
+            return &commands[i];
+    }
+    return NULL;
+}
+
+static enum next handle_unknown(struct conversation *conversation, struct str line,
+                                struct str verb)
+{
+    struct session *session = &conversation->session;
+
+    session->where = STR("UNKNOWN");
+    session->counts.total[COUNTED_UNKNOWN]++;
+    if (policy_forbids_command(conversation->policy, verb)) {
+        log_line_non_smtp(session_log_client(session), str_take(line, 100),
+                          conversation_log_start(conversation));
+        conversation_log_end(conversation, SEVERITY_WARNING);
+        return reply_and_close(conversation, REPLY_NOT_SMTP);
+    }
+    return reply(conversation, REPLY_UNKNOWN_COMMAND);
+}
+
+/* Input behind a command that must be the last of its group, or that a client sends who never said
+ * EHLO: two speakers may be on this connection. */
+static bool is_out_of_step(const struct conversation *conversation, const struct command *command)
+{
+    const struct session *session = &conversation->session;
+
+    return (!session->is_esmtp || command->is_last) && !session->has_pipelined &&
+           !str_is_empty(stream_pending(conversation->stream));
+}
+
+static enum reply_name sequence_check(const struct conversation *conversation,
+                                      const struct command *command)
+{
+    const struct session *session = &conversation->session;
+
+    if (command->needs_hello && conversation->policy->config->smtpd_helo_required &&
+        str_is_empty(session->helo_name))
+        return REPLY_HELLO_FIRST;
+    if (session->phase & command->phases)
+        return ALLOWED;
+    switch (session->phase) {
+    case PHASE_NEW:
+    case PHASE_READY:
+        return command->when_outside;
+    case PHASE_MAIL:
+        return command->when_mail;
+    case PHASE_RCPT:
+        return command->when_rcpt;
+    case PHASE_DATA:
+    case PHASE_CLOSED:
+        break;
+    }
+    return REPLY_DATA_IN_DATA;
+}
+
+static enum next handle_known(struct conversation *conversation, const struct command *command,
+                              const struct request *request)
+{
+    struct session *session = &conversation->session;
+
+    session->where = str_from(command->verb);
+    session->counts.total[command->counted]++;
+    if (is_out_of_step(conversation, command)) {
+        session->has_pipelined = true;
+        log_line_pipelining(session->where, session_log_client(session),
+                            str_take(stream_pending(conversation->stream), 100),
+                            conversation_log_start(conversation));
+        conversation_log_end(conversation, SEVERITY_INFO);
+        if (conversation->policy->config->smtpd_forbid_unauth_pipelining)
+            return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
+    }
+    if (request->has_control)
+        return reply(conversation, REPLY_CONTROL_CHARACTER);
+    enum reply_name refusal = sequence_check(conversation, command);
+    return refusal == ALLOWED ? command->handle(conversation, request->argument)
+                              : reply(conversation, refusal);
+}
+
+/* What the answer means for the counts and limits. */
+static void count_command(struct conversation *conversation, const struct command *command)
+{
+    struct session *session = &conversation->session;
+    bool is_good = conversation->reply_code < 400 || conversation->is_error_excused;
+
+    if (!is_good)
+        session->error_count++;
+    if (command == NULL)
+        return;
+    if (is_good)
+        session->counts.good[command->counted]++;
+    if (command->is_junk &&
+        session->junk_count++ > (unsigned)conversation->policy->config->smtpd_junk_command_limit)
+        session->error_count++;
+}
+
+enum next command_handle(struct conversation *conversation, struct str line)
+{
+    const struct command *command = NULL;
+    struct request request;
+    enum next next;
+
+    conversation->reply_code = 0;
+    conversation->is_error_excused = false;
+    if (!request_parse(line, &request)) {
+        next = reply(conversation, REPLY_EMPTY_COMMAND);
+    } else if (policy_ignores_command(conversation->policy, request.verb)) {
+        struct session *session = &conversation->session;
+        next = reply(conversation, REPLY_OK);
+        if (session->junk_count++ >
+            (unsigned)conversation->policy->config->smtpd_junk_command_limit)
+            session->error_count++;
+    } else if ((command = command_find(request.verb)) != NULL) {
+        next = handle_known(conversation, command, &request);
+    } else {
+        next = handle_unknown(conversation, line, request.verb);
+    }
+    count_command(conversation, command);
+    return next;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The driver of a server conversation: greet, then one step for each command until the client or
+ * a limit ends it. While the client is silent between commands the conversation parks: its fiber
+ * and buffers go back, and the next byte brings a fiber. A conversation belongs to its server's
+ * loop and frees itself at its end.
+ */
+#pragma once
+
+#include "net/address.h"
+#include "net/stream.h"
+#include "policy.h"
+#include "replies.h"
+#include "server.h"
+#include "session.h"
+
+/* What a step or a handler of a command leads to. */
+enum next {
+    NEXT_COMMAND, /* read on */
+    NEXT_PARK,    /* nothing to read: wait without a fiber */
+    NEXT_CLOSE,   /* the end of the connection */
+};
+
+struct conversation {
+    struct list link;
+    struct server *server;
+    const struct policy *policy;
+    struct stream *stream;
+    struct net_address peer;
+    struct session session;
+    struct arena scratch;  /* for one command */
+    struct buf line;       /* a log line or reply in the making; empty between uses */
+    unsigned reply_code;   /* of the command that is being handled; 0 = not answered yet */
+    bool is_error_excused; /* its refusal does not count against the client */
+    bool is_greeted;
+    bool is_parked;
+    bool has_timed_out;    /* while it was parked */
+};
+
+/* Takes over `fd`, a connected socket. The first step greets the client. */
+void conversation_start(struct server *server, const struct policy *policy, int fd,
+                        const struct net_address *peer);
+/* Ends it with 421 where it waits for a command outside of a transaction; else its next step
+ * does (server->is_closing). */
+void conversation_close_if_idle(struct conversation *conversation);
+
+/* ---- for the handlers ---- */
+enum next reply(struct conversation *conversation, enum reply_name name);
+enum next reply_verdict(struct conversation *conversation, const struct verdict *verdict);
+/* `text` without its line end; `code` is what it begins with. */
+enum next reply_text(struct conversation *conversation, unsigned code, struct str text);
+/* A whole multi-line reply, with its line ends. */
+enum next reply_lines(struct conversation *conversation, unsigned code, struct str lines);
+/* Replies, and the connection ends whatever comes of it. */
+enum next reply_and_close(struct conversation *conversation, enum reply_name name);
+/* The stream failed while waiting for `where`: logs it in Postfix's words, on a timeout says
+ * 421. */
+enum next conversation_lost(struct conversation *conversation, enum stream_outcome outcome,
+                            struct str where);
+/* When the client must have sent its next command, or read our output. */
+int64_t conversation_deadline_ms(const struct conversation *conversation);
+/* An empty buffer for a log line, and the end of it: written, emptied. */
+struct buf *conversation_log_start(struct conversation *conversation);
+void conversation_log_end(struct conversation *conversation, enum severity severity);
+/* "ID: reject: RCPT from …: reply; from=<…> …". `recipient` may be NULL. */
+void conversation_log_reject(struct conversation *conversation, const char *where,
+                             struct str reply, const struct str *recipient);
+/* The queue id's text, or empty while there is none. */
+struct str conversation_queue_id(const struct conversation *conversation);

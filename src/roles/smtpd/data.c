@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data.h"
+
+#include "client.h"
+#include "mail/dot_stuffing.h"
+#include "mail/header.h"
+#include "mail/received.h"
+
+enum {
+    /* Header sections beyond this are refused: they are kept in memory until they end. */
+    HEADERS_BYTES_MAX = 512 * 1024,
+    /* What is read of a message after it was refused, before the connection ends. */
+    DRAIN_BYTES_MAX = 16 * 1024 * 1024,
+    /* RFC 5321 4.5.3.2.6 has clients wait ten minutes for the reply to the final dot. */
+    COMMIT_PATIENCE_MS = 300 * 1000,
+    SEND_PATIENCE_MS = 60 * 1000,
+};
+
+/* A message while it arrives. */
+struct content {
+    struct dot_decoder decoder;
+    struct buf incoming; /* decoded; the headers are not known to be complete yet */
+    struct buf outgoing; /* as it will be stored, from our Received: on; not sent yet */
+    bool has_headers;    /* everything decoded from now on goes to `outgoing` */
+    uint64_t wire_bytes;    /* read from the client */
+    uint64_t decoded_bytes; /* the client's content; what message_size_limit counts */
+    uint64_t stored_bytes;  /* sent to the queue so far */
+    uint64_t stored_lines;
+    uint64_t refused_at_bytes; /* wire_bytes when it was refused */
+    enum reply_name refusal;   /* REPLY_COUNT: none */
+    int64_t started_ms;
+};
+
+/* ---- refusing ---- */
+
+static void content_refuse(struct conversation *conversation, struct content *content,
+                           enum reply_name refusal)
+{
+    content->refusal = refusal;
+    content->refused_at_bytes = content->wire_bytes;
+    submission_abort(&conversation->session.transaction.submission);
+    buf_free(&content->incoming);
+    buf_free(&content->outgoing);
+}
+
+static void warn_of_message(const struct conversation *conversation,
+                            const struct log_context *context, const char *text)
+{
+    log_warning(context, "%s: %s", conversation->session.transaction.queue_id_text.text, text);
+}
+
+/* ---- towards the queue ---- */
+
+static uint64_t count_lines(struct str text)
+{
+    uint64_t count = 0;
+    const char *end = text.ptr + text.len;
+
+    for (const char *at = text.ptr; at < end; count++) {
+        at = memchr(at, '\n', (size_t)(end - at));
+        if (at == NULL)
+            break;
+        at++;
+    }
+    return count;
+}
+
+static void count_stored(struct content *content, struct str bytes)
+{
+    content->stored_bytes += bytes.len;
+    content->stored_lines += count_lines(bytes);
+}
+
+/* Whole chunks, once the message is known to be too large to go in one piece. */
+static void send_chunks(struct conversation *conversation, struct content *content)
+{
+    struct submission_message *message = &conversation->session.transaction.submission;
+    int64_t deadline_ms = loop_now_ms(conversation->server->loop) + SEND_PATIENCE_MS;
+    struct str rest = buf_str(&content->outgoing);
+
+    if (rest.len <= SUBMISSION_INLINE_MAX)
+        return;
+    while (rest.len >= SUBMISSION_CHUNK_BYTES) {
+        struct str chunk = str_take(rest, SUBMISSION_CHUNK_BYTES);
+        if (!submission_send(message, chunk, deadline_ms)) {
+            content_refuse(conversation, content, REPLY_QUEUE_ERROR);
+            return;
+        }
+        count_stored(content, chunk);
+        rest = str_skip(rest, SUBMISSION_CHUNK_BYTES);
+    }
+    buf_consume(&content->outgoing, content->outgoing.len - rest.len);
+}
+
+/* ---- headers ---- */
+
+/* Whether the line that ends the headers has arrived. An unfinished last line could still become a
+ * header, or the continuation of one. */
+static bool headers_are_complete(struct str decoded)
+{
+    ptrdiff_t last_newline = str_find_last_byte(decoded, '\n');
+    struct str lines = str_take(decoded, (size_t)(last_newline + 1));
+
+    return header_block(lines).len < lines.len;
+}
+
+static void append_received(const struct conversation *conversation, struct buf *out)
+{
+    const struct session *session = &conversation->session;
+    const struct envelope *envelope = &session->transaction.envelope;
+    struct received received = {
+        .myhostname = conversation->policy->myhostname,
+        .mail_name = conversation->policy->config->mail_name,
+        .queue_id = conversation_queue_id(conversation),
+        .wall_s = envelope->arrival_us / 1000000,
+        .helo_name = session->helo_name,
+        .client_name = session->client_name,
+        .client_address = session->client_address,
+        .protocol = session_protocol(session),
+    };
+
+    if (envelope->recipient_count == 1)
+        received.recipient = envelope->recipients[0].address;
+    received_format(&received, out);
+}
+
+/* local_header_rewrite_clients: whose mail gets the headers that it lacks. */
+static bool may_complete_headers(const struct conversation *conversation)
+{
+    const struct policy *policy = conversation->policy;
+    const struct session *session = &conversation->session;
+    struct str words = policy->config->local_header_rewrite_clients;
+    struct str word;
+
+    if (policy->config->always_add_missing_headers)
+        return true;
+    while (str_next_word(&words, ", \t\r\n", &word)) {
+        if (str_equal_fold(word, STR("permit_inet_interfaces")) && session->is_local_client)
+            return true;
+        if (str_equal_fold(word, STR("permit_mynetworks")) &&
+            restrictions_client_is_trusted(policy->restrictions, session->client_name,
+                                           session->client_address))
+            return true;
+    }
+    return false;
+}
+
+/* `incoming` holds the headers and perhaps some of the body: checks them, and from here on
+ * everything is `outgoing`. */
+static void take_headers(struct conversation *conversation, struct content *content)
+{
+    const struct policy *policy = conversation->policy;
+    const struct envelope *envelope = &conversation->session.transaction.envelope;
+    struct header_completion completion = {
+        .myhostname = policy->myhostname,
+        .queue_id = conversation_queue_id(conversation),
+        .sender = envelope->sender,
+        .undisclosed_recipients_header = policy->config->undisclosed_recipients_header,
+        .drop = policy->config->message_drop_headers,
+        .wall_s = envelope->arrival_us / 1000000,
+        .may_add_missing = may_complete_headers(conversation),
+    };
+    struct header_summary summary;
+    struct str message_id;
+
+    header_summarise(buf_str(&content->incoming), &summary);
+    append_received(conversation, &content->outgoing);
+    header_complete(&conversation->scratch, &completion, buf_str(&content->incoming),
+                    &content->outgoing, &message_id);
+    buf_free(&content->incoming);
+    content->has_headers = true;
+    log_line_message_id(conversation_queue_id(conversation), message_id,
+                        conversation_log_start(conversation));
+    log_write_text(&policy->cleanup_log, SEVERITY_INFO, buf_str(&conversation->line));
+    /* Ours counts too, as it does in Postfix. */
+    if (summary.received_count + 1 >= (unsigned)policy->config->hopcount_limit) {
+        warn_of_message(conversation, &policy->cleanup_log, "message rejected: hopcount exceeded");
+        content_refuse(conversation, content, REPLY_TOO_MANY_HOPS);
+    }
+}
+
+/* ---- from the client ---- */
+
+/* What was decoded is checked and moved on as far as it goes. */
+static void content_advance(struct conversation *conversation, struct content *content)
+{
+    const struct policy *policy = conversation->policy;
+    int64_t limit_bytes = policy->config->message_size_limit;
+
+    if (limit_bytes > 0 && content->decoded_bytes > (uint64_t)limit_bytes) {
+        warn_of_message(conversation, &policy->log, "queue file size limit exceeded");
+        content_refuse(conversation, content, REPLY_TOO_BIG);
+        return;
+    }
+    /* A small message is looked at once, when it is complete. */
+    if (!content->has_headers && content->incoming.len > SUBMISSION_INLINE_MAX) {
+        if (headers_are_complete(buf_str(&content->incoming)))
+            take_headers(conversation, content);
+        else if (content->incoming.len > HEADERS_BYTES_MAX)
+            content_refuse(conversation, content, REPLY_HEADER_TOO_BIG);
+    }
+    if (content->has_headers && content->refusal == REPLY_COUNT)
+        send_chunks(conversation, content);
+}
+
+static void content_decode(struct conversation *conversation, struct content *content,
+                           struct str bytes)
+{
+    struct buf *target = content->has_headers ? &content->outgoing : &content->incoming;
+    size_t before = target->len;
+    size_t used = dot_decode(&content->decoder, bytes, target);
+
+    content->wire_bytes += used;
+    content->decoded_bytes += target->len - before;
+    stream_consume(conversation->stream, used);
+    if (content->refusal != REPLY_COUNT)
+        buf_clear(target);
+    else
+        content_advance(conversation, content);
+}
+
+/* Each portion has the usual time, and all of them together must not be slower than
+ * smtpd_min_data_rate: a client that drips one byte a minute ends. */
+static int64_t portion_deadline_ms(const struct conversation *conversation,
+                                   const struct content *content)
+{
+    const struct config *config = conversation->policy->config;
+    int64_t portion_ms = conversation_deadline_ms(conversation);
+    int64_t rate = config->smtpd_min_data_rate > 0 ? config->smtpd_min_data_rate : 1;
+    int64_t whole_ms = content->started_ms + config->smtpd_timeout * 1000 +
+                       (int64_t)(content->wire_bytes * 1000 / (uint64_t)rate);
+
+    return whole_ms < portion_ms ? whole_ms : portion_ms;
+}
+
+/* Reads to the final dot. Anything but STREAM_OK ends the connection. */
+static enum stream_outcome content_read(struct conversation *conversation,
+                                        struct content *content)
+{
+    struct str bytes;
+
+    while (!content->decoder.is_done) {
+        enum stream_outcome outcome = stream_read_some(
+            conversation->stream, portion_deadline_ms(conversation, content), &bytes);
+        if (outcome != STREAM_OK)
+            return outcome;
+        content_decode(conversation, content, bytes);
+        if (content->refusal != REPLY_COUNT &&
+            content->wire_bytes - content->refused_at_bytes > DRAIN_BYTES_MAX)
+            return STREAM_TOO_LONG;
+    }
+    return STREAM_OK;
+}
+
+/* ---- the end ---- */
+
+static bool has_forbidden_newline(struct conversation *conversation,
+                                  const struct content *content)
+{
+    return content->decoder.has_bare_newline &&
+           conversation->policy->bare_newline == BARE_NEWLINE_IS_REJECTED &&
+           !client_may_send_bare_newlines(conversation);
+}
+
+/* Everything is here: the last checks, before it is submitted. */
+static void content_finish(struct conversation *conversation, struct content *content)
+{
+    struct envelope *envelope = &conversation->session.transaction.envelope;
+
+    if (content->refusal == REPLY_COUNT && has_forbidden_newline(conversation, content)) {
+        conversation_log_reject(conversation, "END-OF-MESSAGE", STR("bare <LF> received"),
+                                &envelope->recipients[0].address);
+        content_refuse(conversation, content, REPLY_BARE_NEWLINE);
+    }
+    if (content->refusal == REPLY_COUNT && !content->has_headers)
+        take_headers(conversation, content);
+    if (content->refusal == REPLY_COUNT)
+        send_chunks(conversation, content);
+}
+
+static void envelope_fill(struct conversation *conversation, const struct content *content)
+{
+    const struct session *session = &conversation->session;
+    struct envelope *envelope = &conversation->session.transaction.envelope;
+
+    envelope->content_bytes = content->stored_bytes;
+    envelope->size_bytes = content->stored_bytes - content->stored_lines;
+    envelope->client_name = session->client_name;
+    envelope->client_address = session->client_address;
+    envelope->helo_name = session->helo_name;
+    envelope->protocol = session_protocol(session);
+}
+
+/* Hands it to the queue and answers with what the queue says. */
+static enum next submit(struct conversation *conversation, struct content *content)
+{
+    struct server *server = conversation->server;
+    struct transaction *transaction = &conversation->session.transaction;
+    struct submission_message *message = &transaction->submission;
+    autofree_buf struct buf envelope = { 0 };
+
+    count_stored(content, buf_str(&content->outgoing));
+    envelope_fill(conversation, content);
+    envelope_encode(&transaction->envelope, &envelope);
+    switch (submission_finish(message, buf_str(&envelope), buf_str(&content->outgoing),
+                              loop_now_ms(server->loop) + COMMIT_PATIENCE_MS)) {
+    case SUBMISSION_ACCEPTED:
+        server->message_count++;
+        return reply_text(conversation, 250,
+                          str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
+                                                transaction->queue_id_text.text)));
+    case SUBMISSION_REFUSED:
+        return reply_verdict(conversation, &(struct verdict){ .code = message->reply.code,
+                                                              .enhanced = message->reply.enhanced,
+                                                              .text = message->reply.text });
+    case SUBMISSION_LOST:
+        warn_of_message(conversation, &conversation->policy->log,
+                        "no answer from the queue; the client was told to try again");
+        break;
+    }
+    return reply(conversation, REPLY_QUEUE_ERROR);
+}
+
+/* The connection, or our patience with it, ended before the final dot. */
+static enum next content_lost(struct conversation *conversation, const struct content *content,
+                              enum stream_outcome outcome)
+{
+    const char *where = arena_printf(&conversation->scratch, "DATA (%llu bytes)",
+                                     (unsigned long long)content->wire_bytes);
+
+    conversation->reply_code = 421;
+    if (outcome == STREAM_TOO_LONG)
+        return reply_and_close(conversation, REPLY_TOO_MUCH_DRAINED);
+    return conversation_lost(conversation, outcome, str_from(where));
+}
+
+static enum next content_answer(struct conversation *conversation, struct content *content)
+{
+    conversation->session.where = STR("END-OF-MESSAGE");
+    content_finish(conversation, content);
+    return content->refusal == REPLY_COUNT ? submit(conversation, content)
+                                           : reply(conversation, content->refusal);
+}
+
+enum next data_receive(struct conversation *conversation)
+{
+    struct session *session = &conversation->session;
+    struct content content = { .refusal = REPLY_COUNT,
+                               .started_ms = loop_now_ms(conversation->server->loop) };
+
+    session_enter(session, PHASE_DATA);
+    enum next next = reply(conversation, REPLY_GO_AHEAD);
+    if (next == NEXT_COMMAND) {
+        submission_begin(conversation->server->submission, session->transaction.queue_id,
+                         &session->transaction.submission);
+        enum stream_outcome outcome = content_read(conversation, &content);
+        next = outcome == STREAM_OK ? content_answer(conversation, &content)
+                                    : content_lost(conversation, &content, outcome);
+    }
+    buf_free(&content.incoming);
+    buf_free(&content.outgoing);
+    session_reset_transaction(session);
+    return next;
+}

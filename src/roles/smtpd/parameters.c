@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "parameters.h"
+
+#include "mail/address.h"
+#include "mail/xtext.h"
+
+enum {
+    ENVID_BYTES_MAX = 100, /* RFC 3461 4.4 */
+    ORCPT_BYTES_MAX = 500, /* RFC 3461 4.2 */
+};
+
+static bool refuse(struct parameter_problem *problem, enum reply_name reply)
+{
+    *problem = (struct parameter_problem){ .reply = reply };
+    return false;
+}
+
+static bool refuse_unknown(struct parameter_problem *problem, struct str word)
+{
+    *problem = (struct parameter_problem){ .is_unsupported = true, .offender = word };
+    return false;
+}
+
+/* The parameter as the client wrote it: its keyword and value lie side by side. */
+static struct str whole_word(const struct esmtp_parameter *parameter)
+{
+    if (!parameter->has_value)
+        return parameter->keyword;
+    return str_of(parameter->keyword.ptr, parameter->keyword.len + 1 + parameter->value.len);
+}
+
+static bool is_named(const struct esmtp_parameter *parameter, const char *name)
+{
+    return parameter->has_value && str_equal_fold(parameter->keyword, str_from(name));
+}
+
+static bool is_xtext(struct str text, size_t limit_bytes)
+{
+    autofree_buf struct buf decoded = { 0 };
+
+    return !str_is_empty(text) && text.len <= limit_bytes && xtext_decode(text, &decoded);
+}
+
+static bool only_digits(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (!ascii_is_digit(text.ptr[i]))
+            return false;
+    }
+    return text.len > 0;
+}
+
+static bool parse_size(struct str value, struct mail_parameters *parameters,
+                       struct parameter_problem *problem)
+{
+    if (!only_digits(value))
+        return refuse(problem, REPLY_BAD_SIZE);
+    if (!str_to_u64(value, &parameters->size_bytes) || parameters->size_bytes > INT64_MAX)
+        return refuse(problem, REPLY_SIZE_OVERFLOW);
+    parameters->has_size = true;
+    return true;
+}
+
+static bool parse_ret(struct str value, struct mail_parameters *parameters,
+                      struct parameter_problem *problem)
+{
+    if (parameters->flags & (ENVELOPE_RET_FULL | ENVELOPE_RET_HEADERS))
+        return refuse(problem, REPLY_BAD_RET);
+    if (str_equal_fold(value, STR("FULL")))
+        parameters->flags |= ENVELOPE_RET_FULL;
+    else if (str_equal_fold(value, STR("HDRS")))
+        parameters->flags |= ENVELOPE_RET_HEADERS;
+    else
+        return refuse(problem, REPLY_BAD_RET);
+    return true;
+}
+
+static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
+                                 struct mail_parameters *parameters,
+                                 struct parameter_problem *problem)
+{
+    if (is_named(parameter, "SIZE"))
+        return parse_size(parameter->value, parameters, problem);
+    if (is_named(parameter, "BODY") && str_equal_fold(parameter->value, STR("8BITMIME"))) {
+        parameters->flags |= ENVELOPE_8BITMIME;
+        return true;
+    }
+    if (is_named(parameter, "BODY") && str_equal_fold(parameter->value, STR("7BIT")))
+        return true;
+    if (is_named(parameter, "RET"))
+        return parse_ret(parameter->value, parameters, problem);
+    if (is_named(parameter, "ENVID")) {
+        if (!str_is_empty(parameters->envid) || !is_xtext(parameter->value, ENVID_BYTES_MAX))
+            return refuse(problem, REPLY_BAD_ENVID);
+        parameters->envid = parameter->value;
+        return true;
+    }
+    if (is_named(parameter, "AUTH")) {
+        /* RFC 4954: no authentication here, so nothing of it is believed or kept. */
+        if (!str_equal(parameter->value, STR("<>")) &&
+            !is_xtext(parameter->value, ORCPT_BYTES_MAX))
+            return refuse(problem, REPLY_BAD_AUTH_PARAMETER);
+        return true;
+    }
+    return refuse_unknown(problem, whole_word(parameter));
+}
+
+bool mail_parameters_parse(struct str text, struct mail_parameters *parameters,
+                           struct parameter_problem *problem)
+{
+    struct esmtp_parameter parameter;
+
+    *parameters = (struct mail_parameters){ 0 };
+    while (esmtp_parameter_next(&text, &parameter)) {
+        if (!parse_mail_parameter(&parameter, parameters, problem))
+            return false;
+    }
+    return true;
+}
+
+static unsigned notify_bit(struct str word)
+{
+    if (str_equal_fold(word, STR("NEVER")))
+        return DSN_NOTIFY_NEVER;
+    if (str_equal_fold(word, STR("SUCCESS")))
+        return DSN_NOTIFY_SUCCESS;
+    if (str_equal_fold(word, STR("FAILURE")))
+        return DSN_NOTIFY_FAILURE;
+    if (str_equal_fold(word, STR("DELAY")))
+        return DSN_NOTIFY_DELAY;
+    return 0;
+}
+
+static bool parse_notify(struct str value, struct recipient *recipient,
+                         struct parameter_problem *problem)
+{
+    unsigned bits = 0;
+    struct str word;
+
+    while (str_next_word(&value, ",", &word)) {
+        unsigned bit = notify_bit(word);
+        if (bit == 0)
+            return refuse(problem, REPLY_BAD_NOTIFY);
+        bits |= bit;
+    }
+    /* NEVER stands alone. */
+    if (bits == 0 || recipient->dsn_notify != 0 ||
+        ((bits & DSN_NOTIFY_NEVER) && bits != DSN_NOTIFY_NEVER))
+        return refuse(problem, REPLY_BAD_NOTIFY);
+    recipient->dsn_notify = (uint8_t)bits;
+    return true;
+}
+
+static bool parse_orcpt(struct str value, struct recipient *recipient,
+                        struct parameter_problem *problem)
+{
+    ptrdiff_t semicolon = str_find_byte(value, ';');
+
+    if (semicolon <= 0 || !str_is_empty(recipient->dsn_orcpt) ||
+        !is_xtext(str_skip(value, (size_t)semicolon + 1), ORCPT_BYTES_MAX))
+        return refuse(problem, REPLY_BAD_ORCPT);
+    for (ptrdiff_t i = 0; i < semicolon; i++) {
+        if (!ascii_is_alnum(value.ptr[i]) && value.ptr[i] != '-')
+            return refuse(problem, REPLY_BAD_ORCPT);
+    }
+    recipient->dsn_orcpt = value;
+    return true;
+}
+
+bool rcpt_parameters_parse(struct str text, struct recipient *recipient,
+                           struct parameter_problem *problem)
+{
+    struct esmtp_parameter parameter;
+
+    while (esmtp_parameter_next(&text, &parameter)) {
+        if (is_named(&parameter, "NOTIFY")) {
+            if (!parse_notify(parameter.value, recipient, problem))
+                return false;
+        } else if (is_named(&parameter, "ORCPT")) {
+            if (!parse_orcpt(parameter.value, recipient, problem))
+                return false;
+        } else {
+            return refuse_unknown(problem, whole_word(&parameter));
+        }
+    }
+    return true;
+}

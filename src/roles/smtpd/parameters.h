@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What MAIL and RCPT carry behind their path: SIZE=, BODY=, NOTIFY= and so on. Pure. */
+#pragma once
+
+#include "base/arena.h"
+#include "mail/envelope.h"
+#include "replies.h"
+
+struct mail_parameters {
+    uint32_t flags; /* enum envelope_flag bits */
+    uint64_t size_bytes;
+    bool has_size;
+    struct str envid; /* xtext, as it came; borrowed */
+};
+
+/* Why a parameter is refused. */
+struct parameter_problem {
+    bool is_unsupported; /* 555 5.5.4 Unsupported option: offender */
+    struct str offender;
+    enum reply_name reply; /* otherwise */
+};
+
+must_check bool mail_parameters_parse(struct str text, struct mail_parameters *parameters,
+                                      struct parameter_problem *problem);
+/* Sets dsn_notify and dsn_orcpt (borrowed). */
+must_check bool rcpt_parameters_parse(struct str text, struct recipient *recipient,
+                                      struct parameter_problem *problem);

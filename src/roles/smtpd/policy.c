@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "policy.h"
+
+#include "base/memory.h"
+
+/* The one pattern that Postfix has in the default of smtpd_forbidden_commands: a verb that does
+ * not begin with a letter. Taken as a word of its own until there are regexp: tables. */
+static const struct str no_letter_pattern = STR_INIT("regexp:{{/^[^A-Z]/ Bogus}}");
+
+static void warn(void *argument, const char *text)
+{
+    const struct policy *policy = argument;
+
+    log_warning(&policy->log, "%s", text);
+}
+
+/* ---- words in lists ---- */
+
+/* The next word; a { … } with what is in it, blanks too, belongs to its word. */
+static bool next_word(struct str *rest, struct str *word)
+{
+    size_t depth = 0;
+    size_t len = 0;
+
+    *rest = str_trim(*rest);
+    while (rest->len > 0 && rest->ptr[0] == ',')
+        *rest = str_trim(str_skip(*rest, 1));
+    for (; len < rest->len; len++) {
+        char byte = rest->ptr[len];
+        if (byte == '{')
+            depth++;
+        else if (byte == '}' && depth > 0)
+            depth--;
+        else if (depth == 0 && (byte == ',' || ascii_is_space(byte)))
+            break;
+    }
+    *word = str_take(*rest, len);
+    *rest = str_skip(*rest, len);
+    return len > 0;
+}
+
+static bool has_word(struct str list, struct str wanted)
+{
+    struct str word;
+
+    while (next_word(&list, &word)) {
+        if (str_equal_fold(word, wanted))
+            return true;
+    }
+    return false;
+}
+
+bool policy_forbids_command(const struct policy *policy, struct str verb)
+{
+    struct str list = policy->config->smtpd_forbidden_commands;
+    ptrdiff_t colon = str_find_byte(verb, ':');
+
+    if (colon > 0)
+        return true;
+    if (!str_is_empty(verb) && !ascii_is_alpha(verb.ptr[0]) && has_word(list, no_letter_pattern))
+        return true;
+    return has_word(list, verb);
+}
+
+bool policy_ignores_command(const struct policy *policy, struct str verb)
+{
+    return has_word(policy->config->smtpd_noop_commands, verb);
+}
+
+static void warn_of_tables(const struct policy *policy, const char *parameter, struct str list)
+{
+    struct str word;
+
+    while (next_word(&list, &word)) {
+        if (str_find_byte(word, ':') >= 0 && !str_equal(word, no_letter_pattern))
+            log_warning(&policy->log,
+                        "parameter %s: tables are not built yet, \"%.*s\" matches nothing",
+                        parameter, STR_ARGS(word));
+    }
+}
+
+/* ---- replies that never change ---- */
+
+struct keyword {
+    const char *name;
+    bool is_offered;
+};
+
+static void make_ehlo_reply(struct policy *policy)
+{
+    const struct config *config = policy->config;
+    const char *size = config->message_size_limit > 0
+                           ? arena_printf(&policy->arena, "SIZE %lld",
+                                          (long long)config->message_size_limit)
+                           : "SIZE";
+    const struct keyword keywords[] = {
+        { "PIPELINING", true },
+        { size, true },
+        { "VRFY", !config->disable_vrfy_command },
+        { "ENHANCEDSTATUSCODES", true },
+        { "8BITMIME", true },
+    };
+    const size_t count = sizeof(keywords) / sizeof(keywords[0]);
+    const char *lines = arena_printf(&policy->arena, "%.*s\r\n", STR_ARGS(policy->myhostname));
+    const char *text = "250";
+
+    /* Each line waits until the next one is known: only the last has a blank behind its code. */
+    for (size_t i = 0; i < count; i++) {
+        struct str name = str_from(keywords[i].name);
+        struct str word = str_cut(&name, " ");
+        if (!keywords[i].is_offered || has_word(config->smtpd_discard_ehlo_keywords, word))
+            continue;
+        text = arena_printf(&policy->arena, "%s-%s250", text, lines);
+        lines = arena_printf(&policy->arena, "%s\r\n", keywords[i].name);
+    }
+    policy->ehlo_reply = str_from(arena_printf(&policy->arena, "%s %s", text, lines));
+}
+
+static bool make_banner(struct policy *policy, struct error *error)
+{
+    struct str banner = str_trim(policy->config->smtpd_banner);
+
+    for (size_t i = 0; i < banner.len; i++) {
+        if (!ascii_is_print(banner.ptr[i]))
+            return error_set(error, "parameter smtpd_banner: a control or 8-bit character at "
+                                    "position %zu; take it out", i + 1);
+    }
+    if (!str_starts_with_fold(banner, policy->myhostname))
+        log_warning(&policy->log, "smtpd_banner does not begin with the host name \"%.*s\", which "
+                                  "RFC 5321 asks for", STR_ARGS(policy->myhostname));
+    policy->banner = str_from(arena_printf(&policy->arena, "220 %.*s\r\n", STR_ARGS(banner)));
+    return true;
+}
+
+/* ---- making it ---- */
+
+static bool set_bare_newline(struct policy *policy, struct error *error)
+{
+    struct str value = policy->config->smtpd_forbid_bare_newline;
+    struct match_list_options options = {
+        .name = STR("smtpd_forbid_bare_newline_exclusions"),
+        .matches_parent_domains = false,
+        .warning = warn,
+        .argument = policy,
+    };
+
+    if (str_equal_fold(value, STR("reject")))
+        policy->bare_newline = BARE_NEWLINE_IS_REJECTED;
+    else if (str_equal_fold(value, STR("normalize")) || str_equal_fold(value, STR("yes")))
+        policy->bare_newline = BARE_NEWLINE_IS_NORMALISED;
+    else if (str_equal_fold(value, STR("note")))
+        policy->bare_newline = BARE_NEWLINE_IS_NORMALISED;
+    else if (str_equal_fold(value, STR("no")))
+        log_warning(&policy->log, "smtpd_forbid_bare_newline = no is taken as \"normalize\": only "
+                                  "<CR><LF>.<CR><LF> ends a message here");
+    else
+        return error_set(error, "parameter smtpd_forbid_bare_newline: \"%.*s\"; it is one of: "
+                                "normalize, reject, note, yes, no", STR_ARGS(value));
+    policy->bare_newline_exclusions = match_list_new(
+        policy->config->smtpd_forbid_bare_newline_exclusions, &options, error);
+    return policy->bare_newline_exclusions != NULL;
+}
+
+static bool policy_fill(struct policy *policy, struct error *error)
+{
+    struct config *config = policy->config;
+
+    policy->myhostname = config->myhostname;
+    policy->rewrite = (struct rewrite_rules){
+        .myorigin = config->myorigin,
+        .mydomain = config->mydomain,
+        .may_append_myorigin = config->append_at_myorigin,
+        .may_append_mydomain = config->append_dot_mydomain,
+        .may_swap_bangpath = config->swap_bangpath,
+        .has_percent_hack = config->allow_percent_hack,
+    };
+    policy->own = own_addresses_new(config->inet_interfaces, config->proxy_interfaces, error);
+    if (policy->own == NULL)
+        return false;
+    policy->destinations = destinations_new(config, policy->own, warn, policy, error);
+    if (policy->destinations == NULL)
+        return false;
+    struct restrictions_options options = {
+        .config = config,
+        .own = policy->own,
+        .destinations = policy->destinations,
+        .warning = warn,
+        .argument = policy,
+    };
+    policy->restrictions = restrictions_new(&options, error);
+    if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
+        !make_banner(policy, error))
+        return false;
+    make_ehlo_reply(policy);
+    warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
+    warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
+    return true;
+}
+
+struct policy *policy_new(const struct policy_options *options, struct error *error)
+{
+    struct policy *policy = memory_new(sizeof(*policy));
+
+    policy->config = options->config;
+    policy->log = options->log;
+    policy->cleanup_log = options->cleanup_log;
+    if (!policy_fill(policy, error))
+        policy_free(&policy);
+    return policy;
+}
+
+void policy_free(struct policy **policy)
+{
+    if (*policy == NULL)
+        return;
+    match_list_free(&(*policy)->bare_newline_exclusions);
+    restrictions_free(&(*policy)->restrictions);
+    destinations_free(&(*policy)->destinations);
+    own_addresses_free(&(*policy)->own);
+    config_free(&(*policy)->config);
+    arena_clear(&(*policy)->arena);
+    memory_free(*policy);
+    *policy = NULL;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What one smtpd line of master.cf says: its configuration with the line's overrides, and all
+ * that is made of it once: lists, restrictions, the banner and the reply to EHLO. Made before the
+ * role is confined, immutable, shared by the conversations of its listener.
+ */
+#pragma once
+
+#include "base/log.h"
+#include "config/config.h"
+#include "mail/rewrite.h"
+#include "net/own_addresses.h"
+#include "restrictions.h"
+
+enum bare_newline_policy { BARE_NEWLINE_IS_NORMALISED, BARE_NEWLINE_IS_REJECTED };
+
+struct policy {
+    struct config *config;
+    struct log_context log;         /* "postfix/smtpd" */
+    struct log_context cleanup_log; /* "postfix/cleanup" */
+    struct own_addresses *own;
+    struct destinations *destinations;
+    struct restrictions *restrictions;
+    struct match_list *bare_newline_exclusions;
+    enum bare_newline_policy bare_newline;
+    struct rewrite_rules rewrite;
+    struct str myhostname;
+    struct str banner;     /* the whole reply with its line end */
+    struct str ehlo_reply; /* the same */
+    struct arena arena;
+};
+
+struct policy_options {
+    struct config *config; /* taken over, also on failure */
+    struct log_context log;
+    struct log_context cleanup_log;
+};
+
+/* Warnings go to the log. NULL with `error`: the operator must mend the configuration. */
+struct policy *policy_new(const struct policy_options *options, struct error *error);
+void policy_free(struct policy **policy);
+
+/* Whether `verb` is one that only other protocols speak (smtpd_forbidden_commands), or looks like
+ * a message header ("Subject:"): the connection ends at once. */
+bool policy_forbids_command(const struct policy *policy, struct str verb);
+/* smtpd_noop_commands. */
+bool policy_ignores_command(const struct policy *policy, struct str verb);

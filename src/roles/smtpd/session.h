@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a server conversation remembers from one command to the next, and nothing else. It outlives
+ * the fiber that runs a command: an idle connection is just this, its stream and a timer.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "mail/envelope.h"
+#include "mail/log_line.h"
+#include "mail/queue_id.h"
+#include "service/submission.h"
+
+/* PHASE(name, bit): where a conversation is. */
+#define SESSION_PHASES(PHASE)                                    \
+    PHASE(NEW, 1)       /* connected, no HELO or EHLO yet */     \
+    PHASE(READY, 2)     /* greeted each other */                 \
+    PHASE(MAIL, 4)      /* has a sender */                       \
+    PHASE(RCPT, 8)      /* and at least one recipient */         \
+    PHASE(DATA, 16)     /* content is arriving */                \
+    PHASE(CLOSED, 32)   /* nothing more is read */
+
+enum phase {
+#define PHASE(name, bit) PHASE_##name = (bit),
+    SESSION_PHASES(PHASE)
+#undef PHASE
+};
+
+/* One MAIL … end of data. Everything in here is gone after transaction_reset. */
+struct transaction {
+    struct arena arena;
+    struct envelope envelope;  /* its strings live in the arena */
+    struct str sender_as_sent; /* for the logs of refusals */
+    bool has_queue_id;
+    uint64_t queue_id;
+    struct queue_id_text queue_id_text;
+    unsigned overshoot;        /* RCPT commands beyond smtpd_recipient_limit */
+    struct submission_message submission; /* begun only while content is sent */
+};
+
+struct session {
+    /* ---- for the connection's life; strings live in `arena` ---- */
+    struct arena arena;
+    struct str client_name; /* "unknown" where it did not verify */
+    struct str client_address;
+    bool is_local_client; /* connects from one of our own addresses */
+    enum phase phase;
+    struct str where; /* the last command, for "lost connection after …" */
+    struct command_counts counts;
+    unsigned error_count;
+    unsigned junk_count; /* commands without mail: NOOP, RSET, … */
+    bool has_pipelined;  /* illegally; it is logged once */
+
+    /* ---- from HELO or EHLO ---- */
+    struct str helo_name; /* empty: none yet; neutralised for logs */
+    struct buf helo_text; /* holds it */
+    bool is_esmtp;
+
+    struct transaction transaction;
+};
+
+void session_init(struct session *session, struct str client_address);
+void session_clear(struct session *session);
+
+/* The one place where the phase changes; the move must be a legal one. */
+void session_enter(struct session *session, enum phase phase);
+const char *phase_name(enum phase phase);
+
+/* The one end of every transaction (sent, refused, RSET, HELO, EHLO, disconnect): as if MAIL had
+ * never been. What was sent of its content is taken back. */
+void session_reset_transaction(struct session *session);
+/* Whether nothing is left of any transaction: equal to a fresh session's. */
+bool session_has_no_transaction(const struct session *session);
+
+bool session_in_transaction(const struct session *session);
+struct log_client session_log_client(const struct session *session);
+/* "ESMTP" or "SMTP". */
+struct str session_protocol(const struct session *session);
+/* HELO or EHLO was answered: neutralises the name and ends any transaction. */
+void session_set_hello(struct session *session, struct str name, bool is_esmtp);
