@@ -20,8 +20,7 @@ struct router {
     struct str relayhost;
     struct str myorigin;
     struct str empty_address_recipient;
-    struct str *own_addresses;
-    size_t own_address_count;
+    const struct own_addresses *own_addresses;
 };
 
 static struct target target_parse(struct arena *arena, struct str value)
@@ -93,11 +92,7 @@ struct router *router_new(const struct route_settings *settings,
     router->targets[CLASS_VIRTUAL] = target_parse(arena, settings->virtual_transport);
     router->targets[CLASS_RELAY] = target_parse(arena, settings->relay_transport);
     router->targets[CLASS_DEFAULT] = target_parse(arena, settings->default_transport);
-    router->own_address_count = settings->own_address_count;
-    router->own_addresses =
-        arena_new_array(arena, settings->own_address_count + 1, sizeof *router->own_addresses);
-    for (size_t i = 0; i < settings->own_address_count; i++)
-        router->own_addresses[i] = arena_copy(arena, settings->own_addresses[i]);
+    router->own_addresses = settings->own_addresses;
     if (!open_lists(router, settings, warning, argument, error))
         router_free(&router);
     return router;
@@ -116,15 +111,12 @@ void router_free(struct router **router)
 
 static bool is_own_literal(const struct router *router, struct str domain)
 {
-    if (!domain_is_literal(domain))
+    if (router->own_addresses == NULL || !domain_is_literal(domain))
         return false;
     struct str inside = str_take(str_skip(domain, 1), domain.len - 2);
     if (str_starts_with_fold(inside, STR("IPv6:")))
         inside = str_skip(inside, 5);
-    for (size_t i = 0; i < router->own_address_count; i++)
-        if (str_equal_fold(inside, router->own_addresses[i]))
-            return true;
-    return false;
+    return own_addresses_contain_text(router->own_addresses, inside);
 }
 
 /* The first list that has the domain names the class. */

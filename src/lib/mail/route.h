@@ -8,8 +8,9 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "net/own_addresses.h"
 
-/* The values as configured, expanded. They may be freed after route_new. */
+/* The values as configured, expanded. Strings may be freed after router_new. */
 struct route_settings {
     struct str myorigin;
     struct str mydestination;
@@ -23,10 +24,8 @@ struct route_settings {
     struct str default_transport;
     struct str relayhost;
     struct str empty_address_recipient;
-    /* What user@[address] may name to be local: the addresses of inet_interfaces and
-     * proxy_interfaces, bare ("192.0.2.1", "2001:db8::1"). */
-    const struct str *own_addresses;
-    size_t own_address_count;
+    /* What user@[address] may name to be local; borrowed until router_free. */
+    const struct own_addresses *own_addresses;
 };
 
 enum address_class {

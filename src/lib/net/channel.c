@@ -61,6 +61,7 @@ struct channel {
     bool watches_output; /* from the first time that output did not fit */
     bool is_broken;      /* nobody takes what we send: read to the end, then close */
     bool is_dispatching;
+    bool is_paused; /* nothing is read or handed over */
 
     struct buf input;
     size_t input_at;
@@ -423,7 +424,7 @@ static bool dispatch_one(struct channel *channel)
     struct str unread = str_skip(buf_str(&channel->input), channel->input_at);
     struct header header;
 
-    if (channel->closed_reason != NULL || unread.len < sizeof header)
+    if (channel->closed_reason != NULL || channel->is_paused || unread.len < sizeof header)
         return false;
     memcpy(&header, unread.ptr, sizeof header);
     size_t payload_bytes = le32toh(header.payload_bytes);
@@ -464,16 +465,32 @@ static void receive_frames(struct channel *channel)
     size_t turn_bytes = 0;
 
     channel->is_dispatching = true;
-    while (channel->closed_reason == NULL && channel->is_readable && turn_bytes < TURN_BYTES) {
+    while (dispatch_one(channel)) /* what a pause left */
+        ;
+    while (channel->closed_reason == NULL && channel->is_readable && !channel->is_paused &&
+           turn_bytes < TURN_BYTES) {
         turn_bytes += receive_some(channel);
         while (dispatch_one(channel))
             ;
     }
     channel->is_dispatching = false;
     shrink_input(channel);
-    if (channel->is_readable && channel->closed_reason == NULL)
+    if (channel->is_readable && channel->closed_reason == NULL && !channel->is_paused)
         timer_set(channel->loop, &channel->later, loop_now_ms(channel->loop),
                   channel->later.expired);
+}
+
+void channel_pause(struct channel *channel)
+{
+    channel->is_paused = true;
+}
+
+void channel_resume(struct channel *channel)
+{
+    if (!channel->is_paused)
+        return;
+    channel->is_paused = false;
+    timer_set(channel->loop, &channel->later, loop_now_ms(channel->loop), channel->later.expired);
 }
 
 /* ---- the loop's side ---- */
@@ -506,16 +523,17 @@ static void do_later(struct timer *timer)
         channel->events->closed(channel->owner, channel, channel->closed_reason);
         return;
     }
-    if (channel->is_broken) {
+    if (channel->is_broken && !channel->is_paused) {
         channel->is_readable = true;
-        while (channel->is_readable && channel->closed_reason == NULL)
+        while (channel->is_readable && channel->closed_reason == NULL && !channel->is_paused)
             receive_frames(channel);
+        if (channel->is_paused)
+            return; /* channel_resume comes back here */
         channel_end(channel, "the peer closed the channel");
         return;
     }
     channel->is_writable = true; /* worth an attempt */
-    if (channel->is_readable)
-        receive_frames(channel);
+    receive_frames(channel);
 }
 
 struct channel *channel_new(struct loop *loop, int fd, const struct channel_events *events,

@@ -51,6 +51,11 @@ size_t channel_unsent_bytes(const struct channel *channel);
 enum wake channel_wait_room(struct channel *channel, int64_t deadline_ms);
 bool channel_is_closed(const struct channel *channel);
 
+/* Stops handing frames over and reading from the peer, so that it comes to wait, and goes on. May
+ * be called inside `received`. The peer's end is noticed after resuming. */
+void channel_pause(struct channel *channel);
+void channel_resume(struct channel *channel);
+
 /* For tools, which have no loop: a blocking exchange over a connected socket. Same frames. */
 must_check bool channel_send_blocking(int fd, uint16_t number, struct str payload,
                                       struct error *error);

@@ -8,8 +8,6 @@
 #include "base/memory.h"
 #include "wire/wire.h"
 
-#include <stdio.h>
-
 _Static_assert((int)SUBMISSION_INLINE_MAX <= (int)STORE_INLINE_MAX, "what the store takes whole");
 
 enum {
@@ -57,23 +55,30 @@ static struct str transaction_key(const uint64_t *transaction)
 
 /* ---- answers ---- */
 
+/* Cut to what fits; what is not printable becomes '?'. */
+static void copy_text(struct str text, char *copy, size_t size_bytes)
+{
+    size_t len = text.len < size_bytes ? text.len : size_bytes - 1;
+
+    for (size_t i = 0; i < len; i++)
+        copy[i] = ascii_is_print(text.ptr[i]) ? text.ptr[i] : '?';
+    copy[len] = '\0';
+}
+
 static void reply_fill(struct submission_reply *reply, uint32_t code, struct str enhanced,
                        struct str text)
 {
     /* The queue is trusted to refuse, not to make smtpd speak nonsense. */
     reply->code = code >= 400 && code <= 599 ? code : 451;
-    snprintf(reply->enhanced, sizeof(reply->enhanced), "%.*s", STR_ARGS(enhanced));
-    snprintf(reply->text, sizeof(reply->text), "%.*s", STR_ARGS(text));
-    for (char *byte = reply->text; *byte != '\0'; byte++) {
-        if (!ascii_is_print(*byte))
-            *byte = '?';
-    }
+    copy_text(enhanced, reply->enhanced, sizeof(reply->enhanced));
+    copy_text(text, reply->text, sizeof(reply->text));
     for (const char *byte = reply->enhanced; *byte != '\0'; byte++) {
         if (!ascii_is_digit(*byte) && *byte != '.')
             reply->enhanced[0] = '\0';
     }
     if (reply->enhanced[0] == '\0')
-        snprintf(reply->enhanced, sizeof(reply->enhanced), "%u.3.0", reply->code / 100);
+        copy_text(reply->code >= 500 ? STR("5.3.0") : STR("4.3.0"), reply->enhanced,
+                  sizeof(reply->enhanced));
 }
 
 static void message_answer(struct submission_message *message, enum submission_outcome outcome)

@@ -47,6 +47,8 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
     struct message *message = NULL;
     int64_t due_ms = 0;
 
+    if (tools_are_changing(queue, queue_id))
+        return NULL;
     buf_clear(bytes);
     enum store_outcome outcome = store_read_envelope(queue->store, queue_id, bytes, &due_ms, &error);
     if (outcome == STORE_ABSENT)

@@ -72,7 +72,7 @@ static void drain_check_expired(struct timer *timer)
 {
     struct queue *queue = list_entry(timer, struct queue, drain_check);
 
-    if (queue->scheduler.in_flight == 0 && active_count(queue) == 0 &&
+    if (queue->scheduler.in_flight == 0 && active_count(queue) == 0 && queue->tools.running == 0 &&
         committer_waiting_count(queue->committer) == 0)
         queue->options.drained(queue->options.argument);
     else
@@ -134,6 +134,7 @@ void queue_flush(struct queue *queue)
 
 void queue_drain(struct queue *queue)
 {
+    tools_drain(queue);
     scheduler_drain(queue);
     drain_check_expired(&queue->drain_check);
 }
@@ -146,11 +147,11 @@ void queue_free(struct queue **queue)
         return;
     timer_clear(gone->loop, &gone->space_check);
     timer_clear(gone->loop, &gone->drain_check);
-    tools_clear(gone);
     scheduler_drain(gone);
     workers_clear(gone);
     intake_clear(gone);
     committer_free(&gone->committer); /* calls what waits for a commit */
+    tools_clear(gone);
     completion_clear(gone);
     backlog_clear(gone);
     active_clear(gone);

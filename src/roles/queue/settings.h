@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the queue takes from the configuration, in its own units, with the router that is made from
- * it. Immutable; a reload makes a new one. Strings borrow from the config, which must outlive it.
+ * it. Immutable; a reload makes a new one. Strings borrow from the config, which must
+ * outlive it, as must the own addresses.
  */
 #pragma once
 
@@ -24,6 +25,7 @@ enum speaker {
 struct settings {
     const struct config_source *source;
     struct config *config;
+    struct log *log;
     struct arena arena;
     struct router *router;
     struct retry_limits retry;
@@ -40,7 +42,8 @@ struct settings {
 
 /* NULL with `error` for what cannot work, or is not built yet and would be ignored otherwise. */
 struct settings *settings_new(const struct config_source *source, struct config *config,
-                              struct log *log, struct error *error);
+                              const struct own_addresses *own_addresses, struct log *log,
+                              struct error *error);
 void settings_free(struct settings **settings);
 
 /* How mail of a transport is dealt with. */

@@ -2,11 +2,14 @@
 #include "world.h"
 
 #include "base/ensure.h"
+#include "base/memory.h"
 #include "wire/wire.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+enum { DATAGRAM_BYTES_MAX = 256 * 1024 };
 
 static const char base_main_cf[] = "myhostname = mail.test.example\n"
                                    "mydomain = test.example\n"
@@ -262,11 +265,11 @@ void world_run(struct world *world, const char *client_address,
 
 struct str world_log(struct world *world)
 {
-    char datagram[256 * 1024];
+    char *datagram = memory_new(DATAGRAM_BYTES_MAX); /* too large for a fiber's stack */
     ssize_t len;
 
     log_flush(world->log);
-    while ((len = recv(world->log_fd, datagram, sizeof(datagram), MSG_DONTWAIT)) > 0) {
+    while ((len = recv(world->log_fd, datagram, DATAGRAM_BYTES_MAX, MSG_DONTWAIT)) > 0) {
         struct str rest = str_of(datagram, (size_t)len);
         struct log_record record;
         while (log_record_parse(&rest, &record))
@@ -274,5 +277,6 @@ struct str world_log(struct world *world)
                        severity_word(record.severity), STR_ARGS(record.text));
         log_flush(world->log);
     }
+    memory_free(datagram);
     return buf_str(&world->log_text);
 }

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "settings.h"
+
+#include "base/memory.h"
+
+static void warn(void *argument, const char *text)
+{
+    const struct settings *settings = argument;
+
+    log_warning(&settings->speakers[SPEAKER_QMGR], "%s", text);
+}
+
+/* Parameters that would change where mail goes: to ignore one silently would send mail astray. */
+static bool check_unbuilt(const struct config *config, struct error *error)
+{
+    const struct {
+        const char *name;
+        struct str value;
+    } unbuilt[] = {
+        { "transport_maps", config->transport_maps },
+        { "sender_dependent_default_transport_maps",
+          config->sender_dependent_default_transport_maps },
+        { "sender_dependent_relayhost_maps", config->sender_dependent_relayhost_maps },
+        { "virtual_alias_maps", config->virtual_alias_maps },
+        { "content_filter", config->content_filter },
+    };
+
+    for (size_t i = 0; i < sizeof unbuilt / sizeof unbuilt[0]; i++)
+        if (str_trim(unbuilt[i].value).len > 0)
+            return error_set(error,
+                             "%s is set, and this version does not have it yet: mail would go "
+                             "where you do not want it; remove the setting, or stay with the "
+                             "mail system you have until it is there",
+                             unbuilt[i].name);
+    return true;
+}
+
+static bool make_router(struct settings *settings, const struct own_addresses *own_addresses,
+                        struct error *error)
+{
+    const struct config *config = settings->config;
+    struct route_settings route = {
+        .myorigin = config->myorigin,
+        .mydestination = config->mydestination,
+        .virtual_alias_domains = config->virtual_alias_domains,
+        .virtual_mailbox_domains = config->virtual_mailbox_domains,
+        .relay_domains = config->relay_domains,
+        .parent_domain_matches_subdomains = config->parent_domain_matches_subdomains,
+        .local_transport = config->local_transport,
+        .virtual_transport = config->virtual_transport,
+        .relay_transport = config->relay_transport,
+        .default_transport = config->default_transport,
+        .relayhost = config->relayhost,
+        .empty_address_recipient = config->empty_address_recipient,
+        .own_addresses = own_addresses,
+    };
+
+    settings->router = router_new(&route, warn, settings, error);
+    return settings->router != NULL;
+}
+
+static void name_speakers(struct settings *settings, struct log *log)
+{
+    static const char *const programs[SPEAKER_COUNT] = {
+        [SPEAKER_QMGR] = "qmgr",
+        [SPEAKER_BOUNCE] = "bounce",
+        [SPEAKER_CLEANUP] = "cleanup",
+        [SPEAKER_POSTSUPER] = "postsuper",
+    };
+
+    for (int i = 0; i < SPEAKER_COUNT; i++)
+        settings->speakers[i] = (struct log_context){
+            log, str_from(arena_printf(&settings->arena, "%.*s/%s",
+                                       STR_ARGS(settings->config->syslog_name), programs[i]))
+        };
+}
+
+static bool has_word(struct str list, struct str wanted)
+{
+    struct str word;
+
+    while (str_next_word(&list, ", \t\r\n", &word))
+        if (str_equal_fold(word, wanted))
+            return true;
+    return false;
+}
+
+struct settings *settings_new(const struct config_source *source, struct config *config,
+                              const struct own_addresses *own_addresses, struct log *log,
+                              struct error *error)
+{
+    struct settings *settings = memory_new(sizeof *settings);
+
+    settings->source = source;
+    settings->config = config;
+    settings->log = log;
+    settings->minimal_backoff_ms = config->minimal_backoff_time * 1000;
+    settings->retry = (struct retry_limits){
+        .minimal_backoff_ms = settings->minimal_backoff_ms,
+        .maximal_backoff_ms = config->maximal_backoff_time * 1000,
+        .lifetime_ms = config->maximal_queue_lifetime * 1000,
+        .bounce_lifetime_ms = config->bounce_queue_lifetime * 1000,
+    };
+    settings->active_limit =
+        config->qmgr_message_active_limit > 0 ? (size_t)config->qmgr_message_active_limit : 1;
+    settings->minfree_bytes = (uint64_t)config->queue_minfree;
+    settings->bounce_size_limit = (uint64_t)config->bounce_size_limit;
+    settings->has_long_ids = config->enable_long_queue_ids;
+    settings->notifies_double_bounces = has_word(config->notify_classes, STR("2bounce"));
+    settings->double_bounce_sender = config->double_bounce_sender;
+    settings->double_bounce_recipient = config->second_bounce_notice_recipient;
+    name_speakers(settings, log);
+    if (!check_unbuilt(config, error) || !make_router(settings, own_addresses, error))
+        settings_free(&settings);
+    return settings;
+}
+
+void settings_free(struct settings **settings)
+{
+    if (*settings == NULL)
+        return;
+    router_free(&(*settings)->router);
+    arena_clear(&(*settings)->arena);
+    memory_free(*settings);
+    *settings = NULL;
+}
+
+static enum transport_kind kind_of(struct str command)
+{
+    static const struct {
+        struct str command;
+        enum transport_kind kind;
+    } kinds[] = {
+        { STR_INIT("smtp"), TRANSPORT_WORKER },    { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR },    { STR_INIT("retry"), TRANSPORT_RETRY },
+        { STR_INIT("discard"), TRANSPORT_DISCARD },
+    };
+
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (str_equal(command, kinds[i].command))
+            return kinds[i].kind;
+    return TRANSPORT_UNBUILT;
+}
+
+static size_t number_of(const struct settings *settings, struct str name, const char *suffix,
+                        size_t fallback)
+{
+    struct error error = { 0 };
+    int64_t value;
+
+    if (config_transport_number(settings->config, name, suffix, &value, &error))
+        return value > 0 ? (size_t)value : 0;
+    log_warning(&settings->speakers[SPEAKER_QMGR], "%s; using %zu", error.message, fallback);
+    return fallback;
+}
+
+static size_t process_limit_of(const struct settings *settings,
+                               const struct master_service *service)
+{
+    if (service == NULL || service->process_limit < 0) /* '-' */
+        return settings->config->default_process_limit > 0
+                   ? (size_t)settings->config->default_process_limit
+                   : 0;
+    return (size_t)service->process_limit;
+}
+
+struct transport_settings settings_transport(const struct settings *settings, struct str name,
+                                             struct arena *arena)
+{
+    const struct master_service *service =
+        master_cf_find(&settings->source->master_cf, name, SERVICE_UNIX);
+    struct str command = service != NULL ? service->command : STR("error");
+    struct transport_settings transport = {
+        .kind = service != NULL ? kind_of(command) : TRANSPORT_UNKNOWN,
+        .process_limit = process_limit_of(settings, service),
+        .recipient_limit = number_of(settings, name, "destination_recipient_limit", 50),
+        .concurrency = {
+            .initial = number_of(settings, name, "initial_destination_concurrency", 5),
+            .limit = number_of(settings, name, "destination_concurrency_limit", 20),
+            .cohort_limit = (double)number_of(
+                settings, name, "destination_concurrency_failed_cohort_limit", 1),
+        },
+    };
+
+    /* Postfix's retry service runs the error program. */
+    if (transport.kind == TRANSPORT_ERROR && str_equal(name, STR("retry")))
+        transport.kind = TRANSPORT_RETRY;
+    transport.speaker = (struct log_context){
+        settings->log, str_from(arena_printf(arena, "%.*s/%.*s",
+                                             STR_ARGS(settings->config->syslog_name),
+                                             STR_ARGS(command)))
+    };
+    return transport;
+}
