@@ -94,6 +94,8 @@ static void end_by(struct server_connection *connection, struct str how)
         setsockopt(stream_fd(connection->stream), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     else if (str_equal(how, STR("flood")))
         flood(connection);
+    else if (str_equal(how, STR("sleep")))
+        (void)fiber_sleep(connection->server->world->loop, 1500);
     else if (str_equal(how, STR("wait")))
         while (read_client_line(connection, &line))
             continue;

@@ -9,7 +9,8 @@
  *   R: text   send the text as it is; \r \n \e \0 stand for bytes
  *   C: text   read a line and compare it; "C: *" takes any
  *   B:        read the content up to its final dot, keep it
- *   X: close | reset | wait | flood    end: close, RST, say nothing more, send 250- for ever
+ *   X: close | reset | wait | sleep | flood
+             end: close, RST, read and say nothing, do neither for 1.5 s, send 250- for ever
  * After the last step a QUIT or the end of the connection is expected.
  */
 #pragma once
