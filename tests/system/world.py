@@ -96,6 +96,7 @@ class Instance:
 
     def __init__(self, folder=None, master_cf=None, **parameters):
         self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="waypost-test-"))
+        self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
         self.port = free_port()
         self.config = self.folder / "etc"

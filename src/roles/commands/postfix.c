@@ -166,7 +166,8 @@ static void exec_master(const struct control *control, int ready_fd)
           arena_printf(&scratch, "%d", ready_fd), (char *)NULL);
 }
 
-/* The master's standard streams are not the terminal's: a closed terminal must not matter. */
+/* The master's standard streams are not ours: a closed terminal, or a pipe that somebody reads to
+ * its end, must not matter. What it has to say until the log is open comes through the report. */
 static void detach(void)
 {
     int null = open("/dev/null", O_RDWR);
@@ -176,6 +177,7 @@ static void detach(void)
         return;
     dup2(null, STDIN_FILENO);
     dup2(null, STDOUT_FILENO);
+    dup2(null, STDERR_FILENO);
     if (null > STDERR_FILENO)
         close(null);
 }

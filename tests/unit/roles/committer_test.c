@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "queue/committer.h"
+#include "committer.h"
 
 #include "base/memory.h"
 #include "faults.h"
