@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* postcat: shows a queued message: its envelope, headers and body. */
 #include "commands.h"
-#include "mail/date.h"
 #include "mail/header.h"
 #include "mail/queue_format.h"
 #include "mail/queue_id.h"
 #include "queue_client.h"
 
+#include <time.h>
 #include <unistd.h>
 
 const char postcat_help[] =
@@ -53,20 +53,38 @@ static void print_content(struct str content)
     }
 }
 
-static void print_field(const char *name, struct str value)
+static void print_text(const char *label, struct str value)
 {
-    printf("%s: ", name);
+    fputs(label, stdout);
     for (size_t i = 0; i < value.len; i++)
         putchar((unsigned char)value.ptr[i] < ' ' || value.ptr[i] == 0x7f ? '?' : value.ptr[i]);
     putchar('\n');
 }
 
+static void print_field(const char *name, struct str value)
+{
+    fputs(name, stdout);
+    print_text(": ", value);
+}
+
+static void print_attribute(const char *name, struct str value)
+{
+    if (str_is_empty(value))
+        return;
+    fputs("named_attribute: ", stdout);
+    fputs(name, stdout);
+    print_text("=", value);
+}
+
 static void print_time(const char *name, int64_t time_us)
 {
-    autofree_buf struct buf text = { 0 };
+    time_t time_s = (time_t)(time_us / 1000000);
+    struct tm parts;
+    char text[64] = "";
 
-    date_format_mailq(time_us / 1000000, &text);
-    print_field(name, buf_str(&text));
+    if (localtime_r(&time_s, &parts) != NULL)
+        strftime(text, sizeof text, "%a %b %e %H:%M:%S %Y", &parts);
+    print_field(name, str_from(text));
 }
 
 static void print_recipient(const struct recipient *recipient)
@@ -77,8 +95,7 @@ static void print_recipient(const struct recipient *recipient)
         [RECIPIENT_BOUNCED] = "done_recipient",
     };
 
-    if (!str_is_empty(recipient->dsn_orcpt))
-        print_field("named_attribute: dsn_orig_rcpt", recipient->dsn_orcpt);
+    print_attribute("dsn_orig_rcpt", recipient->dsn_orcpt);
     print_field("original_recipient", str_is_empty(recipient->original_recipient)
                                           ? recipient->address
                                           : recipient->original_recipient);
@@ -92,16 +109,12 @@ static void print_envelope(const struct envelope *envelope)
 {
     printf("message_size: %llu\n", (unsigned long long)envelope->size_bytes);
     print_time("message_arrival_time", envelope->arrival_us);
-    print_field("named_attribute: log_message_origin",
-                envelope->flags & ENVELOPE_LOCAL ? STR("local") : envelope->client_name);
-    if (!str_is_empty(envelope->client_address))
-        print_field("named_attribute: log_client_address", envelope->client_address);
-    if (!str_is_empty(envelope->helo_name))
-        print_field("named_attribute: log_helo_name", envelope->helo_name);
-    if (!str_is_empty(envelope->protocol))
-        print_field("named_attribute: log_protocol_name", envelope->protocol);
-    if (!str_is_empty(envelope->dsn_envid))
-        print_field("named_attribute: envelope_id", envelope->dsn_envid);
+    print_attribute("log_message_origin",
+                    envelope->flags & ENVELOPE_LOCAL ? STR("local") : envelope->client_name);
+    print_attribute("log_client_address", envelope->client_address);
+    print_attribute("log_helo_name", envelope->helo_name);
+    print_attribute("log_protocol_name", envelope->protocol);
+    print_attribute("envelope_id", envelope->dsn_envid);
     print_field("sender", envelope->sender);
     for (size_t i = 0; i < envelope->recipient_count; i++)
         print_recipient(&envelope->recipients[i]);

@@ -163,7 +163,7 @@ static void report_totals(struct job *job)
 {
     for (int i = 0; i < ACTION_COUNT; i++) {
         autofree_buf struct buf text = { 0 };
-        if (!job->is_wanted[i])
+        if (!job->is_wanted[i] || job->status != EX_OK)
             continue;
         log_line_postsuper_count(actions[i].total, job->done_count[i], &text);
         tool_note(job->tool, buf_str(&text));

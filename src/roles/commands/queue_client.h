@@ -13,7 +13,8 @@ struct store;
 struct queue_client {
     const struct tool *tool;
     int fd;              /* -1: the store itself */
-    struct store *store; /* NULL: over the socket */
+    struct store *store; /* NULL: over the socket, unless */
+    bool is_empty;       /* there is no store yet */
 };
 
 enum queue_access {
@@ -24,7 +25,7 @@ enum queue_access {
 /* False: neither way is open, `error` says why; system_errno is ENOENT or ECONNREFUSED where the
  * mail system is down. */
 must_check bool queue_client_open(struct queue_client *client, const struct tool *tool,
-                                  enum queue_access access, struct error *error);
+                                  enum queue_access when, struct error *error);
 /* Sends one request and hands each answer before the end to `answer` (NULL: none is expected).
  * False: the exchange failed. The text of done->reason lives in `arena`. */
 must_check bool queue_client_ask(struct queue_client *client, uint16_t number, struct str payload,

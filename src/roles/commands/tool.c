@@ -103,7 +103,7 @@ void tool_end(struct tool *tool)
 /* The log file is also ours to write to only where the operator may write to it. */
 static void log_to_file(const char *path, const char *tag, enum severity severity, struct str text)
 {
-    autoclose int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    autoclose int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     autofree_buf struct buf line = { 0 };
     struct utsname host;
     struct error error;

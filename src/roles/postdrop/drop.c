@@ -58,7 +58,7 @@ enum drop_outcome drop_open(struct drop *drop, const char *folder, uint64_t size
     drop->fd = openat(drop->folder_fd, drop->draft,
                       O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (drop->fd < 0) {
-        error_errno(error, "create a file in %s", folder);
+        error_errno(error, "create a file in %s (is postdrop set-group-id? see 'make install')", folder);
         return DROP_TRY_AGAIN;
     }
     return DROP_OK;

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "queue_direct.h"
+
+#include "service/spool.h"
+#include "store/queue_tool.h"
+
+#include <sysexits.h>
+#include <unistd.h>
+
+/* One request being answered. */
+struct direct {
+    struct store *store;
+    bool (*answer)(void *argument, uint16_t number, struct str payload);
+    void *argument;
+    struct arena *arena;
+    struct wire_tool_done *done;
+    struct error *error;
+};
+
+struct store *queue_direct_open(const struct config *config, struct error *error)
+{
+    struct arena scratch = { 0 };
+    struct spool_owner owner;
+    struct store *store = NULL;
+    uid_t uid = geteuid();
+    gid_t gid = getegid();
+    struct store_options options = { .folder = spool_path(&scratch, config, "store") };
+
+    if (!spool_owner_find(config, &owner, error))
+        return NULL;
+    if (setegid(owner.gid) < 0 || seteuid(owner.uid) < 0)
+        error_errno(error, "become mail_owner");
+    else
+        store = store_open(&options, error);
+    if (seteuid(uid) < 0 || setegid(gid) < 0)
+        _exit(EX_OSERR); /* half of two users: nothing good can follow */
+    arena_clear(&scratch);
+    return store;
+}
+
+static bool refuse(struct direct *direct, uint32_t status, const char *reason)
+{
+    direct->done->status = status;
+    direct->done->reason = arena_copy(direct->arena, str_from(reason));
+    return true;
+}
+
+static bool send_message(struct direct *direct, const struct queue_message *message)
+{
+    autofree_buf struct buf payload = { 0 };
+
+    wire_encode_tool_message(&payload, &(struct wire_tool_message){
+                                           .queue_id = message->queue_id,
+                                           .queue = (uint8_t)message->queue,
+                                           .next_attempt_ms = message->due_ms,
+                                           .envelope = buf_str(&message->bytes),
+                                       });
+    return direct->answer(direct->argument, WIRE_tool_message, buf_str(&payload));
+}
+
+static bool on_listed(void *argument, const struct queue_message *message)
+{
+    struct direct *direct = argument;
+
+    direct->done->count++;
+    return send_message(direct, message);
+}
+
+static bool list(struct direct *direct, struct str payload)
+{
+    struct wire_tool_list request;
+    struct queue_selection selection;
+
+    if (!wire_decode_tool_list(NULL, payload, &request))
+        return error_set(direct->error, "malformed request");
+    if (!queue_selection_parse(STR("ALL"), request.queue, &selection, direct->error))
+        return refuse(direct, EX_USAGE, direct->error->message);
+    return queue_tool_list(direct->store, &selection, on_listed, NULL, direct, direct->error);
+}
+
+static bool change(struct direct *direct, enum queue_tool_action action, struct str id,
+                   struct str queue)
+{
+    struct queue_selection selection;
+
+    if (!queue_selection_parse(id, queue, &selection, direct->error))
+        return refuse(direct, EX_USAGE, direct->error->message);
+    return queue_tool_change(direct->store, &selection, action, NULL, NULL, &direct->done->count,
+                             direct->error);
+}
+
+static bool delete_mail(struct direct *direct, struct str payload)
+{
+    struct wire_tool_delete request;
+
+    if (!wire_decode_tool_delete(NULL, payload, &request))
+        return error_set(direct->error, "malformed request");
+    return change(direct, QUEUE_TOOL_DELETE, request.id, request.queue);
+}
+
+static bool hold_mail(struct direct *direct, struct str payload)
+{
+    struct wire_tool_hold request;
+
+    if (!wire_decode_tool_hold(NULL, payload, &request))
+        return error_set(direct->error, "malformed request");
+    return change(direct, request.is_release ? QUEUE_TOOL_RELEASE : QUEUE_TOOL_HOLD, request.id,
+                  request.queue);
+}
+
+static bool on_portion(void *argument, struct str bytes)
+{
+    const struct direct *direct = argument;
+    autofree_buf struct buf payload = { 0 };
+
+    wire_encode_tool_content(&payload, &(struct wire_tool_content){ .content = bytes });
+    return direct->answer(direct->argument, WIRE_tool_content, buf_str(&payload));
+}
+
+static bool show_message(struct direct *direct, uint64_t queue_id)
+{
+    struct queue_message message = { 0 };
+    enum store_outcome outcome =
+        queue_message_read(direct->store, queue_id, &message, direct->error);
+
+    if (outcome == STORE_OK && send_message(direct, &message))
+        outcome = store_read_content(direct->store, queue_id, on_portion, direct, direct->error);
+    queue_message_clear(&message);
+    if (outcome == STORE_ABSENT)
+        return refuse(direct, EX_DATAERR, "no message has this queue id");
+    direct->done->count = 1;
+    return outcome == STORE_OK;
+}
+
+static bool show(struct direct *direct, struct str payload)
+{
+    struct wire_tool_show request;
+    struct queue_selection selection;
+
+    if (!wire_decode_tool_show(NULL, payload, &request))
+        return error_set(direct->error, "malformed request");
+    if (!queue_selection_parse(request.id, STR(""), &selection, direct->error))
+        return refuse(direct, EX_DATAERR, direct->error->message);
+    if (selection.is_all)
+        return refuse(direct, EX_USAGE, "one message at a time");
+    return show_message(direct, selection.queue_id);
+}
+
+bool queue_direct_ask(struct store *store, uint16_t number, struct str payload,
+                      bool (*answer)(void *argument, uint16_t number, struct str payload),
+                      void *argument, struct arena *arena, struct wire_tool_done *done,
+                      struct error *error)
+{
+    struct direct direct = { store, answer, argument, arena, done, error };
+
+    *done = (struct wire_tool_done){ .reason = STR("") };
+    switch (number) {
+    case WIRE_tool_list:
+        return list(&direct, payload);
+    case WIRE_tool_delete:
+        return delete_mail(&direct, payload);
+    case WIRE_tool_hold:
+        return hold_mail(&direct, payload);
+    case WIRE_tool_show:
+        return show(&direct, payload);
+    default:
+        return error_set(error, "this needs the mail system to run; start it with: postfix start");
+    }
+}
