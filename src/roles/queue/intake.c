@@ -339,7 +339,8 @@ static struct transaction *transaction_for(struct submitter *submitter, uint64_t
                    ? transaction
                    : NULL;
     if (map_count(submitter->transactions) >= TRANSACTIONS_MAX ||
-        !leased_ids_use(&submitter->ids, queue_id))
+        (!lease_may_be_older(&submitter->queue->lease, queue_id) &&
+         !leased_ids_use(&submitter->ids, queue_id)))
         return NULL;
     return transaction_new(submitter, number, queue_id);
 }

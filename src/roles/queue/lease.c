@@ -10,7 +10,13 @@ enum { AHEAD_MS = 120 * 1000 };
 
 void lease_init(struct queue *queue)
 {
-    queue->lease.next = queue->lease.durable = store_id_mark(queue->store);
+    queue->lease.start = store_id_mark(queue->store);
+    queue->lease.next = queue->lease.durable = queue->lease.start;
+}
+
+bool lease_may_be_older(const struct lease *lease, uint64_t queue_id)
+{
+    return queue_id < lease->start;
 }
 
 static void mark_done(struct commit_request *request)
