@@ -20,7 +20,7 @@ int mailq_main(int argc, char **argv);
 may_be_missing int newaliases_main(int argc, char **argv);
 may_be_missing int postalias_main(int argc, char **argv);
 int postcat_main(int argc, char **argv);
-may_be_missing int postconf_main(int argc, char **argv);
+int postconf_main(int argc, char **argv);
 int postdrop_main(int argc, char **argv);
 int postfix_main(int argc, char **argv);
 int postkick_main(int argc, char **argv);
@@ -32,6 +32,7 @@ int role_main(int argc, char **argv); /* hidden: how the master starts a role */
 int sendmail_main(int argc, char **argv);
 
 extern const char postcat_help[];
+extern const char postconf_help[];
 extern const char postdrop_help[];
 extern const char postfix_help[];
 extern const char postkick_help[];
