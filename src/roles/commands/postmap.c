@@ -6,8 +6,8 @@
 const char postmap_help[] =
     "usage: postmap [options] [type:]file ...\n"
     "\n"
-    "Builds TYPE:FILE from the text in FILE; with -q, -d or -s asks or changes it instead. TYPE is\n"
-    "hash, btree or lmdb to build (default_database_type where it is left out), any to ask.\n"
+    "Builds TYPE:FILE from the text in FILE; with -q, -d or -s asks or changes it.\n"
+    "TYPE is hash, btree or lmdb to build (without one: default_database_type), any to ask.\n"
     "\n"
     "  -q KEY      look KEY up; - reads keys from standard input\n"
     "  -d KEY      delete KEY; - reads keys from standard input\n"

@@ -90,6 +90,12 @@ static enum next refuse_path(struct conversation *conversation, const char *verb
     return reply(conversation, name);
 }
 
+/* An address that begins like an option would be one to some program on its way. */
+static bool looks_like_option(const struct conversation *conversation, struct str address)
+{
+    return str_starts_with(address, STR("-")) && !conversation->policy->config->allow_min_user;
+}
+
 static void transaction_start(struct conversation *conversation, struct str sender,
                               const struct mail_parameters *parameters)
 {
@@ -141,6 +147,8 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     case PATH_TOO_LONG:
         return refuse_path(conversation, "MAIL", argument, REPLY_BAD_SENDER);
     }
+    if (looks_like_option(conversation, path.address))
+        return refuse_path(conversation, "MAIL", argument, REPLY_BAD_SENDER);
     if (!mail_parameters_parse(path.parameters, &parameters, &problem))
         return refuse_parameter(conversation, &problem);
     if (parameters.has_size && config->message_size_limit > 0 &&
@@ -262,6 +270,8 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
     case PATH_TOO_LONG:
         return refuse_path(conversation, "RCPT", argument, REPLY_BAD_RECIPIENT);
     }
+    if (looks_like_option(conversation, path.address))
+        return refuse_path(conversation, "RCPT", argument, REPLY_BAD_RECIPIENT);
     if (!rcpt_parameters_parse(path.parameters, &recipient, &problem))
         return refuse_parameter(conversation, &problem);
     if (config->smtpd_recipient_limit > 0 &&

@@ -135,6 +135,21 @@ enum next reply_verdict(struct conversation *conversation, const struct verdict 
     return reply_text(conversation, verdict->code, buf_str(text));
 }
 
+enum next reply_bare_newline(struct conversation *conversation)
+{
+    const struct policy *policy = conversation->policy;
+    struct verdict verdict = {
+        .code = (unsigned)policy->config->smtpd_forbid_bare_newline_reject_code,
+        .enhanced = "5.5.2",
+        .text = arena_printf(&conversation->scratch, "%.*s Error: bare <LF> received",
+                             STR_ARGS(policy->myhostname)),
+    };
+
+    if (verdict.code < 500)
+        verdict.enhanced = "4.5.2";
+    return reply_verdict(conversation, &verdict);
+}
+
 enum next reply_and_close(struct conversation *conversation, enum reply_name name)
 {
     (void)reply(conversation, name);
@@ -198,7 +213,8 @@ static enum next end_for_bare_newline(struct conversation *conversation)
     conversation_log_reject(conversation, arena_text(&conversation->scratch,
                                                      conversation->session.where),
                             STR("bare <LF> received"), NULL);
-    return reply_and_close(conversation, REPLY_BARE_NEWLINE);
+    (void)reply_bare_newline(conversation);
+    return NEXT_CLOSE;
 }
 
 static enum next conversation_step(struct conversation *conversation)

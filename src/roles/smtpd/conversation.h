@@ -51,6 +51,8 @@ enum next reply_verdict(struct conversation *conversation, const struct verdict 
 enum next reply_text(struct conversation *conversation, unsigned code, struct str text);
 /* A whole multi-line reply, with its line ends. */
 enum next reply_lines(struct conversation *conversation, unsigned code, struct str lines);
+/* smtpd_forbid_bare_newline = reject. */
+enum next reply_bare_newline(struct conversation *conversation);
 /* Replies, and the connection ends whatever comes of it. */
 enum next reply_and_close(struct conversation *conversation, enum reply_name name);
 /* The stream failed while waiting for `where`: logs it in Postfix's words, on a timeout says

@@ -265,13 +265,6 @@ static bool has_forbidden_newline(struct conversation *conversation,
 /* Everything is here: the last checks, before it is submitted. */
 static void content_finish(struct conversation *conversation, struct content *content)
 {
-    struct envelope *envelope = &conversation->session.transaction.envelope;
-
-    if (content->refusal == REPLY_COUNT && has_forbidden_newline(conversation, content)) {
-        conversation_log_reject(conversation, "END-OF-MESSAGE", STR("bare <LF> received"),
-                                &envelope->recipients[0].address);
-        content_refuse(conversation, content, REPLY_BARE_NEWLINE);
-    }
     if (content->refusal == REPLY_COUNT && !content->has_headers)
         take_headers(conversation, content);
     if (content->refusal == REPLY_COUNT)
@@ -334,9 +327,20 @@ static enum next content_lost(struct conversation *conversation, const struct co
     return conversation_lost(conversation, outcome, str_from(where));
 }
 
+static enum next refuse_bare_newline(struct conversation *conversation)
+{
+    const struct envelope *envelope = &conversation->session.transaction.envelope;
+
+    conversation_log_reject(conversation, "END-OF-MESSAGE", STR("bare <LF> received"),
+                            &envelope->recipients[0].address);
+    return reply_bare_newline(conversation);
+}
+
 static enum next content_answer(struct conversation *conversation, struct content *content)
 {
     conversation->session.where = STR("END-OF-MESSAGE");
+    if (content->refusal == REPLY_COUNT && has_forbidden_newline(conversation, content))
+        return refuse_bare_newline(conversation);
     content_finish(conversation, content);
     return content->refusal == REPLY_COUNT ? submit(conversation, content)
                                            : reply(conversation, content->refusal);

@@ -144,6 +144,10 @@ static bool set_bare_newline(struct policy *policy, struct error *error)
         .argument = policy,
     };
 
+    int code = policy->config->smtpd_forbid_bare_newline_reject_code;
+    if (code < 400 || code > 599)
+        return error_set(error, "parameter smtpd_forbid_bare_newline_reject_code: %d is no code "
+                                "that refuses; use 400 to 599", code);
     if (str_equal_fold(value, STR("reject")))
         policy->bare_newline = BARE_NEWLINE_IS_REJECTED;
     else if (str_equal_fold(value, STR("normalize")) || str_equal_fold(value, STR("yes")))

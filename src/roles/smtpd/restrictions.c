@@ -134,10 +134,14 @@ static enum rule_outcome rule_check(const struct restrictions *restrictions, enu
         return RULE_PERMITTED;
     case RULE_REJECT:
         return refuse_recipient(scratch, "Recipient address rejected: Access denied",
-                                restrictions->reject_code, "5.7.1", subject, verdict);
+                                restrictions->reject_code,
+                                restrictions->reject_code >= 500 ? "5.7.1" : "4.7.1", subject,
+                                verdict);
     case RULE_DEFER:
         return refuse_recipient(scratch, "Recipient address rejected: Try again later",
-                                restrictions->defer_code, "4.3.2", subject, verdict);
+                                restrictions->defer_code,
+                                restrictions->defer_code >= 500 ? "5.3.2" : "4.3.2", subject,
+                                verdict);
     case RULE_PERMIT_MYNETWORKS:
         return check_mynetworks(restrictions, scratch, subject, verdict);
     case RULE_PERMIT_INET_INTERFACES:
@@ -151,8 +155,8 @@ static enum rule_outcome rule_check(const struct restrictions *restrictions, enu
     case RULE_REJECT_UNAUTH_DESTINATION:
         return check_destination(restrictions, scratch, restrictions->relay_code, subject, verdict);
     case RULE_DEFER_UNAUTH_DESTINATION:
-        return check_destination(restrictions, scratch, restrictions->relay_code - 100, subject,
-                                 verdict);
+        return check_destination(restrictions, scratch, restrictions->relay_code % 100 + 400,
+                                 subject, verdict);
     }
     unreachable();
 }
@@ -326,6 +330,24 @@ static bool mynetworks_open(struct restrictions *restrictions,
     return true;
 }
 
+static bool set_code(const char *parameter, int value, unsigned *code, struct error *error)
+{
+    if (value < 400 || value > 599)
+        return error_set(error, "parameter %s: %d is no code that refuses; use 400 to 599",
+                         parameter, value);
+    *code = (unsigned)value;
+    return true;
+}
+
+static bool set_codes(struct restrictions *restrictions, const struct config *config,
+                      struct error *error)
+{
+    return set_code("reject_code", config->reject_code, &restrictions->reject_code, error) &&
+           set_code("defer_code", config->defer_code, &restrictions->defer_code, error) &&
+           set_code("relay_domains_reject_code", config->relay_domains_reject_code,
+                    &restrictions->relay_code, error);
+}
+
 static bool restrictions_fill(struct restrictions *restrictions,
                               const struct restrictions_options *options, struct error *error)
 {
@@ -338,10 +360,7 @@ static bool restrictions_fill(struct restrictions *restrictions,
     restrictions->own = options->own;
     restrictions->destinations = options->destinations;
     restrictions->is_relay_first = config->smtpd_relay_before_recipient_restrictions;
-    restrictions->reject_code = (unsigned)config->reject_code;
-    restrictions->defer_code = (unsigned)config->defer_code;
-    restrictions->relay_code = (unsigned)config->relay_domains_reject_code;
-    if (!mynetworks_open(restrictions, options, error) || !others_are_empty(config, error) ||
+    if (!set_codes(restrictions, config, error) || !mynetworks_open(restrictions, options, error) || !others_are_empty(config, error) ||
         !list_parse(restrictions, &relay, options, &restrictions->relay, error) ||
         !list_parse(restrictions, &recipient, options, &restrictions->recipient, error))
         return false;

@@ -102,7 +102,7 @@ void session_set_hello(struct session *session, struct str name, bool is_esmtp)
     buf_clear(&session->helo_text);
     for (size_t i = 0; i < name.len; i++) {
         /* What could pass for more than a name in a log line or a Received: header. */
-        bool is_special = !ascii_is_print(name.ptr[i]) || strchr(" <>()\\\";:@", name.ptr[i]);
+        bool is_special = !ascii_is_print(name.ptr[i]) || strchr(" <>()\\\";@", name.ptr[i]);
         buf_append_byte(&session->helo_text, is_special ? '?' : name.ptr[i]);
     }
     session->helo_name = buf_str(&session->helo_text);
