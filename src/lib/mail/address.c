@@ -347,7 +347,7 @@ static bool local_length(struct str path, size_t *end)
 
 static bool literal_is_valid(struct str domain)
 {
-    if (!domain_is_literal(domain) || domain.len > DOMAIN_BYTES_MAX)
+    if (!domain_is_literal(domain) || domain.len <= 2 || domain.len > DOMAIN_BYTES_MAX)
         return false;
     struct str inner = str_of(domain.ptr + 1, domain.len - 2);
     struct net_address address;
