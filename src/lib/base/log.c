@@ -66,6 +66,11 @@ void log_free(struct log **log)
     *log = NULL;
 }
 
+size_t log_pending_bytes(const struct log *log)
+{
+    return log->pending.len;
+}
+
 int log_fd(const struct log *log)
 {
     return log->fd;
@@ -209,9 +214,11 @@ void log_write_text(const struct log_context *context, enum severity severity, s
     }
     if (log->lost_unsaid > 0 && log->pending.len < RING_BYTES / 2)
         say_lost(log, context->tag);
+    size_t halves = log->pending.len / (DATAGRAM_BYTES / 2);
     if (!append_record(log, context->tag, severity, text))
         log->lost_unsaid++;
-    if (log->pending.len >= DATAGRAM_BYTES / 2)
+    /* Once for each half datagram: no system call for every line while the log role is behind. */
+    if (log->pending.len / (DATAGRAM_BYTES / 2) > halves)
         log_flush(log);
 }
 

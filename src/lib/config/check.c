@@ -3,11 +3,12 @@
 
 #include "config/parameter.h"
 
+#include <stdarg.h>
+
 struct checker {
     const struct config_source *source;
     void (*warning)(void *argument, const char *text);
     void *argument;
-    struct arena scratch;
 };
 
 static const char separators[] = " \t\r\n,";
@@ -98,7 +99,7 @@ static bool is_of_a_transport(const struct config_source *source, struct str nam
     struct str transport;
 
     return transport_parameter_find(name, &transport) != NULL &&
-           master_cf_find(&source->master_cf, transport, SERVICE_UNIX) != NULL;
+           master_cf_has_name(&source->master_cf, transport);
 }
 
 bool config_name_is_used(const struct config_source *source, struct str name)
@@ -107,102 +108,137 @@ bool config_name_is_used(const struct config_source *source, struct str name)
            is_restriction_class(source, name) || is_used_in_values(source, name);
 }
 
-static void check_unknown(struct checker *checker, const char *file, int line, struct str name,
-                          struct str value)
+static __attribute__((format(printf, 2, 3))) void warn(struct checker *checker,
+                                                       const char *format, ...)
 {
-    const struct parameter *nearest = parameter_nearest(name);
-    const char *fate = parameter_removed(name);
-    const char *advice = "";
+    autofree_buf struct buf text = { 0 };
+    va_list arguments;
 
-    if (fate != NULL)
-        advice = arena_printf(&checker->scratch, "; %s", fate);
-    else if (nearest != NULL)
-        advice = arena_printf(&checker->scratch, "; did you mean %.*s?", STR_ARGS(nearest->name));
-    checker->warning(checker->argument,
-                     arena_printf(&checker->scratch, "%s: unused parameter: %.*s=%.*s (line %d%s)",
-                                  file, STR_ARGS(name), STR_ARGS(str_take(value, 200)), line,
-                                  advice));
+    va_start(arguments, format);
+    buf_vprintf(&text, format, arguments);
+    va_end(arguments);
+    checker->warning(checker->argument, buf_text(&text));
 }
 
-static void check_name(struct checker *checker, const char *file, int line, struct str name,
-                       struct str value)
-{
-    const struct parameter *parameter = parameter_find(name);
+/* A name that is set, with its place. */
+struct setting {
+    const char *file;
+    int line;
+    struct str name, value;
+};
 
-    if (parameter == NULL && !config_name_is_used(checker->source, name))
-        check_unknown(checker, file, line, name, value);
-    else if (parameter == NULL && parameter_removed(name) != NULL)
-        checker->warning(checker->argument,
-                         arena_printf(&checker->scratch, "%s, line %d: %.*s: %s", file, line,
-                                      STR_ARGS(name), parameter_removed(name)));
-    else if (parameter != NULL && !parameter->is_honoured &&
-             !str_equal(value, parameter->default_text))
-        checker->warning(checker->argument,
-                         arena_printf(&checker->scratch,
-                                      "%s, line %d: %.*s is set, but not honoured yet", file, line,
-                                      STR_ARGS(name)));
-}
-
-static void check_main_cf(struct checker *checker)
+/* Calls `check` for each name that is set: once for main.cf, and for each service. */
+static void each_setting(struct checker *checker,
+                         void (*check)(struct checker *checker, const struct setting *setting))
 {
     const struct main_cf *main_cf = &checker->source->main_cf;
+    const struct master_cf *master_cf = &checker->source->master_cf;
+
+    for (size_t i = 0; i < main_cf->count; i++) {
+        const struct main_cf_assignment *each = &main_cf->assignments[i];
+        if (main_cf_find(main_cf, each->name) == each)
+            check(checker, &(struct setting){ each->file, each->line, each->name, each->value });
+    }
+    for (size_t i = 0; i < master_cf->line_count; i++) {
+        const struct master_service *service = &master_cf->lines[i];
+        for (size_t j = 0; j < service->override_count; j++)
+            check(checker, &(struct setting){ service->file, service->line,
+                                              service->overrides[j].name,
+                                              service->overrides[j].value });
+    }
+}
+
+static void check_unused(struct checker *checker, const struct setting *setting)
+{
+    const struct parameter *nearest;
+    const char *fate;
+
+    if (config_name_is_used(checker->source, setting->name))
+        return;
+    fate = parameter_removed(setting->name);
+    nearest = fate == NULL ? parameter_nearest(setting->name) : NULL;
+    warn(checker, "%s: unused parameter: %.*s=%.*s (line %d%s%s%s%.*s%s)", setting->file,
+         STR_ARGS(setting->name), STR_ARGS(str_take(setting->value, 200)), setting->line,
+         fate != NULL ? "; " : "", fate != NULL ? fate : "",
+         nearest != NULL ? "; did you mean " : "",
+         nearest != NULL ? (int)nearest->name.len : 0, nearest != NULL ? nearest->name.ptr : "",
+         nearest != NULL ? "?" : "");
+}
+
+static void check_honoured(struct checker *checker, const struct setting *setting)
+{
+    const struct parameter *parameter = parameter_find(setting->name);
+    const char *fate = parameter_removed(setting->name);
+
+    if (parameter == NULL && fate != NULL && config_name_is_used(checker->source, setting->name))
+        warn(checker, "%s, line %d: %.*s: %s", setting->file, setting->line,
+             STR_ARGS(setting->name), fate);
+    if (parameter != NULL && !parameter->is_honoured &&
+        !str_equal(setting->value, parameter->default_text))
+        warn(checker, "%s, line %d: %.*s is set, but not honoured yet", setting->file,
+             setting->line, STR_ARGS(setting->name));
+}
+
+static void check_overrides(struct checker *checker, const struct master_service *service)
+{
+    for (size_t i = 0; i < service->override_count; i++) {
+        const struct parameter *parameter = parameter_find(service->overrides[i].name);
+        if (parameter != NULL && parameter->scope == PARAMETER_GLOBAL)
+            warn(checker,
+                 "%s, line %d: -o %.*s has no effect, because it is one for all services; set it "
+                 "in main.cf",
+                 service->file, service->line, STR_ARGS(parameter->name));
+    }
+}
+
+void config_check_lines(const struct config_source *source,
+                        void (*warning)(void *argument, const char *text), void *argument)
+{
+    struct checker checker = { source, warning, argument };
+    const struct main_cf *main_cf = &source->main_cf;
+    const struct master_cf *master_cf = &source->master_cf;
 
     for (size_t i = 0; i < main_cf->note_count; i++)
-        checker->warning(checker->argument, main_cf->notes[i].text);
+        warning(argument, main_cf->notes[i].text);
     for (size_t i = 0; i < main_cf->count; i++) {
         const struct main_cf_assignment *each = &main_cf->assignments[i];
         const struct main_cf_assignment *last = main_cf_find(main_cf, each->name);
-        if (last == each)
-            check_name(checker, each->file, each->line, each->name, each->value);
-        else
-            checker->warning(checker->argument,
-                             arena_printf(&checker->scratch,
-                                          "%s, line %d: %.*s is set again in line %d, which counts",
-                                          each->file, each->line, STR_ARGS(each->name),
-                                          last->line));
+        if (last != each)
+            warn(&checker, "%s, line %d: %.*s is set again in line %d, which counts", each->file,
+                 each->line, STR_ARGS(each->name), last->line);
     }
-}
-
-static void check_service(struct checker *checker, const struct master_service *service)
-{
-    for (size_t i = 0; i < service->override_count; i++) {
-        const struct service_override *override = &service->overrides[i];
-        const struct parameter *parameter = parameter_find(override->name);
-        check_name(checker, service->file, service->line, override->name, override->value);
-        if (parameter != NULL && parameter->scope == PARAMETER_GLOBAL)
-            checker->warning(
-                checker->argument,
-                arena_printf(&checker->scratch,
-                             "%s, line %d: -o %.*s has no effect, because it is one for all "
-                             "services; set it in main.cf",
-                             service->file, service->line, STR_ARGS(override->name)));
-    }
-}
-
-static void check_master_cf(struct checker *checker)
-{
-    const struct master_cf *master_cf = &checker->source->master_cf;
-
     for (size_t i = 0; i < master_cf->line_count; i++) {
         const struct master_service *line = &master_cf->lines[i];
         const struct master_service *last = master_cf_find(master_cf, line->name, line->type);
-        check_service(checker, line);
         if (last->line != line->line)
-            checker->warning(checker->argument,
-                             arena_printf(&checker->scratch,
-                                          "%s, line %d: service %.*s %s is there again in line %d, "
-                                          "which counts",
-                                          line->file, line->line, STR_ARGS(line->name),
-                                          service_type_name(line->type), last->line));
+            warn(&checker, "%s, line %d: service %.*s %s is there again in line %d, which counts",
+                 line->file, line->line, STR_ARGS(line->name), service_type_name(line->type),
+                 last->line);
     }
+}
+
+void config_check_unused(const struct config_source *source,
+                         void (*warning)(void *argument, const char *text), void *argument)
+{
+    struct checker checker = { source, warning, argument };
+
+    each_setting(&checker, check_unused);
+}
+
+void config_check_honoured(const struct config_source *source,
+                           void (*warning)(void *argument, const char *text), void *argument)
+{
+    struct checker checker = { source, warning, argument };
+
+    each_setting(&checker, check_honoured);
+    for (size_t i = 0; i < source->master_cf.line_count; i++)
+        check_overrides(&checker, &source->master_cf.lines[i]);
 }
 
 void config_check_names(const struct config_source *source,
                         void (*warning)(void *argument, const char *text), void *argument)
 {
-    struct checker checker = { .source = source, .warning = warning, .argument = argument };
-
-    check_main_cf(&checker);
-    check_master_cf(&checker);
-    arena_clear(&checker.scratch);
+    config_check_lines(source, warning, argument);
+    config_check_unused(source, warning, argument);
+    config_check_honoured(source, warning, argument);
 }

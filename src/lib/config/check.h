@@ -7,8 +7,18 @@
 
 #include "config/config.h"
 
+/* All of the following. */
 void config_check_names(const struct config_source *source,
                         void (*warning)(void *argument, const char *text), void *argument);
+/* Lines that do not count: without a name, or overridden by a later one. */
+void config_check_lines(const struct config_source *source,
+                        void (*warning)(void *argument, const char *text), void *argument);
+/* Names that nobody uses. */
+void config_check_unused(const struct config_source *source,
+                         void (*warning)(void *argument, const char *text), void *argument);
+/* Names that are used and yet do not do all that is expected of them. */
+void config_check_honoured(const struct config_source *source,
+                           void (*warning)(void *argument, const char *text), void *argument);
 
 /* Whether a name that is set is used by somebody: a parameter, one of a transport in master.cf, a
  * restriction class, a setting of a table, or a name that some value refers to. */

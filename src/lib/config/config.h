@@ -42,6 +42,10 @@ must_check bool config_source_read(const char *folder,
                                    void *argument, struct config_source *source,
                                    struct error *error);
 void config_source_free(struct config_source *source);
+/* The same from texts that stand for the two files of `folder`. */
+must_check bool config_source_parse(const char *folder, struct str main_text,
+                                    struct str master_text, struct config_source *source,
+                                    struct error *error);
 /* The same as bytes, for the copy that travels to roles. */
 void config_source_save(const struct config_source *source, struct buf *out);
 must_check bool config_source_load(struct str bytes, struct config_source *source,

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/expand.h"
 
-#include <ctype.h>
-
 /* Postfix gives up at a hundred levels; every level costs us two small stack frames. */
 enum { NESTING_LIMIT = 100, STEP_LIMIT = 100000 };
 static const size_t size_limit_bytes = 1 << 20;
@@ -250,7 +248,7 @@ static bool expand_dollar(struct expander *expander, struct str *rest, struct bu
     struct str inside;
 
     if (rest->len > 0 && rest->ptr[0] == '$') {
-        buf_append_byte(out, '$');
+        buf_append(out, expander->source->keeps_dollars ? STR("$$") : STR("$"));
         *rest = str_skip(*rest, 1);
         return true;
     }

@@ -25,6 +25,7 @@ struct expand_source {
      * NULL. */
     void (*undefined)(void *argument, struct str name);
     void *argument;
+    bool keeps_dollars; /* $$ stays $$: the result is to be read as a value again */
 };
 
 /* Appends the expansion of `text` to `out`. `name` is the parameter whose value it is, for the

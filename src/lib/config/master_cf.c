@@ -264,3 +264,12 @@ const struct master_service *master_cf_find(const struct master_cf *master_cf, s
     }
     return NULL;
 }
+
+bool master_cf_has_name(const struct master_cf *master_cf, struct str name)
+{
+    for (size_t i = 0; i < master_cf->count; i++) {
+        if (str_equal(master_cf->services[i].name, name))
+            return true;
+    }
+    return false;
+}

@@ -48,3 +48,5 @@ must_check bool master_cf_parse(struct arena *arena, const char *file, struct st
 /* By name and type, e.g. the transport "out_default", SERVICE_UNIX; NULL when there is none. */
 const struct master_service *master_cf_find(const struct master_cf *master_cf, struct str name,
                                             enum service_type type);
+/* Whether there is a service of that name, of whatever type. */
+bool master_cf_has_name(const struct master_cf *master_cf, struct str name);

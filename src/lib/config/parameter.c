@@ -3,6 +3,8 @@
 
 #include "config/config.h"
 
+#include <stdlib.h>
+
 #define PARAMETER_NAMED(type, field, name, default_text, scope, honoured, documentation)         \
     { STR_INIT(name),      PARAMETER_##type,   STR_INIT(default_text),        PARAMETER_##scope, \
       PARAMETER_##honoured, documentation, offsetof(struct config, field) },
@@ -133,4 +135,18 @@ const struct parameter *parameter_nearest(struct str name)
         }
     }
     return nearest;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    const struct parameter *const *left = a, *const *right = b;
+
+    return str_compare((*left)->name, (*right)->name);
+}
+
+void parameters_sort(const struct parameter **sorted)
+{
+    for (size_t i = 0; i < parameter_count; i++)
+        sorted[i] = &parameters[i];
+    qsort(sorted, parameter_count, sizeof *sorted, compare_names);
 }

@@ -51,3 +51,6 @@ extern const size_t transport_parameter_count;
 /* Splits "qq_destination_rate_delay" into the transport's name and its parameter; NULL when the
  * name is of no such form. */
 const struct transport_parameter *transport_parameter_find(struct str name, struct str *transport);
+
+/* The parameters by name, in `sorted`, which has room for parameter_count. */
+void parameters_sort(const struct parameter **sorted);

@@ -47,6 +47,23 @@ bool config_source_read(const char *folder, void (*warning)(void *argument, cons
     return true;
 }
 
+bool config_source_parse(const char *folder, struct str main_text, struct str master_text,
+                         struct config_source *source, struct error *error)
+{
+    struct arena *arena = &source->arena;
+
+    *source = (struct config_source){ 0 };
+    source->folder = arena_copy(arena, str_from(folder));
+    source->main_text = arena_copy(arena, main_text);
+    source->master_text = arena_copy(arena, master_text);
+    machine_read(arena, &source->machine);
+    if (parse_both(source, arena_printf(arena, "%s/main.cf", folder),
+                   arena_printf(arena, "%s/master.cf", folder), error))
+        return true;
+    config_source_free(source);
+    return false;
+}
+
 void config_source_free(struct config_source *source)
 {
     arena_clear(&source->arena);

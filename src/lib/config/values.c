@@ -145,8 +145,8 @@ static const struct {
 };
 
 /* Gives the value its text where its default depends on the machine. */
-static bool compute_default(struct config_values *values, struct config_value *value,
-                            struct error *error)
+bool config_values_compute(struct config_values *values, struct config_value *value,
+                           struct error *error)
 {
     autofree_buf struct buf text = { 0 };
 
@@ -171,8 +171,7 @@ struct config_value *config_values_find(struct config_values *values, struct str
     if (value != NULL)
         return value;
     const struct transport_parameter *parameter = transport_parameter_find(name, &transport);
-    if (parameter == NULL ||
-        master_cf_find(&values->source->master_cf, transport, SERVICE_UNIX) == NULL)
+    if (parameter == NULL || !master_cf_has_name(&values->source->master_cf, transport))
         return NULL;
     return config_values_find(values, parameter->default_name);
 }
@@ -183,7 +182,7 @@ static bool find_for_expansion(void *argument, struct str name, struct expand_va
     struct config_value *value = config_values_find(values, name);
     struct error error;
 
-    if (value == NULL || !compute_default(values, value, &error))
+    if (value == NULL || !config_values_compute(values, value, &error))
         return false;
     *found = (struct expand_value){
         .text = value->raw,
@@ -204,7 +203,15 @@ static void report_undefined(void *argument, struct str name)
 bool config_values_expand_text(struct config_values *values, struct str name, struct str text,
                                struct buf *out, struct error *error)
 {
-    const struct expand_source source = { find_for_expansion, report_undefined, values };
+    const struct expand_source source = { find_for_expansion, report_undefined, values, false };
+
+    return expand(&source, name, text, out, error);
+}
+
+bool config_values_expand_shown(struct config_values *values, struct str name, struct str text,
+                                struct buf *out, struct error *error)
+{
+    const struct expand_source source = { find_for_expansion, report_undefined, values, true };
 
     return expand(&source, name, text, out, error);
 }
@@ -215,7 +222,7 @@ bool config_values_expand(struct config_values *values, struct config_value *val
     autofree_buf struct buf out = { 0 };
 
     if (!value->is_expanded) {
-        if (!compute_default(values, value, error))
+        if (!config_values_compute(values, value, error))
             return false;
         bool is_raw = value->parameter != NULL && value->parameter->type == PARAMETER_RAW;
         if (is_raw)

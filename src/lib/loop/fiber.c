@@ -12,7 +12,7 @@
 
 enum {
     /* How often fibers that wake each other go round before the rest of the loop runs. */
-    ROUNDS_MAX = 8,
+    ROUNDS_MAX = 64,
     TRIM_INTERVAL_MS = 5000,
 };
 

@@ -67,8 +67,7 @@ bool maildrop_header_decode(struct str bytes, struct maildrop_header *header, st
         return error_set(error, "it is shorter than a maildrop file's header");
     if (memcmp(bytes.ptr, magic, sizeof magic) != 0)
         return error_set(error, "it is not a maildrop file");
-    if (get_u32(bytes.ptr + AT_HEADER_CRC) !=
-        maildrop_crc(0, str_take(bytes, AT_HEADER_CRC)))
+    if (get_u32(bytes.ptr + AT_HEADER_CRC) != maildrop_crc(0, str_take(bytes, AT_HEADER_CRC)))
         return error_set(error, "its header fails the checksum");
     if (get_u32(bytes.ptr + AT_VERSION) != VERSION)
         return error_set(error, "it has version %u, this program knows version %d",
@@ -130,8 +129,7 @@ bool maildrop_envelope_check(const struct maildrop_envelope *envelope, struct er
         if (recipient->address.len == 0)
             return error_set(error, "a recipient is empty");
         if (!text_check(recipient->address, MAILDROP_ADDRESS_MAX, "a recipient", error) ||
-            !text_check(recipient->dsn_orcpt, MAILDROP_ADDRESS_MAX, "an original recipient",
-                        error))
+            !text_check(recipient->dsn_orcpt, MAILDROP_ADDRESS_MAX, "an original recipient", error))
             return false;
     }
     return true;
@@ -164,8 +162,8 @@ bool maildrop_frame_header_decode(struct str bytes, enum maildrop_frame_kind *ki
     if (bytes.len != MAILDROP_FRAME_HEADER_BYTES ||
         (bytes.ptr[0] != MAILDROP_FRAME_CONTENT && bytes.ptr[0] != MAILDROP_FRAME_ENVELOPE))
         return false;
-    *kind = bytes.ptr[0] == MAILDROP_FRAME_CONTENT ? MAILDROP_FRAME_CONTENT
-                                                   : MAILDROP_FRAME_ENVELOPE;
+    *kind =
+        bytes.ptr[0] == MAILDROP_FRAME_CONTENT ? MAILDROP_FRAME_CONTENT : MAILDROP_FRAME_ENVELOPE;
     *len = get_u32(bytes.ptr + 1);
     return *len <= MAILDROP_FRAME_MAX;
 }

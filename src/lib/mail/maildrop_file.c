@@ -59,8 +59,8 @@ static enum maildrop_file_outcome check_status(struct maildrop_file *file, struc
     file->uid = status.st_uid;
     file->modified_s = status.st_mtim.tv_sec;
 
-    uint64_t whole = MAILDROP_HEADER_BYTES + file->header.content_bytes +
-                     file->header.envelope_bytes;
+    uint64_t whole =
+        MAILDROP_HEADER_BYTES + file->header.content_bytes + file->header.envelope_bytes;
     if (file->header.envelope_bytes > 0 && (uint64_t)status.st_size != whole)
         return bad(error, "its size is not what its header says");
     return MAILDROP_FILE_OK;
@@ -83,8 +83,8 @@ static enum maildrop_file_outcome read_envelope(struct arena *arena, struct mail
 {
     size_t len = file->header.envelope_bytes;
     char *bytes = arena_new(arena, len + 1);
-    ssize_t count = read_at(file->fd, bytes, len,
-                            MAILDROP_HEADER_BYTES + file->header.content_bytes);
+    ssize_t count =
+        read_at(file->fd, bytes, len, MAILDROP_HEADER_BYTES + file->header.content_bytes);
 
     if (count < 0)
         return failed(error, "read");
@@ -124,9 +124,8 @@ enum maildrop_file_outcome maildrop_file_read(struct maildrop_file *file, char *
 
     *count = 0;
     if (left == 0)
-        return file->crc == file->header.content_crc
-                   ? MAILDROP_FILE_OK
-                   : bad(error, "its content fails the checksum");
+        return file->crc == file->header.content_crc ? MAILDROP_FILE_OK
+                                                     : bad(error, "its content fails the checksum");
     if (room > left)
         room = (size_t)left;
     ssize_t got = read_at(file->fd, bytes, room, MAILDROP_HEADER_BYTES + file->offset);

@@ -10,8 +10,8 @@
 #include <sys/types.h>
 
 struct maildrop_file {
-    int fd;      /* -1: not open */
-    uid_t uid;   /* who submitted it: the file's owner */
+    int fd;    /* -1: not open */
+    uid_t uid; /* who submitted it: the file's owner */
     int64_t modified_s;
     struct maildrop_header header;
     struct maildrop_envelope envelope; /* in the arena that was given to maildrop_file_open */

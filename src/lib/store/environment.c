@@ -186,14 +186,27 @@ static bool repair(struct store *store, int fd, struct error *error)
     return true;
 }
 
+/* A record whose key is damaged cannot be found; what it belonged to is held, not guessed at. */
+static void compare_counts(const struct store *store, const struct structure_report *report)
+{
+    if (report->messages != report->scheduled)
+        environment_tell(store,
+                         "the queue has %llu messages, but %llu in its schedule: records are "
+                         "damaged; mailq shows which messages cannot be read",
+                         (unsigned long long)report->messages,
+                         (unsigned long long)report->scheduled);
+}
+
 static bool check_structure(struct store *store, const char *path, struct error *error)
 {
     autoclose int fd = open(path, O_RDWR | O_CLOEXEC);
+    struct structure_report report;
 
     if (fd < 0)
         return error_errno(error, "open %s", path);
-    switch (structure_check(fd, NULL, error)) {
+    switch (structure_check(fd, &report, error)) {
     case STRUCTURE_SOUND:
+        compare_counts(store, &report);
         return true;
     case STRUCTURE_TORN:
         return repair(store, fd, error);

@@ -47,8 +47,8 @@ bool queue_walk_next(struct queue_walk *walk, struct store *store, uint64_t *que
         return is_first;
     }
     if (walk->next == walk->count && !walk->is_over) {
-        walk->count = store_scan_ids(store, walk->from, walk->ids,
-                                     sizeof walk->ids / sizeof walk->ids[0]);
+        walk->count =
+            store_scan_ids(store, walk->from, walk->ids, sizeof walk->ids / sizeof walk->ids[0]);
         walk->next = 0;
         walk->is_over = walk->count == 0;
     }

@@ -80,6 +80,18 @@ static enum store_outcome read_head(struct store *store, enum record_type type, 
     return outcome == STORE_DAMAGED ? damaged(error, queue_id, "envelope") : outcome;
 }
 
+/* A message without an update stands in the schedule where it was accepted. When it does not, an
+ * update is lost, and the envelope as accepted would be believed: delivered recipients again. */
+static enum store_outcome check_schedule(struct store *store, const struct message_header *header,
+                                         struct error *error)
+{
+    MDB_val ignored;
+    enum store_outcome outcome =
+        find(store, record_key_due(header->due_ms, header->queue_id), &ignored, error);
+
+    return outcome == STORE_ABSENT ? damaged(error, header->queue_id, "schedule") : outcome;
+}
+
 /* The newest envelope, with its header in front of it. */
 static enum store_outcome read_newest_head(struct store *store, uint64_t queue_id,
                                            struct message_header *header, struct buf *out,
@@ -88,11 +100,12 @@ static enum store_outcome read_newest_head(struct store *store, uint64_t queue_i
     MDB_val ignored;
     enum store_outcome outcome = read_head(store, RECORD_UPDATE, queue_id, header, out, error);
 
-    if (outcome == STORE_ABSENT)
-        return read_head(store, RECORD_MESSAGE, queue_id, header, out, error);
     if (outcome == STORE_OK)
         return find(store, record_key_message(RECORD_MESSAGE, queue_id), &ignored, error);
-    return outcome;
+    if (outcome != STORE_ABSENT)
+        return outcome;
+    outcome = read_head(store, RECORD_MESSAGE, queue_id, header, out, error);
+    return outcome == STORE_OK ? check_schedule(store, header, error) : outcome;
 }
 
 enum store_outcome store_read_envelope(struct store *store, uint64_t queue_id, struct buf *envelope,

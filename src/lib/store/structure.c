@@ -59,6 +59,7 @@ struct walk {
     bool has_previous, may_equal;
     struct self_record self;
     bool has_self;
+    uint64_t messages, scheduled;
 };
 
 static bool read_at(int fd, uint64_t offset, size_t len, void *out, struct error *error)
@@ -158,6 +159,14 @@ static bool check_run(struct walk *walk, uint64_t page, const char *where, size_
     return !walk->is_free_tree || read_free_run(walk, first, value_bytes);
 }
 
+static void note_record(struct walk *walk, struct str key)
+{
+    if (walk->is_free_tree)
+        return;
+    walk->messages += key.ptr[0] == RECORD_MESSAGE;
+    walk->scheduled += key.ptr[0] == RECORD_DUE;
+}
+
 static void note_self(struct walk *walk, struct str key, struct str value)
 {
     if (!walk->is_free_tree && key.len == 1 && key.ptr[0] == RECORD_SELF)
@@ -191,6 +200,7 @@ static bool check_leaf_node(struct walk *walk, uint64_t page, const char *at,
     if (!check_order(walk, page, key, false))
         return false;
     walk->found.entries++;
+    note_record(walk, key);
     if ((node->flags & NODE_HAS_RUN) != 0)
         return check_run(walk, page, value, value_bytes);
     if (walk->is_free_tree)
@@ -338,6 +348,8 @@ static bool check_commit(int fd, uint64_t page, const struct meta *meta, uint64_
         .tree_pages = walk.tree_pages + META_COUNT,
         .free_pages = walk.free_pages,
         .unused_pages = walk.end_page - META_COUNT - walk.tree_pages - walk.free_pages,
+        .messages = walk.messages,
+        .scheduled = walk.scheduled,
     };
     return true;
 }

@@ -21,6 +21,8 @@ struct structure_report {
     uint64_t tree_pages;   /* in use */
     uint64_t free_pages;   /* in the free list */
     uint64_t unused_pages; /* in neither: leaked, harmless */
+    uint64_t messages;     /* counted by their keys */
+    uint64_t scheduled;    /* entries of the schedule */
 };
 
 /* `error` is filled unless sound; `report` (may be NULL) describes the newest sound commit. */

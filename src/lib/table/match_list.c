@@ -72,7 +72,8 @@ static struct str lower_copy(struct match_list *list, struct str text)
 static void add_table(struct match_list *list, struct str word, bool is_negated)
 {
     struct error error = { 0 };
-    struct table_options options = { list->options.warning, list->options.argument };
+    struct table_options options = { .warning = list->options.warning,
+                                     .argument = list->options.argument };
     struct table *table = table_open(word, &options, &error);
 
     if (table == NULL) {

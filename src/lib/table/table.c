@@ -66,8 +66,8 @@ static const struct table_type table_type_fail = {
 /* ---- all types ---- */
 
 static const struct table_type *const types[] = {
-    &table_type_cidr,   &table_type_texthash, &table_type_inline,
-    &table_type_static, &table_type_fail,
+    &table_type_hash,     &table_type_btree,  &table_type_lmdb,   &table_type_cidr,
+    &table_type_texthash, &table_type_inline, &table_type_static, &table_type_fail,
 };
 
 static const struct table_type *type_find(struct str name)
@@ -104,14 +104,12 @@ struct table *table_open(struct str specification, const struct table_options *o
         return table_open(str_skip(specification, 6), options, error);
     const struct table_type *type = type_find(name);
     if (type == NULL) {
-        error_set(error, "\"%.*s\": unsupported dictionary type: %.*s", STR_ARGS(specification),
-                  STR_ARGS(name));
+        error_set(error, "unsupported dictionary type: %.*s", STR_ARGS(name));
         return NULL;
     }
     struct table *table = new_table(specification, options);
     table->type = type;
     if (!type->open(table, error)) {
-        error_context(error, "%.*s", STR_ARGS(specification));
         table_close(&table);
     }
     return table;
@@ -144,6 +142,15 @@ enum lookup_outcome table_find(struct table *table, struct str key, struct arena
 {
     *value = STR("");
     return table->type->find(table, key, arena, value, error);
+}
+
+enum lookup_outcome table_next(struct table *table, struct arena *arena, struct str *key,
+                               struct str *value, struct error *error)
+{
+    if (table->type->next != NULL)
+        return table->type->next(table, arena, key, value, error);
+    error_set(error, "%.*s: tables of this type cannot be listed", STR_ARGS(table->specification));
+    return LOOKUP_FAILED;
 }
 
 bool table_is_stale(const struct table *table)

@@ -22,6 +22,7 @@ enum lookup_outcome {
 struct table_options {
     void (*warning)(void *argument, const char *text);
     void *argument;
+    bool keeps_case; /* keys are looked up as given (postmap -f) */
 };
 struct table *table_open(struct str specification, const struct table_options *options,
                          struct error *error);
@@ -32,6 +33,10 @@ void table_close(struct table **table);
 /* The value lives in the arena. Keys are folded to lower case by the types that Postfix folds for.
  * LOOKUP_FAILED fills `error`. */
 enum lookup_outcome table_find(struct table *table, struct str key, struct arena *arena,
+                               struct str *value, struct error *error);
+/* Walks through a table (postmap -s): the entry behind `*key`, or with an empty key the first.
+ * LOOKUP_FAILED for types that cannot be walked. */
+enum lookup_outcome table_next(struct table *table, struct arena *arena, struct str *key,
                                struct str *value, struct error *error);
 /* Whether the source changed since table_open (the file was replaced): reopen then. */
 bool table_is_stale(const struct table *table);

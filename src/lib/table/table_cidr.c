@@ -118,7 +118,9 @@ static enum lookup_outcome cidr_find(struct table *table, struct str key, struct
         const struct rule *rule = &cidr->rules[i];
         if (rule->kind == RULE_ENDIF)
             continue;
-        bool matches = network_contains(&rule->network, &address) != rule->is_negated;
+        /* "!10.0.0.0/8" says nothing about IPv6. */
+        bool matches = address.byte_count == rule->network.byte_count &&
+                       network_contains(&rule->network, &address) != rule->is_negated;
         if (rule->kind == RULE_IF && !matches)
             i = rule->end;
         if (rule->kind == RULE_VALUE && matches) {

@@ -11,7 +11,8 @@ enum { SOURCE_BYTES_MAX = 256 << 20 };
 
 struct memory_table {
     struct map *entries; /* folded key → struct str * in the table's arena */
-    struct stat source;  /* texthash */
+    const char *path;    /* texthash: where it came from, and how that looked */
+    struct stat source;
 };
 
 static enum lookup_outcome memory_find(struct table *table, struct str key, struct arena *arena,
@@ -59,7 +60,7 @@ static bool memory_add(struct table *table, struct str key, struct str value)
 
 /* ---- texthash ---- */
 
-static bool texthash_open(struct table *table, struct error *error)
+bool table_load_source(struct table *table, const char *path, struct error *error)
 {
     autofree_buf struct buf text = { 0 };
     struct memory_table *memory = memory_new_state(table);
@@ -67,28 +68,35 @@ static bool texthash_open(struct table *table, struct error *error)
     struct str line;
     int number;
 
-    if (stat(table->name, &memory->source) != 0)
-        return error_errno(error, "open %s", table->name);
-    if (!file_read(table->name, SOURCE_BYTES_MAX, &text, error))
+    memory->path = path;
+    if (stat(path, &memory->source) != 0)
+        return error_errno(error, "open %s", path);
+    if (!file_read(path, SOURCE_BYTES_MAX, &text, error))
         return false;
     source.rest = buf_str(&text);
     while (table_source_line(&table->arena, &source, &line, &number)) {
         struct str key, value;
-        enum table_entry_fault fault = table_entry_split(&table->arena, line, &key, &value);
+        enum table_entry_fault fault = table_entry_split(line, &key, &value);
         if (fault == TABLE_ENTRY_NO_VALUE) {
-            table_warn(table, "%s, line %d: expected format: key whitespace value", table->name,
-                       number);
+            table_warn(table,
+                       "%s, line %d: expected format: key whitespace value -- ignoring this line",
+                       path, number);
             continue;
         }
         if (fault == TABLE_ENTRY_LIKE_ALIAS)
             table_warn(table,
                        "%s, line %d: record is in \"key: value\" format; is this an alias file?",
-                       table->name, number);
+                       path, number);
         if (!memory_add(table, key, value))
-            table_warn(table, "%s, line %d: duplicate entry: \"%.*s\"", table->name, number,
+            table_warn(table, "%s, line %d: duplicate entry: \"%.*s\"", path, number,
                        STR_ARGS(key));
     }
     return true;
+}
+
+static bool texthash_open(struct table *table, struct error *error)
+{
+    return table_load_source(table, table->name, error);
 }
 
 static bool texthash_is_stale(const struct table *table)
@@ -96,7 +104,7 @@ static bool texthash_is_stale(const struct table *table)
     const struct memory_table *memory = table->state;
     struct stat now;
 
-    return stat(table->name, &now) != 0 || now.st_ino != memory->source.st_ino ||
+    return stat(memory->path, &now) != 0 || now.st_ino != memory->source.st_ino ||
            now.st_mtim.tv_sec != memory->source.st_mtim.tv_sec ||
            now.st_mtim.tv_nsec != memory->source.st_mtim.tv_nsec ||
            now.st_size != memory->source.st_size;

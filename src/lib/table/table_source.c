@@ -83,8 +83,7 @@ static struct str unquote(struct arena *arena, struct str quoted)
     return str_of(text, len);
 }
 
-enum table_entry_fault table_entry_split(struct arena *arena, struct str text, struct str *key,
-                                         struct str *value)
+enum table_entry_fault table_entry_split(struct str text, struct str *key, struct str *value)
 {
     size_t len = text.len > 0 && text.ptr[0] == '"' ? quoted_length(text) : 0;
     bool is_quoted = len > 0;
@@ -93,8 +92,6 @@ enum table_entry_fault table_entry_split(struct arena *arena, struct str text, s
         len++;
     *key = str_take(text, len);
     *value = str_trim(str_skip(text, len));
-    if (is_quoted)
-        *key = unquote(arena, *key);
     if (key->len == 0 || value->len == 0)
         return TABLE_ENTRY_NO_VALUE;
     return !is_quoted && key->ptr[key->len - 1] == ':' ? TABLE_ENTRY_LIKE_ALIAS : TABLE_ENTRY_FINE;

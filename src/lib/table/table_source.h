@@ -2,7 +2,8 @@
 /*
  * The text form of tables, as postmap and texthash read it: "key white-space value", one a logical
  * line; a line that starts with white space goes on with the one before; '#' as the first
- * character that is not white space makes a comment. A key may stand in double quotes.
+ * character that is not white space makes a comment. A key may stand in double quotes, which stay
+ * part of it: look-ups ask for addresses in their quoted form.
  */
 #pragma once
 
@@ -25,8 +26,7 @@ enum table_entry_fault {
     TABLE_ENTRY_LIKE_ALIAS, /* "key: value": usable, but probably an aliases file */
 };
 /* Splits a logical line of a postmap source. */
-enum table_entry_fault table_entry_split(struct arena *arena, struct str text, struct str *key,
-                                         struct str *value);
+enum table_entry_fault table_entry_split(struct str text, struct str *key, struct str *value);
 /* The same for an aliases file, "name: value, …"; the name may be quoted. */
 enum table_entry_fault table_alias_split(struct arena *arena, struct str text, struct str *key,
                                          struct str *value);

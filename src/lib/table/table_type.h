@@ -22,6 +22,10 @@ struct table_type {
                                 struct str *value, struct error *error);
     void (*close)(struct table *table);          /* NULL: the arena is all */
     bool (*is_stale)(const struct table *table); /* NULL: never */
+    /* The entry behind `*key` (empty: the first one); both live in the arena. NULL: the type
+     * cannot be walked. */
+    enum lookup_outcome (*next)(struct table *table, struct arena *arena, struct str *key,
+                                struct str *value, struct error *error);
 };
 
 extern const struct table_type table_type_inline;
@@ -32,6 +36,8 @@ extern const struct table_type table_type_hash;
 extern const struct table_type table_type_btree;
 extern const struct table_type table_type_lmdb;
 
+/* Makes `table` one of the type texthash, from the file at `path` (which outlives it). */
+must_check bool table_load_source(struct table *table, const char *path, struct error *error);
 /* The key in lower case (ASCII), for the types that fold. */
 struct str table_fold(struct arena *arena, struct str key);
 __attribute__((format(printf, 2, 3))) void table_warn(const struct table *table, const char *format,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/wire.h"
 
+#include "base/file.h"
+
 #include <endian.h>
 
 static inline void put_u8(struct buf *out, struct channel *channel, uint8_t value)
@@ -111,6 +113,32 @@ static inline void get_fd(struct input *input, int *value)
         input->is_bad = true;
 }
 
+/* Of a message that is refused as a whole: descriptors that were taken already. */
+static inline void drop_u8(uint8_t *value)
+{
+}
+
+static inline void drop_u32(uint32_t *value)
+{
+}
+
+static inline void drop_u64(uint64_t *value)
+{
+}
+
+static inline void drop_i64(int64_t *value)
+{
+}
+
+static inline void drop_str(struct str *value)
+{
+}
+
+static inline void drop_fd(int *value)
+{
+    fd_close(value);
+}
+
 #define FIELD(type, field) put_##type(out, channel, message->field);
 #define MESSAGE(name, number, fields)                                                              \
     static void put_##name(struct buf *out, struct channel *channel,                               \
@@ -131,6 +159,17 @@ static inline void get_fd(struct input *input, int *value)
 #undef MESSAGE
 #undef FIELD
 
+#define FIELD(type, field) drop_##type(&message->field);
+#define MESSAGE(name, number, fields)                                                              \
+    static bool refuse_##name(struct wire_##name *message)                                         \
+    {                                                                                              \
+        fields                                                                                     \
+        return false;                                                                              \
+    }
+#include WIRE_FILES
+#undef MESSAGE
+#undef FIELD
+
 #define FIELD(type, field) get_##type(&input, &message->field);
 #define MESSAGE(name, number, fields)                                                              \
     bool wire_decode_##name(struct channel *channel, struct str payload,                           \
@@ -139,7 +178,9 @@ static inline void get_fd(struct input *input, int *value)
         struct input input = { .channel = channel, .rest = payload };                              \
         *message = (struct wire_##name){ 0 };                                                      \
         fields                                                                                     \
-        return !input.is_bad && input.rest.len == 0;                                               \
+        if (input.is_bad || input.rest.len > 0)                                                    \
+            return refuse_##name(message);                                                         \
+        return true;                                                                               \
     }
 #include WIRE_FILES
 #undef MESSAGE

@@ -12,18 +12,18 @@
 
 /* clang-format off */
 static const struct command commands[] = {
-    { "postfix",    postfix_main,    "start, stop, reload or look after the mail system", postfix_help },
+    { "postfix",    postfix_main,    "start, stop, reload, check the mail system", postfix_help },
     { "sendmail",   sendmail_main,   "submit a message from standard input", sendmail_help },
     { "mailq",      mailq_main,      "list the queue", sendmail_help },
-    { "newaliases", newaliases_main, "rebuild the alias database", NULL },
-    { "postmap",    postmap_main,    "build and query look-up tables", NULL },
-    { "postalias",  postalias_main,  "build and query alias tables", NULL },
-    { "postconf",   postconf_main,   "show and edit the configuration", NULL },
+    { "newaliases", newaliases_main, "rebuild the alias database", newaliases_help },
+    { "postmap",    postmap_main,    "build and query look-up tables", postmap_help },
+    { "postalias",  postalias_main,  "build and query alias tables", postalias_help },
+    { "postconf",   postconf_main,   "show and edit the configuration", postconf_help },
     { "postqueue",  postqueue_main,  "list and flush the queue", postqueue_help },
-    { "postsuper",  postsuper_main,  "delete, hold and release queued mail (root)", postsuper_help },
+    { "postsuper",  postsuper_main,  "delete, hold, release queued mail (root)", postsuper_help },
     { "postcat",    postcat_main,    "show a queued message", postcat_help },
     { "postlog",    postlog_main,    "write to the mail log", postlog_help },
-    { "postdrop",   postdrop_main,   "put a message into the maildrop (run by sendmail)", postdrop_help },
+    { "postdrop",   postdrop_main,   "write into the maildrop (run by sendmail)", postdrop_help },
     { "postkick",   postkick_main,   "send a request to a service", postkick_help },
     { "role",       role_main,       NULL, NULL },
 };
@@ -78,10 +78,7 @@ static int run(const struct command *command, int argc, char **argv)
         return version(command->name);
     if (command->help != NULL && str_equal(first, STR("--help")))
         return help(command);
-    if (command->run != NULL)
-        return command->run(argc, argv);
-    fprintf(stderr, "%s: not yet; this command is not built yet\n", command->name);
-    return EX_UNAVAILABLE;
+    return command->run(argc, argv);
 }
 
 static struct str base_name(const char *path)

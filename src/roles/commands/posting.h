@@ -13,7 +13,7 @@
 
 struct posting {
     pid_t process;
-    int fd;            /* its standard input; -1 = none */
+    int fd;              /* its standard input; -1 = none */
     struct buf gathered; /* content that waits for its frame */
 };
 

@@ -32,7 +32,8 @@ static int kick_queue(const struct tool *tool)
     if (!queue_client_open(&client, tool, QUEUE_ONLY_WHEN_UP, &error))
         return tool_fail(tool, EX_UNAVAILABLE,
                          "Cannot contact class public service qmgr - perhaps the mail system is "
-                         "down (%s)", error.message);
+                         "down (%s)",
+                         error.message);
     wire_encode_tool_flush(&payload, &(struct wire_tool_flush){ .id = STR(""), .site = STR("") });
     if (!queue_client_ask(&client, WIRE_tool_flush, buf_str(&payload), NULL, NULL, &arena, &done,
                           &error))
@@ -68,8 +69,10 @@ int postkick_main(int argc, char **argv)
         strpbrk(words[2], "WDIAF") != NULL)
         status = kick_queue(&tool);
     else if (strcmp(words[0], "public") != 0 || strcmp(words[1], "pickup") != 0)
-        status = tool_fail(&tool, EX_UNAVAILABLE, "there is no service %.50s/%.50s that takes "
-                                                  "requests", words[0], words[1]);
+        status = tool_fail(&tool, EX_UNAVAILABLE,
+                           "there is no service %.50s/%.50s that takes "
+                           "requests",
+                           words[0], words[1]);
     tool_end(&tool);
     return status;
 }

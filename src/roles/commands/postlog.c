@@ -85,8 +85,10 @@ int postlog_main(int argc, char **argv)
         else if (option == 't')
             tag = optarg;
         else if (option == 'p' && !severity_parse(optarg, &severity))
-            return tool_fail(&tool, EX_USAGE, "invalid severity: \"%.100s\"; it is info, warn, "
-                                              "error, fatal or panic", optarg);
+            return tool_fail(&tool, EX_USAGE,
+                             "invalid severity: \"%.100s\"; it is info, warn, "
+                             "error, fatal or panic",
+                             optarg);
         else if (option == '?')
             return tool_bad_option(&tool, optopt);
     }

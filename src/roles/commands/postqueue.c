@@ -76,7 +76,8 @@ static void list_maildrop_file(struct listing *listing, int folder_fd, const cha
         envelope->size_bytes = file.header.content_bytes;
         if (envelope->arrival_us == 0)
             envelope->arrival_us = file.modified_s * 1000000;
-        struct queue_entry entry = { .queue_id = str_from(name), .queue = QUEUE_MAILDROP,
+        struct queue_entry entry = { .queue_id = str_from(name),
+                                     .queue = QUEUE_MAILDROP,
                                      .envelope = envelope };
         print_entry(listing, &entry);
         maildrop_file_close(&file);
@@ -88,8 +89,8 @@ static void list_maildrop_file(struct listing *listing, int folder_fd, const cha
 static void list_maildrop(struct listing *listing)
 {
     struct arena scratch = { 0 };
-    const char *path = arena_printf(&scratch, "%.*s/maildrop",
-                                    STR_ARGS(listing->tool->config->queue_directory));
+    const char *path =
+        arena_printf(&scratch, "%.*s/maildrop", STR_ARGS(listing->tool->config->queue_directory));
     DIR *folder = opendir(path);
     const struct dirent *entry;
 
@@ -184,10 +185,9 @@ int postqueue_main(int argc, char **argv)
         return tool_usage(&tool, "specify one of -f, -i ID, -j, -p, -s SITE");
     if (!tool_configure(&tool, folder))
         return EX_CONFIG;
-    int status = action == 'p' || action == 'j'
-                     ? list_queue(&tool, action == 'j')
-                     : flush_queue(&tool, action == 'i' ? value : NULL,
-                                   action == 's' ? value : NULL);
+    int status = action == 'p' || action == 'j' ? list_queue(&tool, action == 'j')
+                                                : flush_queue(&tool, action == 'i' ? value : NULL,
+                                                              action == 's' ? value : NULL);
     tool_end(&tool);
     return status;
 }

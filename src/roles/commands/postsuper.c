@@ -61,9 +61,9 @@ static void encode(struct buf *payload, enum action action, struct str id, struc
     if (action == ACTION_DELETE)
         wire_encode_tool_delete(payload, &(struct wire_tool_delete){ .id = id, .queue = queue });
     else
-        wire_encode_tool_hold(payload,
-                              &(struct wire_tool_hold){ .id = id, .queue = queue,
-                                                        .is_release = action == ACTION_RELEASE });
+        wire_encode_tool_hold(
+            payload, &(struct wire_tool_hold){
+                         .id = id, .queue = queue, .is_release = action == ACTION_RELEASE });
 }
 
 static uint64_t ask_queue(struct job *job, enum action action, struct str id, struct str queue)
@@ -99,8 +99,8 @@ static bool maildrop_name_matches(struct str id, const char *name)
 static uint64_t delete_in_maildrop(struct job *job, struct str id)
 {
     struct arena scratch = { 0 };
-    DIR *folder = opendir(arena_printf(&scratch, "%.*s/maildrop",
-                                       STR_ARGS(job->tool->config->queue_directory)));
+    DIR *folder = opendir(
+        arena_printf(&scratch, "%.*s/maildrop", STR_ARGS(job->tool->config->queue_directory)));
     const struct dirent *entry;
     uint64_t count = 0;
 
@@ -216,12 +216,16 @@ int postsuper_main(int argc, char **argv)
         else if (option == '?')
             return tool_bad_option(&tool, optopt);
         else if (option == 'e' || option == 'f' || option == 'r')
-            return tool_fail(&tool, EX_UNAVAILABLE, "-%c: not yet; expiring and requeueing are "
-                                                    "not built yet", option);
+            return tool_fail(&tool, EX_UNAVAILABLE,
+                             "-%c: not yet; expiring and requeueing are "
+                             "not built yet",
+                             option);
     }
     if (geteuid() != 0)
         return tool_fail(&tool, EX_NOPERM, "use of this command is reserved for the superuser");
-    struct job job = { .tool = &tool, .client = { .fd = -1 }, .queues = argv + optind,
+    struct job job = { .tool = &tool,
+                       .client = { .fd = -1 },
+                       .queues = argv + optind,
                        .queue_count = argc > optind ? argc - optind : 0 };
     if (!queues_check(&job))
         return EX_USAGE;

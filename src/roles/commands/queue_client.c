@@ -37,8 +37,8 @@ static bool connect_queue(struct queue_client *client, struct error *error)
     return true;
 }
 
-bool queue_client_open(struct queue_client *client, const struct tool *tool,
-                       enum queue_access when, struct error *error)
+bool queue_client_open(struct queue_client *client, const struct tool *tool, enum queue_access when,
+                       struct error *error)
 {
     *client = (struct queue_client){ .tool = tool, .fd = -1 };
     signal(SIGPIPE, SIG_IGN);

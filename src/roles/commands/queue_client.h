@@ -18,7 +18,7 @@ struct queue_client {
 };
 
 enum queue_access {
-    QUEUE_ONLY_WHEN_UP,   /* without the queue role there is nothing to do */
+    QUEUE_ONLY_WHEN_UP, /* without the queue role there is nothing to do */
     QUEUE_ALSO_WHEN_DOWN,
 };
 

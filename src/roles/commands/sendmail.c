@@ -39,7 +39,7 @@ const char sendmail_help[] =
     "  -bd, -bl        start the mail system: postfix start\n"
     "  -q              attempt all queued mail now; -qI ID one message, -qR SITE one destination\n"
     "  -bv, -v         verify addresses, report the delivery: not yet\n"
-    "  -A X, -bh, -bH, -c, -e X, -h N, -L TAG, -m, -n, -O NAME=VALUE, -o X, -p X, -qINTERVAL,\n"
+    "  -A X, -bh, -bH, -c, -e X, -h N, -L TAG, -m, -n, -O NAME=VALUE, -o X, -p X, -q5m,\n"
     "  -U, -X FILE, -x  accepted, do nothing\n"
     "  --help          show this text\n"
     "  --version       show the version\n";
@@ -51,9 +51,9 @@ struct submission_run {
     struct posting *posting;
     struct maildrop_envelope *envelope;
     struct arena *arena;
-    struct buf headers;    /* with -t: what was read so far of them */
+    struct buf headers; /* with -t: what was read so far of them */
     bool is_in_headers;
-    bool may_skip_from;    /* an mbox "From " line may stand in front */
+    bool may_skip_from; /* an mbox "From " line may stand in front */
 };
 
 /* "fatal: joe(1000): text", so that a log of many users' programs says whose it is. */
@@ -72,8 +72,7 @@ static void add_recipients(struct arena *arena, struct maildrop_envelope *envelo
 
     while (header_next_address(arena, &value, &address)) {
         struct recipient recipient = { .address = address, .dsn_notify = dsn_notify };
-        if (!str_is_empty(address) &&
-            envelope->envelope.recipient_count <= MAILDROP_RECIPIENTS_MAX)
+        if (!str_is_empty(address) && envelope->envelope.recipient_count <= MAILDROP_RECIPIENTS_MAX)
             envelope_add_recipient(arena, &envelope->envelope, &recipient);
     }
 }
@@ -235,9 +234,14 @@ static int deliver(struct tool *tool, const struct sendmail_options *options, in
     struct maildrop_envelope envelope;
     struct posting posting = { .fd = -1 };
     struct submission_run run = {
-        .tool = tool, .options = options, .posting = &posting, .envelope = &envelope,
-        .arena = &arena, .headers = { .limit = HEADERS_BYTES_MAX },
-        .is_in_headers = options->takes_header_recipients, .may_skip_from = true,
+        .tool = tool,
+        .options = options,
+        .posting = &posting,
+        .envelope = &envelope,
+        .arena = &arena,
+        .headers = { .limit = HEADERS_BYTES_MAX },
+        .is_in_headers = options->takes_header_recipients,
+        .may_skip_from = true,
     };
     int status = prepare(tool, options, &arena, &envelope);
 
@@ -245,8 +249,9 @@ static int deliver(struct tool *tool, const struct sendmail_options *options, in
         add_recipients(&arena, &envelope, options->dsn_notify, str_from(argv[i]));
     if (status == EX_OK && envelope.envelope.recipient_count == 0 &&
         !options->takes_header_recipients)
-        status = user_fail(tool, EX_USAGE, "Recipient addresses must be specified on the command "
-                                           "line or via the -t option");
+        status = user_fail(tool, EX_USAGE,
+                           "Recipient addresses must be specified on the command "
+                           "line or via the -t option");
     if (status == EX_OK)
         status = submit(&run);
     posting_abort(&posting);
@@ -261,11 +266,6 @@ static int call(int (*run)(int argc, char **argv), const char *name, const char 
 {
     char *arguments[6];
     int count = 0;
-
-    if (run == NULL) {
-        fprintf(stderr, "%s: not yet; this command is not built yet\n", name);
-        return EX_UNAVAILABLE;
-    }
     const char *words[] = { name, folder != NULL ? "-c" : NULL, folder, first, second };
 
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)

@@ -62,7 +62,7 @@ static bool set_mode(struct sendmail_options *options, const char *text, struct 
         char letter;
         enum sendmail_mode mode;
     } modes[] = {
-        { 'd', SENDMAIL_DAEMON }, { 'l', SENDMAIL_DAEMON },  { 'h', SENDMAIL_NOTHING },
+        { 'd', SENDMAIL_DAEMON },  { 'l', SENDMAIL_DAEMON },  { 'h', SENDMAIL_NOTHING },
         { 'H', SENDMAIL_NOTHING }, { 'i', SENDMAIL_ALIASES }, { 'm', SENDMAIL_DELIVER },
         { 'p', SENDMAIL_LIST },    { 's', SENDMAIL_SMTP },    { 'v', SENDMAIL_VERIFY },
     };

@@ -9,14 +9,14 @@
 #include "mail/envelope.h"
 
 enum sendmail_mode {
-    SENDMAIL_DELIVER,  /* -bm: a message on standard input */
-    SENDMAIL_LIST,     /* -bp, mailq */
-    SENDMAIL_FLUSH,    /* -q, -qI, -qR */
-    SENDMAIL_ALIASES,  /* -bi, -I, newaliases */
-    SENDMAIL_SMTP,     /* -bs */
-    SENDMAIL_DAEMON,   /* -bd, -bl */
-    SENDMAIL_VERIFY,   /* -bv */
-    SENDMAIL_NOTHING,  /* -bh, -bH, -q5m alone: accepted, nothing to do */
+    SENDMAIL_DELIVER, /* -bm: a message on standard input */
+    SENDMAIL_LIST,    /* -bp, mailq */
+    SENDMAIL_FLUSH,   /* -q, -qI, -qR */
+    SENDMAIL_ALIASES, /* -bi, -I, newaliases */
+    SENDMAIL_SMTP,    /* -bs */
+    SENDMAIL_DAEMON,  /* -bd, -bl */
+    SENDMAIL_VERIFY,  /* -bv */
+    SENDMAIL_NOTHING, /* -bh, -bH, -q5m alone: accepted, nothing to do */
 };
 
 struct sendmail_options {

@@ -20,7 +20,7 @@ struct session {
     const struct tool *tool;
     enum phase phase;
     struct buf input;
-    bool has_ended;       /* QUIT, the end of input or of output */
+    bool has_ended; /* QUIT, the end of input or of output */
     unsigned error_count;
     struct arena transaction;
     struct maildrop_envelope envelope;
@@ -71,8 +71,9 @@ static void on_ehlo(struct session *session, struct str argument)
     }
     session->phase = PHASE_READY;
     transaction_reset(session);
-    buf_printf(&text, "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %lld\r\n"
-                      "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME",
+    buf_printf(&text,
+               "250-%.*s\r\n250-PIPELINING\r\n250-SIZE %lld\r\n"
+               "250-ENHANCEDSTATUSCODES\r\n250 8BITMIME",
                STR_ARGS(config->myhostname), (long long)config->message_size_limit);
     reply(session, buf_text(&text));
 }
@@ -203,8 +204,8 @@ static void reply_finished(struct session *session, int status, const char *reas
         buf_append_text(&text, "250 2.0.0 Ok: queued in the maildrop");
     else
         buf_printf(&text, "%s Error: not queued%s%s",
-                   status == EX_DATAERR ? "554 5.6.0" : "451 4.3.0",
-                   reason[0] != '\0' ? ": " : "", reason);
+                   status == EX_DATAERR ? "554 5.6.0" : "451 4.3.0", reason[0] != '\0' ? ": " : "",
+                   reason);
     reply(session, buf_text(&text));
 }
 
@@ -263,9 +264,9 @@ static const struct {
 } commands[] = {
     { STR_INIT("HELO"), ~0,                      on_helo, NULL },
     { STR_INIT("EHLO"), ~0,                      on_ehlo, NULL },
-    { STR_INIT("MAIL"), PHASE_START | PHASE_READY, on_mail, "503 5.5.1 Error: nested MAIL command" },
-    { STR_INIT("RCPT"), PHASE_MAIL | PHASE_RCPT, on_rcpt, "503 5.5.1 Error: need MAIL command" },
-    { STR_INIT("DATA"), PHASE_RCPT,              on_data, "503 5.5.1 Error: need RCPT command" },
+    { STR_INIT("MAIL"), PHASE_START | PHASE_READY, on_mail, "503 5.5.1 Error: nested MAIL" },
+    { STR_INIT("RCPT"), PHASE_MAIL | PHASE_RCPT, on_rcpt, "503 5.5.1 Error: need MAIL" },
+    { STR_INIT("DATA"), PHASE_RCPT,              on_data, "503 5.5.1 Error: need RCPT" },
     { STR_INIT("RSET"), ~0,                      on_rset, NULL },
     { STR_INIT("NOOP"), ~0,                      on_noop, NULL },
     { STR_INIT("VRFY"), ~0,                      on_vrfy, NULL },

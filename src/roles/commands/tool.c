@@ -125,7 +125,7 @@ static void log_to_file(const char *path, const char *tag, enum severity severit
 static void log_to_syslog(const char *tag, enum severity severity, struct str text)
 {
     static const int priorities[] = {
-        [SEVERITY_INFO] = LOG_INFO, [SEVERITY_WARNING] = LOG_WARNING, [SEVERITY_ERROR] = LOG_ERR,
+        [SEVERITY_INFO] = LOG_INFO,  [SEVERITY_WARNING] = LOG_WARNING, [SEVERITY_ERROR] = LOG_ERR,
         [SEVERITY_FATAL] = LOG_CRIT, [SEVERITY_PANIC] = LOG_CRIT,
     };
 

@@ -18,7 +18,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -26,6 +25,7 @@
 
 enum {
     STOP_DRAIN_MS = 5000,
+    LOG_AGAIN_MS = 10,
     DATAGRAM_BUFFER_BYTES = 4 * 1024 * 1024,
 };
 
@@ -36,7 +36,7 @@ struct master {
     struct log *log;
     struct log_context log_context;
     struct before_sleep flush_log;
-    struct watch log_writable;
+    struct timer log_again;
     int log_read_fd, log_write_fd;
     int lock_fd;
     struct config_source *source;
@@ -211,15 +211,18 @@ static void signal_arrived(void *argument, int number)
     }
 }
 
-static void flush_log(struct before_sleep *hook)
+static void log_again_due(struct timer *timer)
 {
-    log_flush(list_entry(hook, struct master, flush_log)->log);
+    (void)timer; /* the hook that runs before the loop sleeps again flushes */
 }
 
-static void log_writable(struct watch *watch, uint32_t events)
+static void flush_log(struct before_sleep *hook)
 {
-    (void)events;
-    log_flush(list_entry(watch, struct master, log_writable)->log);
+    struct master *master = list_entry(hook, struct master, flush_log);
+
+    if (!log_flush(master->log))
+        timer_set(master->loop, &master->log_again, clock_monotonic_ms() + LOG_AGAIN_MS,
+                  log_again_due);
 }
 
 /* ---- start-up ---- */
@@ -267,9 +270,7 @@ static bool open_loop(struct master *master, struct error *error)
     if (master->loop == NULL)
         return false;
     loop_before_sleep(master->loop, &master->flush_log, flush_log);
-    return loop_signals(master->loop, signals, signal_arrived, master, error) &&
-           watch_open(master->loop, &master->log_writable, own_log_fd, EPOLLOUT, log_writable,
-                      error);
+    return loop_signals(master->loop, signals, signal_arrived, master, error);
 }
 
 static void created(void *argument, const char *path)
@@ -308,7 +309,7 @@ static void stop(struct master *master)
     supervisor_free(&master->supervisor);
     sockets_close(&master->sockets);
     if (master->loop != NULL) {
-        watch_close(master->loop, &master->log_writable);
+        timer_clear(master->loop, &master->log_again);
         before_sleep_remove(&master->flush_log);
     }
     forget_configuration(&master->source, &master->config);
@@ -326,8 +327,7 @@ int master_main(int argc, char **argv)
                              .ready_fd = -1,
                              .log_read_fd = -1,
                              .log_write_fd = -1,
-                             .lock_fd = -1,
-                             .log_writable = { .fd = -1 } };
+                             .lock_fd = -1 };
     struct error error;
 
     for (int option; (option = getopt(argc, argv, "c:r:")) != -1;) {

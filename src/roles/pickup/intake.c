@@ -33,9 +33,9 @@ struct making {
     struct queue_id_text id;
     struct submission_message message;
     struct content content;
-    struct buf out;        /* content that waits to be sent */
+    struct buf out; /* content that waits to be sent */
     uint64_t sent_bytes;
-    uint64_t added_lines;  /* line ends in `out` that are not content's: our headers */
+    uint64_t added_lines; /* line ends in `out` that are not content's: our headers */
     struct error error;
 };
 
@@ -119,8 +119,8 @@ static void make_envelope(struct making *making)
         .sender = rewrite_address(&making->arena, &rules, given->sender),
         .flags = ENVELOPE_LOCAL |
                  (given->flags & (ENVELOPE_8BITMIME | ENVELOPE_RET_FULL | ENVELOPE_RET_HEADERS)),
-        .arrival_us = given->arrival_us > 0 && given->arrival_us <= now_us ? given->arrival_us
-                                                                           : now_us,
+        .arrival_us =
+            given->arrival_us > 0 && given->arrival_us <= now_us ? given->arrival_us : now_us,
         .dsn_envid = given->dsn_envid,
     };
     add_recipients(making, &rules);
@@ -177,8 +177,8 @@ static void complete_headers(struct making *making, struct str prefix, struct st
 }
 
 /* Up to `limit` bytes of content, normalised, into `out`. */
-static enum maildrop_file_outcome read_content(struct making *making, size_t limit,
-                                               struct buf *out, bool *has_ended)
+static enum maildrop_file_outcome read_content(struct making *making, size_t limit, struct buf *out,
+                                               bool *has_ended)
 {
     char portion[16 * 1024];
     size_t start = out->len;
@@ -231,8 +231,7 @@ static enum maildrop_file_outcome make_start(struct making *making, bool *has_en
     autofree_buf struct buf prefix = { 0 };
     struct header_summary summary;
     struct str message_id = STR("");
-    enum maildrop_file_outcome outcome =
-        read_content(making, PREFIX_BYTES, &prefix, has_ended);
+    enum maildrop_file_outcome outcome = read_content(making, PREFIX_BYTES, &prefix, has_ended);
 
     if (outcome != MAILDROP_FILE_OK)
         return outcome;

@@ -22,12 +22,12 @@
 #include <unistd.h>
 
 enum {
-    INTAKES_MAX = 20,          /* at the same time */
-    NAMES_MAX = 1000,          /* from one look into the folder */
-    SCAN_INTERVAL_MS = 60000,  /* also without a notice */
-    POLL_INTERVAL_MS = 1000,   /* where the kernel gives no notices */
+    INTAKES_MAX = 20,         /* at the same time */
+    NAMES_MAX = 1000,         /* from one look into the folder */
+    SCAN_INTERVAL_MS = 60000, /* also without a notice */
+    POLL_INTERVAL_MS = 1000,  /* where the kernel gives no notices */
     RETRY_MS = 5000,
-    DRAFT_AGE_S = 36 * 3600,   /* what is older belongs to nobody any more */
+    DRAFT_AGE_S = 36 * 3600, /* what is older belongs to nobody any more */
 };
 
 struct pickup {
@@ -36,10 +36,10 @@ struct pickup {
     int folder_fd, corrupt_fd, notice_fd;
     struct watch notices;
     struct timer scan_timer;
-    struct map *known;            /* names waiting, in work, or to be left alone */
-    struct list waiting;          /* of struct job */
+    struct map *known;   /* names waiting, in work, or to be left alone */
+    struct list waiting; /* of struct job */
     unsigned active_count;
-    bool has_more;                /* the last look did not see the whole folder */
+    bool has_more; /* the last look did not see the whole folder */
     bool is_draining;
     uint64_t taken_count;
 };
@@ -63,8 +63,7 @@ static void scan_later(struct pickup *pickup, int64_t delay_ms)
 
     if (pickup->scan_timer.heap_slot != 0 && pickup->scan_timer.deadline_ms <= deadline_ms)
         return;
-    timer_set(pickup->service->loop, &pickup->scan_timer, deadline_ms,
-              pickup->scan_timer.expired);
+    timer_set(pickup->service->loop, &pickup->scan_timer, deadline_ms, pickup->scan_timer.expired);
 }
 
 static enum intake_outcome run_intake(const struct job *job)
@@ -132,8 +131,7 @@ static void start_workers(struct pickup *pickup)
 {
     size_t waiting_count = 0;
 
-    list_each(link, &pickup->waiting)
-        waiting_count++;
+    list_each(link, &pickup->waiting) waiting_count++;
     while (waiting_count-- > 0 && pickup->active_count < INTAKES_MAX) {
         pickup->active_count++;
         fiber_start(pickup->service->loop, "pickup", work, pickup);
@@ -198,8 +196,7 @@ static void scan(struct pickup *pickup)
     DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
 
     if (folder == NULL) {
-        log_warning(&pickup->service->log_context, "cannot read the maildrop: %s",
-                    strerror(errno));
+        log_warning(&pickup->service->log_context, "cannot read the maildrop: %s", strerror(errno));
         fd_close(&fd);
         return;
     }
@@ -339,7 +336,8 @@ static void pickup_stop(struct service *service)
 
     if (pickup == NULL)
         return;
-    list_each_removable(link, &pickup->waiting) {
+    list_each_removable(link, &pickup->waiting)
+    {
         list_remove(link);
         job_free(list_entry(link, struct job, link));
     }

@@ -58,7 +58,8 @@ enum drop_outcome drop_open(struct drop *drop, const char *folder, uint64_t size
     drop->fd = openat(drop->folder_fd, drop->draft,
                       O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (drop->fd < 0) {
-        error_errno(error, "create a file in %s (is postdrop set-group-id? see 'make install')", folder);
+        error_errno(error, "create a file in %s (is postdrop set-group-id? see 'make install')",
+                    folder);
         return DROP_TRY_AGAIN;
     }
     return DROP_OK;
@@ -199,7 +200,8 @@ enum drop_outcome drop_receive(struct drop *drop, int fd, struct error *error)
 
 static bool rename_exclusively(const struct drop *drop, struct error *error)
 {
-    if (renameat2(drop->folder_fd, drop->draft, drop->folder_fd, drop->final, RENAME_NOREPLACE) == 0)
+    if (renameat2(drop->folder_fd, drop->draft, drop->folder_fd, drop->final, RENAME_NOREPLACE) ==
+        0)
         return true;
     if (errno == EINVAL || errno == ENOSYS) /* this file system does not know the flag */
         if (renameat(drop->folder_fd, drop->draft, drop->folder_fd, drop->final) == 0)

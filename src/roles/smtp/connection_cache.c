@@ -183,9 +183,9 @@ void connection_cache_give(struct connection_cache *cache, struct destination *d
         session_free(&session);
         return;
     }
-    if (cache->is_closed || session->must_close || session->phase != PHASE_READY ||
-        cache->idle_count >= IDLE_CONNECTIONS_MAX || is_worn_out(session) ||
-        !is_in_demand(cache, destination, config)) {
+    if (cache->is_closed || session->must_close || cache->idle_count >= IDLE_CONNECTIONS_MAX ||
+        is_worn_out(session) || !is_in_demand(cache, destination, config) ||
+        (session->phase != PHASE_READY && !dialogue_reset(session)) || cache->is_closed) {
         drop(cache, session);
         return;
     }

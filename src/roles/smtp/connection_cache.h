@@ -38,6 +38,6 @@ void connection_cache_leave(struct connection_cache *cache, struct destination *
 /* An idle connection, now the caller's; NULL when there is none. */
 struct session *connection_cache_take(struct connection_cache *cache,
                                       struct destination *destination);
-/* Keeps the session, or says QUIT in a fiber of its own where it is not worth keeping. */
+/* From a fiber. Keeps the session (after RSET where its transaction was left unfinished), or says QUIT in a fiber of its own where it is not worth keeping. */
 void connection_cache_give(struct connection_cache *cache, struct destination *destination,
                            struct session *session);

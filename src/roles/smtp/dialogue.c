@@ -91,10 +91,10 @@ static enum next end_conversation(struct session *session, const char *command)
 static enum next on_mail(struct session *session, const struct expect *expect)
 {
     (void)expect;
+    session->delivery->site = SITE_WORKED;
     if (session->reply.code == 421 ||
         (!reply_is_positive(session) && !reply_is_negative(session)))
         return end_conversation(session, "MAIL FROM command");
-    session->delivery->site = SITE_WORKED;
     session->is_mail_accepted = reply_is_positive(session);
     if (!session->is_mail_accepted)
         blame_everybody(session, blame_reply(session, "MAIL FROM command"));
@@ -509,13 +509,6 @@ static const struct failure *find_obstacle(const struct session *session)
     return failure;
 }
 
-static void reset(struct session *session)
-{
-    send_bytes(session, STR("RSET\r\n"));
-    session_expect_push(session, COMMAND_RSET, 0);
-    (void)drive(session);
-}
-
 static void transact(struct session *session)
 {
     const struct failure *obstacle = find_obstacle(session);
@@ -530,8 +523,6 @@ static void transact(struct session *session)
         else
             send_nothing(session);
     }
-    if (!session->must_close && session->phase != PHASE_READY)
-        reset(session);
 }
 
 void dialogue_transact(struct session *session, struct delivery *delivery)
@@ -544,6 +535,13 @@ void dialogue_transact(struct session *session, struct delivery *delivery)
     transact(session);
     session->expect_count = 0;
     session->delivery = NULL;
+}
+
+bool dialogue_reset(struct session *session)
+{
+    send_bytes(session, STR("RSET\r\n"));
+    session_expect_push(session, COMMAND_RSET, 0);
+    return drive(session);
 }
 
 void dialogue_quit(struct session *session)

@@ -18,5 +18,8 @@ bool dialogue_greet(struct session *session, struct delivery *delivery,
  * failure; session->is_stale says that a reused connection was over before it began, which leaves
  * all as it was. */
 void dialogue_transact(struct session *session, struct delivery *delivery);
+/* Ends a transaction that did not get to its end, so that the next one can begin. False: the
+ * connection is of no more use. */
+bool dialogue_reset(struct session *session);
 /* Says QUIT, as far as the server still listens. The session is to be freed then. */
 void dialogue_quit(struct session *session);

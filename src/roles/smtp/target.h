@@ -31,7 +31,7 @@ struct target_search {
     struct loop *loop;
 };
 
-enum { TARGET_LOOKUP_MS = 60 * 1000, TARGET_HOSTS_MAX = 50 };
+enum { TARGET_LOOKUP_MS = 20 * 1000, TARGET_HOSTS_MAX = 50 };
 
 /* False with `*failure` where there is nothing to try. */
 bool target_find(const struct target_search *search, const struct nexthop *nexthop,

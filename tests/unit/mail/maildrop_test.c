@@ -21,7 +21,9 @@ static struct maildrop_envelope example(struct arena *arena)
     struct maildrop_envelope envelope = {
         .flags = MAILDROP_GATEWAY,
         .full_name = STR("Joe User"),
-        .envelope = { .sender = STR("joe"), .flags = ENVELOPE_LOCAL, .arrival_us = 1234567,
+        .envelope = { .sender = STR("joe"),
+                      .flags = ENVELOPE_LOCAL,
+                      .arrival_us = 1234567,
                       .dsn_envid = STR("id") },
     };
     struct recipient first = { .address = STR("a@b"), .dsn_notify = DSN_NOTIFY_NEVER };
@@ -137,8 +139,7 @@ static enum maildrop_file_outcome open_after(void (*change)(int folder_fd), size
     autoclose int folder_fd = open(path, O_RDONLY | O_DIRECTORY);
     int fd = openat(folder_fd, "A1", O_CREAT | O_WRONLY, 0600);
     maildrop_envelope_encode(&envelope, &bytes);
-    struct maildrop_header header = { 11, (uint32_t)bytes.len,
-                                      maildrop_crc(0, STR("hello\nworld")),
+    struct maildrop_header header = { 11, (uint32_t)bytes.len, maildrop_crc(0, STR("hello\nworld")),
                                       maildrop_crc(0, buf_str(&bytes)) };
     maildrop_header_encode(&header, header_bytes);
     assert_int_equal(write(fd, header_bytes, sizeof header_bytes), sizeof header_bytes);
@@ -147,8 +148,7 @@ static enum maildrop_file_outcome open_after(void (*change)(int folder_fd), size
     close(fd);
     if (change != NULL)
         change(folder_fd);
-    enum maildrop_file_outcome outcome =
-        maildrop_file_open(&arena, folder_fd, "A1", &file, &error);
+    enum maildrop_file_outcome outcome = maildrop_file_open(&arena, folder_fd, "A1", &file, &error);
     *content_bytes = 0;
     count = 1;
     while (outcome == MAILDROP_FILE_OK && count > 0) {

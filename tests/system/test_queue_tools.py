@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""mailq, postqueue, postsuper, postcat, postlog, postkick: while mail flows and while the mail
+system is down, with good ids and with hostile ones."""
+import json
+import os
+import re
+import subprocess
+
+import pytest
+
+from world import Instance, Sink, wait_until
+
+LISTING = re.compile(r"^([0-9A-Za-z]+)([*!#]?) ", re.MULTILINE)
+
+
+def ids(relay):
+    return [match[0] for match in LISTING.findall(relay.run("mailq", config_option="-C").stdout)]
+
+
+def fill(relay, count=3):
+    """Mail that waits: nothing listens where it would go."""
+    for i in range(count):
+        relay.sendmail("-f", f"sender{i}@example.test", f"user{i}@example.com",
+                       input=f"Subject: number {i}\n\nbody {i}\n")
+    wait_until(lambda: len(re.findall("status=deferred", relay.log())) >= count, "deferred mail")
+    wait_until(lambda: "*" not in relay.run("mailq", config_option="-C").stdout, "mail at rest")
+
+
+@pytest.fixture
+def relay():
+    with Instance(relayhost="[127.0.0.1]:1") as instance:
+        yield instance
+
+
+@pytest.fixture(params=["up", "down"])
+def filled(request, relay):
+    fill(relay)
+    if request.param == "down":
+        relay.stop()
+    return relay
+
+
+def test_list_has_postfixs_form(filled):
+    result = filled.run("postqueue", "-p")
+    lines = result.stdout.splitlines()
+    assert lines[0] == ("-Queue ID-  --Size-- ----Arrival Time---- -Sender/Recipient-------")
+    assert re.fullmatch(r"[0-9A-F]{12} {2,}\d+ \w{3} \w{3} [ \d]\d \d\d:\d\d:\d\d  "
+                        r"sender0@example\.test", lines[1])
+    assert re.fullmatch(r" *\(.*Connection refused\)", lines[2])
+    assert lines[3] == " " * 41 + "user0@example.com"
+    assert re.fullmatch(r"-- \d+ Kbytes in 3 Requests\.", lines[-1])
+    for command, *arguments in (["mailq"], ["mailq", "-bp"], ["sendmail", "-bp"]):
+        assert filled.run(command, *arguments, config_option="-C").stdout == result.stdout
+    warned = "Mail system is down -- accessing queue directly" in result.stderr
+    assert warned != filled.is_running()
+
+
+def test_json_has_one_object_for_each_message(filled):
+    objects = [json.loads(line) for line in filled.run("postqueue", "-j").stdout.splitlines()]
+    assert [each["queue_id"] for each in objects] == ids(filled)
+    assert {each["queue_name"] for each in objects} == {"deferred"}
+    assert [each["recipients"][0]["address"] for each in objects] == [
+        f"user{i}@example.com" for i in range(3)]
+
+
+def test_delete_one_says_so_and_deletes_just_that(filled):
+    first, *others = ids(filled)
+    result = filled.run("postsuper", "-d", first)
+    assert result.stderr == "".join(
+        line for line in result.stderr.splitlines(True) if "warning" in line) + (
+        f"postsuper: {first}: removed\npostsuper: Deleted: 1 message\n")
+    assert ids(filled) == others
+    assert "Deleted: 0 messages" in filled.run("postsuper", "-d", first).stderr
+
+
+def test_delete_from_standard_input_refuses_marks(filled):
+    first, second, third = ids(filled)
+    result = filled.run("postsuper", "-d", "-", input=f"{first}\n{second}*\n\n  {third}  \n")
+    assert f"{first}: removed" in result.stderr and f"{third}: removed" in result.stderr
+    assert f"warning: invalid mail queue id: {second}*" in result.stderr
+    assert result.stderr.endswith("Deleted: 2 messages\n")
+    assert ids(filled) == [second]
+
+
+def test_hold_and_release(filled):
+    first = ids(filled)[0]
+    result = filled.run("postsuper", "-h", first)
+    assert f"{first}: placed on hold" in result.stderr
+    assert result.stderr.endswith("Placed on hold: 1 message\n")
+    assert f"\n{first}! " in filled.run("mailq", config_option="-C").stdout
+    assert filled.run("postsuper", "-d", "ALL", "deferred").stderr.endswith(
+        "Deleted: 2 messages\n")
+    assert ids(filled) == [first]
+    result = filled.run("postsuper", "-H", "ALL")
+    assert result.stderr.endswith("Released from hold: 1 message\n")
+    assert f"\n{first}! " not in filled.run("mailq", config_option="-C").stdout
+
+
+def test_delete_all_prints_only_the_total(filled):
+    result = filled.run("postsuper", "-d", "ALL")
+    assert "removed" not in result.stderr
+    assert result.stderr.endswith("Deleted: 3 messages\n")
+    assert filled.queue_is_empty()
+
+
+@pytest.mark.parametrize("name, refused", [
+    ("A", False), ("ABC", False), ("all", False), ("0" * 12, False), ("A" * 100, False),
+    ("../x", True), ("", True), ("A*", True), ("A B", True), ("x\n", True), ("A" * 10240, True),
+    ("%n%s", True), ("-", None),
+])
+def test_strange_ids_touch_nothing(relay, name, refused):
+    fill(relay, 1)
+    result = relay.run("postsuper", "-d", name, input="")
+    assert result.stderr.endswith("Deleted: 0 messages\n")
+    if refused is not None:
+        assert ("invalid mail queue id" in result.stderr) == refused
+    assert len(ids(relay)) == 1
+    shown = relay.run("postcat", "-q", name, check=False)
+    assert shown.returncode != 0 and shown.stdout == ""
+    assert relay.run("postqueue", "-i", name, check=False).returncode in (0, 64, 65, 69)
+
+
+def test_wrong_command_lines_exit_64_and_say_what_to_do(relay):
+    for command, *arguments in (["postqueue"], ["postqueue", "-Z"], ["postqueue", "-p", "-j"],
+                                ["postsuper", "-d"], ["postsuper", "-Z"],
+                                ["postsuper", "-d", "ALL", "nonsense"], ["postcat"],
+                                ["postcat", "-Z"], ["postkick", "a"], ["postlog", "-p", "foo", "x"],
+                                ["postlog", "-Z"]):
+        result = relay.run(command, *arguments, check=False)
+        assert result.returncode == 64, (command, arguments, result.stderr)
+        assert re.match(rf"{command}: fatal: .+", result.stderr)
+
+
+@pytest.mark.parametrize("option", ["-r", "-e", "-f"])
+def test_what_is_not_built_says_so(relay, option):
+    result = relay.run("postsuper", option, "ALL", check=False)
+    assert result.returncode == 69
+    assert "not yet" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else needs root")
+def test_ordinary_users_may_list_but_not_delete(relay):
+    fill(relay, 1)
+    as_nobody = {"user": 65534, "group": 65534, "extra_groups": []}
+    result = relay.run("postsuper", "-d", "ALL", check=False, **as_nobody)
+    assert result.returncode == 77
+    assert "reserved for the superuser" in result.stderr
+    assert len(relay.run("postqueue", "-j", **as_nobody).stdout.splitlines()) == 1
+    assert len(ids(relay)) == 1
+
+
+def test_content_is_shown_as_it_will_be_sent(filled):
+    first = ids(filled)[0]
+    whole = filled.run("postcat", "-q", first).stdout
+    assert f"*** ENVELOPE RECORDS deferred/{first} ***\n" in whole
+    assert "\nsender: sender0@example.test\n" in whole
+    assert "\nrecipient: user0@example.com\n" in whole
+    headers = filled.run("postcat", "-h", "-q", first).stdout
+    assert headers.startswith("Received: by relay.example.test (Postfix, from userid ")
+    assert "\nSubject: number 0\n" in headers and "\n\n" not in headers
+    assert filled.run("postcat", "-b", "-q", first).stdout == "\nbody 0\n"
+    assert filled.run("postcat", "-bh", "-q", first).stdout == headers + "\nbody 0\n"
+
+
+def test_flush_sends_what_waits_and_needs_the_mail_system():
+    with Sink() as sink:
+        port = sink.port
+    with Instance(relayhost=f"[127.0.0.1]:{port}") as relay:
+        fill(relay, 2)
+        with Sink(port=port) as sink:
+            relay.run("postqueue", "-f")
+            sink.wait(2)
+        wait_until(relay.queue_is_empty, "an empty queue")
+        relay.stop()
+        for arguments in (["-f"], ["-s", "example.com"]):
+            result = relay.run("postqueue", *arguments, check=False)
+            assert result.returncode == 69
+            assert "Cannot flush mail queue - mail system is down" in result.stderr
+
+
+def test_delete_all_while_mail_comes_in(relay):
+    senders = [subprocess.Popen([relay.bin / "sendmail", "-C", relay.config, "user@example.com"],
+                                stdin=subprocess.PIPE) for _ in range(20)]
+    for number, sender in enumerate(senders):
+        sender.stdin.write(b"x\n")
+        sender.stdin.close()
+        if number % 5 == 0:
+            relay.run("postsuper", "-d", "ALL")
+    assert all(sender.wait(60) == 0 for sender in senders)
+    wait_until(lambda: os.listdir(relay.queue / "maildrop") == [], "an empty maildrop")
+    relay.run("postsuper", "-d", "ALL")
+    wait_until(relay.queue_is_empty, "an empty queue")
+    assert relay.is_running()
+
+
+def test_log_lines_reach_the_mail_log(relay):
+    relay.run("postlog", "-t", "my-script", "-p", "warn", "two", "words")
+    relay.run("postlog", input="first\nsecond \x1b[31m\n")
+    relay.wait_log(r"^\w{3} [ \d]\d [\d:]{8} \S+ my-script\[\d+\]: warning: two words$")
+    relay.wait_log(r" postfix/postlog\[\d+\]: first$")
+    relay.wait_log(r" postfix/postlog\[\d+\]: second \?\[31m$")
+
+
+def test_kick_wakes_the_queue(relay):
+    relay.run("postkick", "public", "qmgr", "IDFA")
+    relay.run("postkick", "public", "pickup", "W")
+    assert relay.run("postkick", "private", "smtp", "W", check=False).returncode == 69

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mailq, postqueue and postsuper, while mail flows. */
+#include "world.h"
+
+#include "mail/queue_format.h"
+#include "store/queue_tool.h"
+
+#include <sysexits.h>
+
+static bool has_job(struct world *world)
+{
+    return world->job_count > 0;
+}
+
+static bool is_at_rest(struct world *world)
+{
+    return is_answered(world) && world->transactions > 0 && active_count(world->queue) == 0 &&
+           committer_waiting_count(world->queue->committer) == 0;
+}
+
+static void defer_some(struct world *world, int count)
+{
+    if (world->workers[0].channel == NULL)
+        world_connect_worker(world, 0);
+    world->on_job = defer_all;
+    for (int i = 0; i < count; i++)
+        world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+    world_run(world, is_at_rest);
+}
+
+/* As who the queue takes the test for. */
+static void become(struct world *world, bool is_owner)
+{
+    world->queue->options.owner_uid = is_owner ? getuid() : 54321;
+}
+
+static void ask_list(struct world *world, const char *queue)
+{
+    world_connect_tool(world);
+    wire_send_tool_list(world->tool, &(struct wire_tool_list){ .queue = str_from(queue) });
+    world_run(world, is_tool_done);
+}
+
+static void ask_delete(struct world *world, const char *id, const char *queue)
+{
+    world_connect_tool(world);
+    wire_send_tool_delete(world->tool, &(struct wire_tool_delete){ .id = str_from(id),
+                                                                   .queue = str_from(queue) });
+    world_run(world, is_tool_done);
+}
+
+static void ask_hold(struct world *world, const char *id, bool is_release)
+{
+    world_connect_tool(world);
+    wire_send_tool_hold(world->tool, &(struct wire_tool_hold){ .id = str_from(id),
+                                                               .is_release = is_release });
+    world_run(world, is_tool_done);
+}
+
+static void lists_all_or_one_queue(void **state)
+{
+    struct world *world = *state;
+
+    defer_some(world, 150);
+    ask_list(world, "");
+    assert_int_equal(world->tool_status, EX_OK);
+    assert_int_equal(world->tool_message_count, 150);
+    assert_int_equal(world->tool_count, 150);
+    assert_int_equal(world->tool_queues[0], QUEUE_DEFERRED);
+    ask_list(world, "active incoming hold");
+    assert_int_equal(world->tool_message_count, 0);
+    world->on_job = NULL;
+    uint64_t id =
+        world_submit(world, &(struct mail){ .sender = "", .recipients = "y@other.example" });
+    world_run(world, is_answered);
+    ask_list(world, "active");
+    assert_int_equal(world->tool_message_count, 1);
+    assert_memory_equal(world->tool_ids.ptr, &id, sizeof id);
+    ask_list(world, "nonsense");
+    assert_int_equal(world->tool_status, EX_DATAERR);
+}
+
+static void deletes_one_or_all(void **state)
+{
+    struct world *world = *state;
+    uint64_t id;
+
+    become(world, true);
+    defer_some(world, 200);
+    assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
+    ask_delete(world, queue_id_format(id, false).text, "");
+    assert_int_equal(world->tool_count, 1);
+    assert_int_equal(store_message_count(world->store), 199);
+    ask_delete(world, queue_id_format(id, false).text, "");
+    assert_int_equal(world->tool_count, 0);
+    assert_int_equal(world->tool_status, EX_OK);
+    ask_delete(world, "ALL", "hold");
+    assert_int_equal(world->tool_count, 0);
+    ask_delete(world, "ALL", "deferred");
+    assert_int_equal(world->tool_count, 199);
+    assert_int_equal(store_message_count(world->store), 0);
+    assert_int_equal(world_count_lines(world, "postfix/postsuper: "), 200);
+}
+
+static void refuses_bad_ids(void **state)
+{
+    static const char *const bad[] = { "x", "../x", "ABC*", "0123456789AB*", "all", " " };
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 2);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        ask_delete(world, bad[i], "");
+        assert_int_equal(world->tool_status, EX_DATAERR);
+    }
+    assert_int_equal(store_message_count(world->store), 2);
+    /* An empty id is no request at all. */
+    world_connect_tool(world);
+    wire_send_tool_delete(world->tool, &(struct wire_tool_delete){ .id = STR("") });
+    world_run_ms(world, 50);
+    assert_true(world->is_tool_closed);
+    assert_int_equal(store_message_count(world->store), 2);
+}
+
+static void others_may_list_and_flush_only(void **state)
+{
+    struct world *world = *state;
+
+    if (getuid() == 0)
+        return; /* the superuser may everything */
+    become(world, false);
+    defer_some(world, 1);
+    ask_delete(world, "ALL", "");
+    assert_int_equal(world->tool_status, EX_NOPERM);
+    ask_hold(world, "ALL", false);
+    assert_int_equal(world->tool_status, EX_NOPERM);
+    ask_list(world, "");
+    assert_int_equal(world->tool_status, EX_OK);
+    assert_int_equal(store_message_count(world->store), 1);
+}
+
+static bool is_quiet(struct world *world)
+{
+    return active_count(world->queue) == 0 && world->queue->scheduler.in_flight == 0;
+}
+
+static void deleted_while_in_flight_is_not_requeued(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    world_connect_worker(world, 0);
+    world->on_job = NULL;
+    for (int i = 0; i < 20; i++) /* five in flight, the others wait */
+        world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+    world_run(world, is_answered);
+    world_run(world, has_job);
+    world_run_ms(world, 20);
+    ask_delete(world, "ALL", "");
+    assert_int_equal(world->tool_count, 20);
+    assert_int_equal(store_message_count(world->store), 0);
+    assert_int_equal(active_count(world->queue), 5);
+    bounce_all(world, &world->jobs[0]);
+    defer_all(world, &world->jobs[1]);
+    deliver_all(world, &world->jobs[2]);
+    channel_free(&world->workers[0].channel);
+    world_connect_worker(world, 1);
+    world_run_ms(world, 50);
+    for (size_t i = 5; i < world->job_count; i++) /* the lost ones began again elsewhere */
+        defer_all(world, &world->jobs[i]);
+    world_run(world, is_quiet);
+    world_run_ms(world, 50);
+    assert_int_equal(store_message_count(world->store), 0);
+    assert_int_equal(world->queue->active.removed_total, 0);
+}
+
+static void holds_and_releases(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 3);
+    ask_hold(world, "ALL", false);
+    assert_int_equal(world->tool_count, 3);
+    ask_hold(world, "ALL", false);
+    assert_int_equal(world->tool_count, 0);
+    ask_list(world, "hold");
+    assert_int_equal(world->tool_message_count, 3);
+    world->on_job = deliver_all;
+    queue_flush(world->queue);
+    world_run_ms(world, 50);
+    assert_int_equal(store_message_count(world->store), 3);
+    ask_hold(world, "ALL", true);
+    assert_int_equal(world->tool_count, 3);
+    world_run(world, is_queue_empty);
+}
+
+static void holds_what_is_in_flight_when_it_ends(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    world_connect_worker(world, 0);
+    world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+    world_run(world, has_job);
+    ask_hold(world, "ALL", false);
+    assert_int_equal(world->tool_count, 1);
+    defer_all(world, &world->jobs[0]);
+    world_run(world, is_at_rest);
+    ask_list(world, "hold");
+    assert_int_equal(world->tool_message_count, 1);
+}
+
+static void flushes_all_one_or_a_site(void **state)
+{
+    struct world *world = *state;
+    uint64_t id;
+
+    defer_some(world, 100);
+    world_submit(world, &(struct mail){ .sender = "", .recipients = "y@other.example" });
+    world_run(world, is_at_rest);
+    size_t before = world->job_count;
+    world->on_job = deliver_all;
+    world_connect_tool(world);
+    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){ .site = STR("Other.example") });
+    world_run(world, is_tool_done);
+    world_run_ms(world, 100);
+    assert_int_equal(world->job_count, before + 1);
+    assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
+    world_connect_tool(world);
+    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){
+                                          .id = str_from(queue_id_format(id, false).text) });
+    world_run(world, is_tool_done);
+    world_run_ms(world, 100);
+    assert_int_equal(world->job_count, before + 2);
+    world_connect_tool(world);
+    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){ .id = STR("") });
+    world_run(world, is_tool_done);
+    world_run(world, is_queue_empty);
+}
+
+static void shows_a_message_with_its_content(void **state)
+{
+    struct world *world = *state;
+    uint64_t id;
+
+    become(world, true);
+    defer_some(world, 1);
+    assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
+    world_connect_tool(world);
+    wire_send_tool_show(world->tool, &(struct wire_tool_show){
+                                         .id = str_from(queue_id_format(id, true).text) });
+    world_run(world, is_tool_done);
+    assert_int_equal(world->tool_status, EX_OK);
+    assert_int_equal(world->tool_message_count, 1);
+    assert_int_equal(world->tool_content_bytes, strlen("Subject: x\r\n\r\nbody\r\n"));
+    world->is_tool_done = false;
+    wire_send_tool_show(world->tool, &(struct wire_tool_show){ .id = STR("000000000000") });
+    world_run(world, is_tool_done);
+    assert_int_equal(world->tool_status, EX_NOINPUT);
+}
+
+static void two_requests_at_once_are_answered_in_turn(void **state)
+{
+    struct world *world = *state;
+
+    defer_some(world, 5);
+    world_connect_tool(world);
+    wire_send_tool_list(world->tool, &(struct wire_tool_list){ .queue = STR("") });
+    wire_send_tool_list(world->tool, &(struct wire_tool_list){ .queue = STR("") });
+    world_run_ms(world, 100);
+    assert_int_equal(world->tool_message_count, 10);
+}
+
+static void client_that_leaves_disturbs_nothing(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 300);
+    world_connect_tool(world);
+    wire_send_tool_list(world->tool, &(struct wire_tool_list){ .queue = STR("") });
+    world_run_ms(world, 2);
+    channel_free(&world->tool);
+    world_run_ms(world, 50);
+    world_connect_tool(world);
+    wire_send_tool_delete(world->tool, &(struct wire_tool_delete){ .id = STR("ALL") });
+    world_run_ms(world, 1);
+    channel_free(&world->tool);
+    world_run_ms(world, 300);
+    assert_int_equal(world->queue->tools.client_count, 0);
+    assert_int_equal(world->queue->tools.running, 0);
+}
+
+static bool count_visit(void *argument, const struct queue_message *message)
+{
+    (void)message;
+    (*(size_t *)argument)++;
+    return true;
+}
+
+static void works_on_a_store_while_the_queue_is_down(void **state)
+{
+    struct world *world = *state;
+    struct queue_selection selection;
+    struct error error;
+    size_t seen = 0;
+    uint64_t count;
+
+    defer_some(world, 600);
+    queue_free(&world->queue);
+    assert_true(queue_selection_parse(STR("ALL"), STR("deferred"), &selection, &error));
+    assert_true(queue_tool_list(world->store, &selection, count_visit, NULL, &seen, &error));
+    assert_int_equal(seen, 600);
+    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_HOLD, NULL, NULL, &count,
+                                  &error));
+    assert_int_equal(count, 600);
+    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count,
+                                  &error));
+    assert_int_equal(count, 0); /* none is deferred now */
+    selection.queues = 0;
+    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count,
+                                  &error));
+    assert_int_equal(count, 600);
+    assert_int_equal(store_message_count(world->store), 0);
+}
+
+int main(void)
+{
+#define WORLD_TEST(name) cmocka_unit_test_setup_teardown(name, world_setup, world_teardown)
+    const struct CMUnitTest tests[] = {
+        WORLD_TEST(lists_all_or_one_queue),
+        WORLD_TEST(deletes_one_or_all),
+        WORLD_TEST(refuses_bad_ids),
+        WORLD_TEST(others_may_list_and_flush_only),
+        WORLD_TEST(deleted_while_in_flight_is_not_requeued),
+        WORLD_TEST(holds_and_releases),
+        WORLD_TEST(holds_what_is_in_flight_when_it_ends),
+        WORLD_TEST(flushes_all_one_or_a_site),
+        WORLD_TEST(shows_a_message_with_its_content),
+        WORLD_TEST(two_requests_at_once_are_answered_in_turn),
+        WORLD_TEST(client_that_leaves_disturbs_nothing),
+        WORLD_TEST(works_on_a_store_while_the_queue_is_down),
+    };
+    return cmocka_run_group_tests_name("roles/queue_tools", tests, NULL, NULL);
+}
