@@ -13,30 +13,30 @@ struct command {
     const char *help;                  /* usage and options; NULL: the command answers itself */
 };
 
-/* What is not linked in is NULL, and main.c says so. */
-#define may_be_missing __attribute__((weak))
-
 int mailq_main(int argc, char **argv);
-may_be_missing int newaliases_main(int argc, char **argv);
-may_be_missing int postalias_main(int argc, char **argv);
+int newaliases_main(int argc, char **argv);
+int postalias_main(int argc, char **argv);
 int postcat_main(int argc, char **argv);
 int postconf_main(int argc, char **argv);
 int postdrop_main(int argc, char **argv);
 int postfix_main(int argc, char **argv);
 int postkick_main(int argc, char **argv);
 int postlog_main(int argc, char **argv);
-may_be_missing int postmap_main(int argc, char **argv);
+int postmap_main(int argc, char **argv);
 int postqueue_main(int argc, char **argv);
 int postsuper_main(int argc, char **argv);
 int role_main(int argc, char **argv); /* hidden: how the master starts a role */
 int sendmail_main(int argc, char **argv);
 
+extern const char newaliases_help[];
+extern const char postalias_help[];
 extern const char postcat_help[];
 extern const char postconf_help[];
 extern const char postdrop_help[];
 extern const char postfix_help[];
 extern const char postkick_help[];
 extern const char postlog_help[];
+extern const char postmap_help[];
 extern const char postqueue_help[];
 extern const char postsuper_help[];
 extern const char sendmail_help[];

@@ -15,9 +15,9 @@ static const struct command commands[] = {
     { "postfix",    postfix_main,    "start, stop, reload, check the mail system", postfix_help },
     { "sendmail",   sendmail_main,   "submit a message from standard input", sendmail_help },
     { "mailq",      mailq_main,      "list the queue", sendmail_help },
-    { "newaliases", newaliases_main, "rebuild the alias database", NULL },
-    { "postmap",    postmap_main,    "build and query look-up tables", NULL },
-    { "postalias",  postalias_main,  "build and query alias tables", NULL },
+    { "newaliases", newaliases_main, "rebuild the alias database", newaliases_help },
+    { "postmap",    postmap_main,    "build and query look-up tables", postmap_help },
+    { "postalias",  postalias_main,  "build and query alias tables", postalias_help },
     { "postconf",   postconf_main,   "show and edit the configuration", postconf_help },
     { "postqueue",  postqueue_main,  "list and flush the queue", postqueue_help },
     { "postsuper",  postsuper_main,  "delete, hold, release queued mail (root)", postsuper_help },
@@ -78,10 +78,7 @@ static int run(const struct command *command, int argc, char **argv)
         return version(command->name);
     if (command->help != NULL && str_equal(first, STR("--help")))
         return help(command);
-    if (command->run != NULL)
-        return command->run(argc, argv);
-    fprintf(stderr, "%s: not yet; this command is not built yet\n", command->name);
-    return EX_UNAVAILABLE;
+    return command->run(argc, argv);
 }
 
 static struct str base_name(const char *path)

@@ -3,12 +3,42 @@
 #include "commands.h"
 #include "table_tool.h"
 
+const char postalias_help[] =
+    "usage: postalias [options] [type:]file ...\n"
+    "\n"
+    "Builds TYPE:FILE from the text in FILE; with -q, -d or -s asks or changes it.\n"
+    "TYPE is hash, btree or lmdb to build (without one: default_database_type), any to ask.\n"
+    "\n"
+    "  -q KEY      look KEY up; - reads keys from standard input\n"
+    "  -d KEY      delete KEY; - reads keys from standard input\n"
+    "  -s          list everything\n"
+    "  -i          add what standard input has, keep the rest\n"
+    "  -r          replace keys that are there without a warning\n"
+    "  -w          no warning about duplicate keys\n"
+    "  -f          keep the case of keys\n"
+    "  -p          do not take over the source's access rights\n"
+    "  -o          stay root where the source belongs to another user\n"
+    "  -c DIR      use the configuration in DIR\n"
+    "  -n, -N, -u, -U, -v  accepted, do nothing\n"
+    "  -b, -F, -h, -j, -m  not yet\n"
+    "  --help      show this text\n"
+    "  --version   show the version\n";
+
 int postalias_main(int argc, char **argv)
 {
     struct table_tool table_tool = { .is_alias = true };
 
     return table_tool_main(&table_tool, argc, argv);
 }
+
+const char newaliases_help[] =
+    "usage: newaliases [-C config_dir]\n"
+    "\n"
+    "Rebuilds the tables in alias_database.\n"
+    "\n"
+    "  -C DIR      use the configuration in DIR\n"
+    "  --help      show this text\n"
+    "  --version   show the version\n";
 
 int newaliases_main(int argc, char **argv)
 {
