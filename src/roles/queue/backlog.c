@@ -81,7 +81,9 @@ static void scan_schedule(struct queue *queue)
     struct backlog *backlog = &queue->backlog;
     struct store_due found[PORTION];
     int64_t now_ms = clock_wall_ms();
-    size_t count = store_scan_due(queue->store, backlog->cursor, found, PORTION);
+    size_t count = backlog->is_suspended
+                       ? 0
+                       : store_scan_due(queue->store, backlog->cursor, found, PORTION);
 
     if (count == 0) {
         backlog->is_scanning = false;
@@ -178,6 +180,7 @@ static void begin_flush(struct queue *queue, struct str site, bool is_far_only)
 
 void backlog_flush(struct queue *queue, struct str site)
 {
+    queue->backlog.is_suspended = false;
     /* Two flushes at once, or one while the clock's step is mended, become one of everything. */
     begin_flush(queue, queue->backlog.is_flushing ? STR("") : site, false);
 }
@@ -249,6 +252,13 @@ static bool has_far_mail(struct queue *queue)
 
 void backlog_start(struct queue *queue)
 {
+    if (store_was_repaired(queue->store)) {
+        queue->backlog.is_suspended = true;
+        log_warning(&queue->settings->speakers[SPEAKER_QMGR],
+                    "the queue was repaired: mail in it may have been delivered before, so it "
+                    "waits; look at it with mailq, then release it with postqueue -f");
+        return;
+    }
     queue->backlog.is_scanning = true;
     if (has_far_mail(queue))
         backlog_clock_stepped_back(queue);

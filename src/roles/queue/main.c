@@ -75,8 +75,8 @@ static bool queue_role_start(struct service *service, struct error *error)
                                              service->config->proxy_interfaces, error);
     if (state->own_addresses == NULL)
         return false;
-    state->settings = settings_new(service->source, service->config, state->own_addresses,
-                                   service->log, error);
+    struct settings_surroundings surroundings = { service->log, state->own_addresses, NULL };
+    state->settings = settings_new(service->source, service->config, &surroundings, error);
     return state->settings != NULL && open_store(service, state, error);
 }
 
@@ -178,8 +178,12 @@ static bool queue_role_reload(struct service *service, struct config_source *sou
                               struct config *config, struct error *error)
 {
     struct queue_service *state = service->state;
-    struct settings *settings =
-        settings_new(source, config, state->own_addresses, service->log, error);
+    struct settings_surroundings surroundings = {
+        .log = service->log,
+        .own_addresses = state->own_addresses,
+        .old = state->queue != NULL ? state->queue->settings : state->settings,
+    };
+    struct settings *settings = settings_new(source, config, &surroundings, error);
 
     if (settings == NULL)
         return false;

@@ -35,8 +35,8 @@ static bool check_unbuilt(const struct config *config, struct error *error)
     return true;
 }
 
-static bool make_router(struct settings *settings, const struct own_addresses *own_addresses,
-                        struct error *error)
+static bool make_router(struct settings *settings, const struct settings *old,
+                        const struct own_addresses *own_addresses, struct error *error)
 {
     const struct config *config = settings->config;
     struct route_settings route = {
@@ -55,7 +55,8 @@ static bool make_router(struct settings *settings, const struct own_addresses *o
         .own_addresses = own_addresses,
     };
 
-    settings->router = router_new(&route, warn, settings, error);
+    settings->router = 
+        router_new(&route, old != NULL ? old->router : NULL, warn, settings, error);
     return settings->router != NULL;
 }
 
@@ -86,9 +87,10 @@ static bool has_word(struct str list, struct str wanted)
 }
 
 struct settings *settings_new(const struct config_source *source, struct config *config,
-                              const struct own_addresses *own_addresses, struct log *log,
+                              const struct settings_surroundings *surroundings,
                               struct error *error)
 {
+    struct log *log = surroundings->log;
     struct settings *settings = memory_new(sizeof *settings);
 
     settings->source = source;
@@ -110,7 +112,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->double_bounce_sender = config->double_bounce_sender;
     settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
-    if (!check_unbuilt(config, error) || !make_router(settings, own_addresses, error))
+    if (!check_unbuilt(config, error) || 
+        !make_router(settings, surroundings->old, surroundings->own_addresses, error))
         settings_free(&settings);
     return settings;
 }

@@ -340,7 +340,8 @@ static void refuses_what_it_does_not_have_yet(void **state)
     assert_true(config_source_read(world->folder, NULL, NULL, &source, &error));
     struct config *config = config_new(&source, NULL, NULL, NULL, &error);
     assert_non_null(config);
-    assert_null(settings_new(&source, config, NULL, world->log, &error));
+    assert_null(settings_new(&source, config,
+                     &(struct settings_surroundings){ .log = world->log }, &error));
     assert_non_null(strstr(error.message, "transport_maps"));
     config_free(&config);
     config_source_free(&source);

@@ -332,7 +332,8 @@ static void reload_changes_limits_in_place(void **state)
     assert_true(config_source_read(world->folder, NULL, NULL, &source, &error));
     struct config *config = config_new(&source, NULL, NULL, NULL, &error);
     assert_non_null(config);
-    struct settings *settings = settings_new(&source, config, NULL, world->log, &error);
+    struct settings *settings = settings_new(&source, config,
+                     &(struct settings_surroundings){ .log = world->log }, &error);
     assert_non_null(settings);
     queue_reload(world->queue, settings);
     config_free(&world->config);

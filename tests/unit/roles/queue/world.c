@@ -129,7 +129,8 @@ void world_start(struct world *world)
         fail_msg("%s", error.message);
     open_store(world);
     struct settings *settings =
-        settings_new(&world->source, world->config, NULL, world->log, &error);
+        settings_new(&world->source, world->config,
+                     &(struct settings_surroundings){ .log = world->log }, &error);
     if (settings == NULL)
         fail_msg("%s", error.message);
     struct queue_options options = {
