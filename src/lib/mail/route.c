@@ -95,8 +95,8 @@ static bool open_lists(struct router *router, const struct route_settings *setti
         options.name = sources[i].name;
         /* Of these four only relay_domains knows "parent matches subdomain" in Postfix. */
         options.matches_parent_domains =
-            i == LISTED_RELAY && names_parameter(settings->parent_domain_matches_subdomains,
-                                                 STR("relay_domains"));
+            i == LISTED_RELAY &&
+            names_parameter(settings->parent_domain_matches_subdomains, STR("relay_domains"));
         router->list_texts[i] = arena_copy(&router->arena, sources[i].text);
         router->lists[i] = match_list_new(sources[i].text, &options, error);
         if (router->lists[i] == NULL && !take_list(router, old, i, &options, error)) {
@@ -119,9 +119,8 @@ struct router *router_new(const struct route_settings *settings, struct router *
     router->myorigin = arena_copy(arena, settings->myorigin);
     router->empty_address_recipient = arena_copy(arena, settings->empty_address_recipient);
     router->targets[CLASS_LOCAL] = target_parse(arena, settings->local_transport);
-    router->targets[CLASS_VIRTUAL_ALIAS] = (struct target){
-        STR("error"), STR("5.1.1 User unknown in virtual alias table")
-    };
+    router->targets[CLASS_VIRTUAL_ALIAS] =
+        (struct target){ STR("error"), STR("5.1.1 User unknown in virtual alias table") };
     router->targets[CLASS_VIRTUAL] = target_parse(arena, settings->virtual_transport);
     router->targets[CLASS_RELAY] = target_parse(arena, settings->relay_transport);
     router->targets[CLASS_DEFAULT] = target_parse(arena, settings->default_transport);
@@ -189,8 +188,8 @@ static struct str complete_address(struct router *router, struct arena *arena, s
         return recipient;
     if (address_has_domain(recipient))
         recipient = address_local(recipient);
-    return str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(recipient),
-                                 STR_ARGS(router->myorigin)));
+    return str_from(
+        arena_printf(arena, "%.*s@%.*s", STR_ARGS(recipient), STR_ARGS(router->myorigin)));
 }
 
 bool router_find(struct router *router, struct arena *arena, struct str recipient,
@@ -202,8 +201,7 @@ bool router_find(struct router *router, struct arena *arena, struct str recipien
     if (!find_class(router, domain, &route->address_class, error))
         return false;
     const struct target *target = &router->targets[route->address_class];
-    bool is_off_host =
-        route->address_class == CLASS_RELAY || route->address_class == CLASS_DEFAULT;
+    bool is_off_host = route->address_class == CLASS_RELAY || route->address_class == CLASS_DEFAULT;
     route->transport = target->transport;
     route->nexthop = target->nexthop;
     if (route->nexthop.len == 0)

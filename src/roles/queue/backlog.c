@@ -6,8 +6,8 @@
 #include "queue.h"
 
 enum {
-    PORTION = 64,             /* messages in one turn */
-    LONGEST_WAIT_MS = 60000,  /* then the clocks are compared again */
+    PORTION = 64,            /* messages in one turn */
+    LONGEST_WAIT_MS = 60000, /* then the clocks are compared again */
 };
 
 static void scan_soon(struct queue *queue)
@@ -50,7 +50,8 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
     if (tools_are_changing(queue, queue_id))
         return NULL;
     buf_clear(bytes);
-    enum store_outcome outcome = store_read_envelope(queue->store, queue_id, bytes, &due_ms, &error);
+    enum store_outcome outcome =
+        store_read_envelope(queue->store, queue_id, bytes, &due_ms, &error);
     if (outcome == STORE_ABSENT)
         return NULL;
     if (outcome != STORE_OK || !message_new(queue, queue_id, buf_str(bytes), &message, &error)) {
@@ -81,9 +82,8 @@ static void scan_schedule(struct queue *queue)
     struct backlog *backlog = &queue->backlog;
     struct store_due found[PORTION];
     int64_t now_ms = clock_wall_ms();
-    size_t count = backlog->is_suspended
-                       ? 0
-                       : store_scan_due(queue->store, backlog->cursor, found, PORTION);
+    size_t count =
+        backlog->is_suspended ? 0 : store_scan_due(queue->store, backlog->cursor, found, PORTION);
 
     if (count == 0) {
         backlog->is_scanning = false;

@@ -18,9 +18,9 @@ struct backlog {
     bool is_scanning;        /* there may be due mail behind the cursor */
     bool is_suspended;       /* the schedule waits for an operator's flush */
     bool is_flushing;
-    bool is_far_only;        /* the flush takes only mail that a clock's step has put far ahead */
+    bool is_far_only; /* the flush takes only mail that a clock's step has put far ahead */
     uint64_t flush_from, flush_until; /* ids */
-    struct buf flush_site;   /* only mail with a recipient there; empty: all */
+    struct buf flush_site;            /* only mail with a recipient there; empty: all */
     struct timer timer;
 };
 
