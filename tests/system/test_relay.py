@@ -234,6 +234,14 @@ def test_role_that_dies_is_restarted_and_mail_goes_on(relay, sink, role):
     relay.wait_log(": removed")
 
 
+def test_stop_works_with_a_configuration_that_is_broken_since(relay):
+    relay.parameters["smtpd_timeout"] = "20x"
+    relay.write()
+    assert relay.run("postfix", "status", check=False).returncode == 0
+    assert relay.stop().returncode == 0
+    assert relay.run("postfix", "status", check=False).returncode == 1
+
+
 def test_second_start_is_refused(relay):
     result = relay.run("postfix", "start", check=False)
     assert result.returncode == 1

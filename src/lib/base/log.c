@@ -66,6 +66,11 @@ void log_free(struct log **log)
     *log = NULL;
 }
 
+size_t log_pending_bytes(const struct log *log)
+{
+    return log->pending.len;
+}
+
 int log_fd(const struct log *log)
 {
     return log->fd;

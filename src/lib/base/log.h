@@ -53,6 +53,8 @@ void log_write_text(const struct log_context *context, enum severity severity, s
 #define log_error(context, ...) log_write((context), SEVERITY_ERROR, __VA_ARGS__)
 #define log_fatal(context, ...) log_write((context), SEVERITY_FATAL, __VA_ARGS__)
 
+/* How many bytes of records wait; what a role's skeleton lets gather before it flushes. */
+size_t log_pending_bytes(const struct log *log);
 /* Sends what waits; true when nothing is left. Otherwise call again when the socket is writable. */
 bool log_flush(struct log *log);
 int log_fd(const struct log *log); /* -1 for standard error */

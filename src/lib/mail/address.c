@@ -3,6 +3,7 @@
 
 #include "base/ensure.h"
 #include "mail/utf8.h"
+#include "net/address.h"
 
 #include <arpa/inet.h>
 
@@ -346,12 +347,15 @@ static bool local_length(struct str path, size_t *end)
 
 static bool literal_is_valid(struct str domain)
 {
-    if (!domain_is_literal(domain) || domain.len > DOMAIN_BYTES_MAX)
+    if (!domain_is_literal(domain) || domain.len <= 2 || domain.len > DOMAIN_BYTES_MAX)
         return false;
-    for (size_t i = 1; i + 1 < domain.len; i++)
-        if (domain.ptr[i] <= ' ' || domain.ptr[i] >= 0x7f || strchr("[]\\", domain.ptr[i]) != NULL)
-            return false;
-    return domain.len > 2;
+    struct str inner = str_of(domain.ptr + 1, domain.len - 2);
+    struct net_address address;
+
+    /* RFC 5321 4.1.3: IPv6 has its tag. */
+    if (str_find_byte(inner, ':') >= 0 && !str_starts_with_fold(inner, STR("IPv6:")))
+        return false;
+    return net_address_parse(inner, 0, &address);
 }
 
 static enum path_outcome parse_inner(struct arena *arena, struct str inner, struct path_rules rules,
@@ -420,6 +424,9 @@ enum path_outcome path_parse(struct arena *arena, struct str argument, struct pa
     ptrdiff_t len = path_length(rest);
     bool is_angle = rest.ptr[0] == '<';
     if (len < 0 || (rules.is_strict && !is_angle))
+        return PATH_BAD;
+    /* "<a@b>x": what follows a path is set off from it. */
+    if ((size_t)len < rest.len && rest.ptr[len] != ' ' && rest.ptr[len] != '\t')
         return PATH_BAD;
     struct str text = str_take(rest, (size_t)len);
     path->parameters = str_skip(rest, (size_t)len);

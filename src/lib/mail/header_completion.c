@@ -152,7 +152,7 @@ static void put_missing(struct arena *arena, const struct header_completion *com
         buf_append_byte(out, '@');
         buf_append(out, completion->myhostname);
         buf_append_byte(out, '>');
-        if (message_id->len == 0 && !out->is_overflowed)
+        if (!seen->has_resent && !out->is_overflowed)
             *message_id = arena_copy(arena, str_skip(buf_str(out), start));
         put_line_end(out);
     }

@@ -17,7 +17,7 @@
 enum {
     CONTROL_FD = 3,
     LOG_FD = 4,
-    LOG_AGAIN_MS = 10,
+    LOG_GATHER_MS = 20,
     ORPHAN_DRAIN_MS = 5000, /* without its master a role finishes and leaves within this time */
     SNAPSHOT_BYTES_MAX = 64 * 1024 * 1024,
 };
@@ -27,7 +27,7 @@ struct skeleton {
     struct service service;
     struct channel *control;
     struct before_sleep flush_log;
-    struct timer log_again;
+    struct timer log_due;
     struct timer drain_deadline;
     struct arena arena; /* log tags */
     bool is_started, is_ready;
@@ -39,20 +39,23 @@ static struct skeleton *skeleton_of(struct service *service)
     return list_entry(service, struct skeleton, service);
 }
 
-static void log_again_due(struct timer *timer)
+static void log_due(struct timer *timer)
 {
-    (void)timer; /* the hook that runs before the loop sleeps again flushes */
+    struct skeleton *skeleton = list_entry(timer, struct skeleton, log_due);
+
+    log_flush(skeleton->service.log);
 }
 
-/* The socket is shared by all roles: to be told when it is writable would wake every role each
- * time the log role reads. So where it is full we look again a little later. */
-static void flush_log(struct before_sleep *hook)
+/* Lines leave some milliseconds after the first one, together. Where the log role does not keep up
+ * they are tried again as late; to be told when the socket is writable would wake every role each
+ * time the log role reads. */
+static void flush_log_soon(struct before_sleep *hook)
 {
     struct skeleton *skeleton = list_entry(hook, struct skeleton, flush_log);
     struct loop *loop = skeleton->service.loop;
 
-    if (!log_flush(skeleton->service.log))
-        timer_set(loop, &skeleton->log_again, clock_monotonic_ms() + LOG_AGAIN_MS, log_again_due);
+    if (log_pending_bytes(skeleton->service.log) > 0 && skeleton->log_due.heap_slot == 0)
+        timer_set(loop, &skeleton->log_due, loop_now_ms(loop) + LOG_GATHER_MS, log_due);
 }
 
 struct log_context service_log_context(struct service *service, const struct config *config,
@@ -360,7 +363,7 @@ static bool open_skeleton(struct skeleton *skeleton, struct error *error)
     service->loop = loop_new(error);
     if (service->loop == NULL)
         return false;
-    loop_before_sleep(service->loop, &skeleton->flush_log, flush_log);
+    loop_before_sleep(service->loop, &skeleton->flush_log, flush_log_soon);
     skeleton->control = channel_new(service->loop, CONTROL_FD, &control_events, skeleton, error);
     return skeleton->control != NULL &&
            loop_signals(service->loop, signals, signal_arrived, skeleton, error);
@@ -384,7 +387,7 @@ int service_main(const struct role *role)
     if (role->stop != NULL && skeleton.is_started)
         role->stop(service);
     timer_clear(service->loop, &skeleton.drain_deadline);
-    timer_clear(service->loop, &skeleton.log_again);
+    timer_clear(service->loop, &skeleton.log_due);
     channel_free(&skeleton.control);
     before_sleep_remove(&skeleton.flush_log);
     forget_configuration(&service->source, &service->config);

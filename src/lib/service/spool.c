@@ -138,10 +138,10 @@ bool spool_prepare(const struct config *config, const struct spool_owner *owner,
     return true;
 }
 
-enum spool_running spool_is_running(const struct config *config, pid_t *pid, struct error *error)
+enum spool_running spool_is_running(struct str queue_directory, pid_t *pid, struct error *error)
 {
     autoclear_arena struct arena scratch = { 0 };
-    const char *path = spool_path(&scratch, config, "pid/master.pid");
+    const char *path = arena_printf(&scratch, "%.*s/pid/master.pid", STR_ARGS(queue_directory));
     autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     char text[32] = { 0 };
 

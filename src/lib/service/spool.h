@@ -28,8 +28,9 @@ must_check bool spool_prepare(const struct config *config, const struct spool_ow
 
 /* queue_directory/pid/master.pid: locked while a master runs. */
 enum spool_running { SPOOL_STOPPED, SPOOL_RUNNING, SPOOL_UNKNOWN };
-/* `pid` is the master's when it runs. */
-enum spool_running spool_is_running(const struct config *config, pid_t *pid, struct error *error);
+/* `pid` is the master's when it runs. Takes the folder alone: whether it runs, and how to stop it,
+ * must not depend on a configuration without mistakes. */
+enum spool_running spool_is_running(struct str queue_directory, pid_t *pid, struct error *error);
 /* Takes the lock and writes our pid; the descriptor holds it, -1 when another master runs. */
 int spool_lock_master(const struct config *config, struct error *error);
 

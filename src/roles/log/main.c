@@ -3,6 +3,7 @@
  * The log role: takes the lines of all roles from one datagram socket, in the order in which they
  * were written, and hands them to the log file or the system's logger.
  */
+#include "order.h"
 #include "sink.h"
 
 #include "base/file.h"
@@ -17,13 +18,16 @@
 enum {
     DATAGRAM_BYTES_MAX = 256 * 1024,
     DATAGRAMS_PER_TURN = 64, /* then the loop may do something else */
+    TICK_MS = 30,            /* longer than lines gather in a role: see service.c */
 };
 
 struct log_state {
     struct service *service;
+    struct order *order;
     struct sink *sink;
     struct watch input;
     struct timer again;
+    struct timer tick;
     char *datagram;
     uint64_t lines;
 };
@@ -33,9 +37,16 @@ static void write_records(struct log_state *state, struct str datagram)
     struct log_record record;
 
     while (log_record_parse(&datagram, &record)) {
-        sink_write(state->sink, &record);
+        order_add(state->order, &record);
         state->lines++;
     }
+}
+
+static void write_line(void *argument, const struct log_record *record)
+{
+    struct log_state *state = argument;
+
+    sink_write(state->sink, record);
 }
 
 /* False when the socket is empty. */
@@ -55,11 +66,23 @@ static bool read_turn(struct log_state *state)
 
 static void again_due(struct timer *timer);
 
+static void tick(struct timer *timer)
+{
+    struct log_state *state = list_entry(timer, struct log_state, tick);
+
+    order_tick(state->order, write_line, state);
+    sink_flush(state->sink);
+    if (!order_is_empty(state->order))
+        timer_set(state->service->loop, timer, loop_now_ms(state->service->loop) + TICK_MS, tick);
+}
+
 static void read_input(struct log_state *state)
 {
     bool has_more = read_turn(state);
 
-    sink_flush(state->sink);
+    if (!order_is_empty(state->order) && state->tick.heap_slot == 0)
+        timer_set(state->service->loop, &state->tick,
+                  loop_now_ms(state->service->loop) + TICK_MS, tick);
     if (has_more)
         timer_set(state->service->loop, &state->again, loop_now_ms(state->service->loop),
                   again_due);
@@ -84,6 +107,7 @@ static bool start(struct service *service, struct error *error)
     state->service = service;
     state->input.fd = -1;
     state->datagram = memory_new(DATAGRAM_BYTES_MAX);
+    state->order = order_new();
     state->sink = sink_new(service->loop, service->config, error);
     return state->sink != NULL;
 }
@@ -123,7 +147,8 @@ static void drain(struct service *service, int64_t deadline_ms)
 
     (void)deadline_ms;
     while (read_turn(state))
-        sink_flush(state->sink);
+        continue;
+    order_finish(state->order, write_line, state);
     sink_flush(state->sink);
     service_drained(service);
 }
@@ -142,10 +167,12 @@ static void stop(struct service *service)
     int fd = state->input.fd;
 
     timer_clear(service->loop, &state->again);
+    timer_clear(service->loop, &state->tick);
     if (fd >= 0)
         watch_close(service->loop, &state->input);
     fd_close(&fd);
     sink_free(&state->sink);
+    order_free(&state->order);
     memory_free(state->datagram);
     memory_free(state);
 }

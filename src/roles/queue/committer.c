@@ -30,7 +30,9 @@ struct committer {
     struct committer_events events;
     struct before_sleep before_sleep;
     struct wakeup wakeup;
-    struct list gathering; /* submitted since the loop last slept */
+    struct list gathering; /* submitted since the loop last slept, or since a patient one came */
+    bool is_urgent;        /* one of those is not patient */
+    struct timer patience; /* set while all that gathers is patient */
     size_t waiting_count;
 
     struct handoff requests; /* to the thread */
@@ -409,17 +411,34 @@ static void woken(struct wakeup *wakeup)
     finish(committer, &results);
 }
 
-static void hand_over(struct before_sleep *hook)
+static void hand_over(struct committer *committer)
+{
+    timer_clear(committer->loop, &committer->patience);
+    committer->is_urgent = false;
+    if (!list_is_empty(&committer->gathering))
+        handoff_give(&committer->requests, &committer->gathering);
+}
+
+static void patience_over(struct timer *timer)
+{
+    hand_over(list_entry(timer, struct committer, patience));
+}
+
+static void before_sleep(struct before_sleep *hook)
 {
     struct committer *committer = list_entry(hook, struct committer, before_sleep);
 
-    if (!list_is_empty(&committer->gathering))
-        handoff_give(&committer->requests, &committer->gathering);
+    if (committer->is_urgent)
+        hand_over(committer);
+    else if (!list_is_empty(&committer->gathering) && committer->patience.heap_slot == 0)
+        timer_set(committer->loop, &committer->patience,
+                  loop_now_ms(committer->loop) + COMMIT_PATIENCE_MS, patience_over);
 }
 
 void committer_submit(struct committer *committer, struct commit_request *request)
 {
     committer->waiting_count++;
+    committer->is_urgent = committer->is_urgent || !request->is_patient;
     list_append(&committer->gathering, &request->link);
 }
 
@@ -483,7 +502,7 @@ struct committer *committer_new(struct loop *loop, struct store *store,
         release(committer);
         return NULL;
     }
-    loop_before_sleep(loop, &committer->before_sleep, hand_over);
+    loop_before_sleep(loop, &committer->before_sleep, before_sleep);
     return committer;
 }
 
@@ -496,7 +515,7 @@ void committer_free(struct committer **committer_pointer)
     while (committer->waiting_count > 0) {
         struct list results = LIST_INIT(results);
 
-        hand_over(&committer->before_sleep);
+        hand_over(committer);
         handoff_wait(&committer->results, &results, DEADLINE_NEVER);
         finish(committer, &results);
     }

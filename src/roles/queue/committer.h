@@ -25,6 +25,8 @@ enum commit_kind {
     COMMIT_ID_MARK,     /* queue_id: the lowest id that was never handed out */
 };
 
+enum { COMMIT_PATIENCE_MS = 20 };
+
 struct commit_request {
     struct list link; /* the committer's, from committer_submit until `done` */
     enum commit_kind kind;
@@ -36,6 +38,9 @@ struct commit_request {
     /* New mail leaves the reserve alone and is refused (STORE_FULL) when the disk is nearly full;
      * a bounce made here may use it. Updates, deletions and the id mark always may. */
     bool may_use_reserve;
+    /* Nobody waits for it: it may gather up to COMMIT_PATIENCE_MS for others to share the commit
+     * with. For the results of deliveries: a crash in that time repeats a delivery. */
+    bool is_patient;
     /* This request and the one submitted next become durable together or not at all: a bounce and
      * the update or deletion of the message that it reports. Both get the same outcome, except
      * that an absent or damaged message is told for itself. */

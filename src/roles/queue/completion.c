@@ -21,6 +21,7 @@ static void submit_update(struct message *message, int64_t due_ms,
     message->is_committing = true;
     message->request = (struct commit_request){
         .kind = COMMIT_UPDATE,
+        .is_patient = true,
         .queue_id = message->queue_id,
         .envelope = buf_str(&message->update),
         .due_ms = due_ms,
@@ -168,6 +169,7 @@ static void commit_end(struct message *message, const struct tally *tally)
 
     message->request = (struct commit_request){
         .kind = COMMIT_DELETE,
+        .is_patient = true,
         .queue_id = message->queue_id,
         .may_use_reserve = true,
         .done = end_done,

@@ -246,15 +246,15 @@ void attempt_return(struct attempt *attempt)
 
     attempt->worker = NULL;
     list_remove(&attempt->link);
-    if (++attempt->losses >= LOSSES_MAX) {
-        record_open(attempt, &died);
-        attempt_end(attempt, SITE_FAILED, died.diagnostic);
-        return;
-    }
     forget_done(attempt);
     if (attempt->count == 0 || scheduler->is_draining) {
         record_open(attempt, &(struct result){ .status = DELIVERY_UNDONE });
         attempt_end(attempt, SITE_UNTOUCHED, STR(""));
+        return;
+    }
+    if (++attempt->losses >= LOSSES_MAX) {
+        record_open(attempt, &died);
+        attempt_end(attempt, SITE_FAILED, died.diagnostic);
         return;
     }
     scheduler->in_flight--;

@@ -27,6 +27,7 @@ void peers_init(struct peers *peers, struct loop *loop, struct engine *engine,
     *peers = (struct peers){ .loop = loop, .engine = engine, .log = log };
     list_init(&peers->members);
     list_init(&peers->waiting);
+    answer_cache_init(&peers->cache);
 }
 
 static void question_free(struct question *question)
@@ -60,25 +61,34 @@ static void send_answer(struct channel *channel, uint64_t id, const struct dns_a
 }
 
 /* Where the name server is not to be believed, "no such name" becomes "try again". */
-static void doubt_answer(struct question *question, struct dns_answer *answer)
+static void doubt_answer(struct peers *peers, enum dns_type type, struct str name,
+                         struct dns_answer *answer)
 {
-    struct peers *peers = question->peer->peers;
     int64_t now_ms = loop_now_ms(peers->loop);
     bool is_absent = answer->outcome == DNS_NO_NAME;
 
-    if (question->engine.type == DNS_MX &&
-        nxdomain_guard_note(&peers->guard, buf_str(&question->name), is_absent, now_ms))
+    if (type == DNS_MX && nxdomain_guard_note(&peers->guard, name, is_absent, now_ms))
         log_warning(peers->log,
                     "the name servers say of more than %d%% of the domains asked for that they do "
                     "not exist; mail to such domains is kept for the next %d minutes. Check the "
                     "name servers in /etc/resolv.conf or dns_servers",
                     NXDOMAIN_GUARD_PERCENT, NXDOMAIN_GUARD_DOUBT_MS / 60000);
-    bool is_for_delivery = question->engine.type == DNS_MX || question->engine.type == DNS_A ||
-                           question->engine.type == DNS_AAAA;
+    bool is_for_delivery = type == DNS_MX || type == DNS_A || type == DNS_AAAA;
     if (is_absent && is_for_delivery && nxdomain_guard_doubts(&peers->guard, now_ms)) {
         answer->outcome = DNS_TRY_AGAIN;
         answer->reason = STR("Host not found, try again");
     }
+}
+
+static void tell(struct peer *peer, uint64_t id, enum dns_type type, struct str name,
+                 const struct dns_answer *answer)
+{
+    struct dns_answer told = *answer;
+
+    doubt_answer(peer->peers, type, name, &told);
+    if (told.outcome == DNS_TRY_AGAIN)
+        peer->peers->failure_count++;
+    send_answer(peer->channel, id, &told);
 }
 
 static void refuse_question(struct question *question)
@@ -109,12 +119,11 @@ static void question_answered(struct engine_question *engine_question,
 {
     struct question *question = list_entry(engine_question, struct question, engine);
     struct peers *peers = question->peer->peers;
-    struct dns_answer told = *answer;
+    struct str name = buf_str(&question->name);
 
-    doubt_answer(question, &told);
-    if (told.outcome == DNS_TRY_AGAIN)
-        peers->failure_count++;
-    send_answer(question->peer->channel, question->id, &told);
+    answer_cache_add(&peers->cache, question->engine.type, name, answer,
+                     loop_now_ms(peers->loop));
+    tell(question->peer, question->id, engine_question->type, name, answer);
     question_free(question);
     ask_waiting(peers);
 }
@@ -138,7 +147,6 @@ static void add_question(struct peer *peer, const struct wire_resolve_query *mes
     list_append(&peer->questions, &question->by_peer);
     list_append(&peers->waiting, &question->by_waiting);
     peers->open_count++;
-    peers->question_count++;
     if (peers->open_count > QUESTIONS_OPEN_MAX)
         refuse_question(question);
     else
@@ -155,7 +163,14 @@ static bool peer_received(void *owner, struct channel *channel, uint16_t number,
         return false;
     if (!type_is_known(message.type) || !dns_name_is_valid(message.name))
         return false; /* the asking end checks both */
-    add_question(peer, &message);
+    const struct dns_answer *known =
+        answer_cache_find(&peer->peers->cache, (enum dns_type)message.type, message.name,
+                          loop_now_ms(peer->peers->loop));
+    peer->peers->question_count++;
+    if (known != NULL)
+        tell(peer, message.query, (enum dns_type)message.type, message.name, known);
+    else
+        add_question(peer, &message);
     return true;
 }
 
@@ -205,4 +220,5 @@ void peers_clear(struct peers *peers)
 {
     list_each_removable(link, &peers->members)
         peer_free(list_entry(link, struct peer, by_peers));
+    answer_cache_clear(&peers->cache);
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "answer_cache.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "engine.h"
@@ -26,6 +27,7 @@ struct peers {
     size_t asked_count;    /* in libunbound */
     size_t open_count;     /* those and the waiting ones */
     uint64_t question_count, failure_count; /* since the start, for the status */
+    struct answer_cache cache;
     struct nxdomain_guard guard;
 };
 

@@ -90,12 +90,6 @@ static enum next refuse_path(struct conversation *conversation, const char *verb
     return reply(conversation, name);
 }
 
-/* An address that begins like an option would be one to some program on its way. */
-static bool looks_like_option(const struct conversation *conversation, struct str address)
-{
-    return str_starts_with(address, STR("-")) && !conversation->policy->config->allow_min_user;
-}
-
 static void transaction_start(struct conversation *conversation, struct str sender,
                               const struct mail_parameters *parameters)
 {
@@ -147,8 +141,6 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     case PATH_TOO_LONG:
         return refuse_path(conversation, "MAIL", argument, REPLY_BAD_SENDER);
     }
-    if (looks_like_option(conversation, path.address))
-        return refuse_path(conversation, "MAIL", argument, REPLY_BAD_SENDER);
     if (!mail_parameters_parse(path.parameters, &parameters, &problem))
         return refuse_parameter(conversation, &problem);
     if (parameters.has_size && config->message_size_limit > 0 &&
@@ -181,6 +173,9 @@ static struct verdict judge(struct conversation *conversation, struct str sent,
         .recipient_as_sent = sent,
     };
 
+    /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
+    if (str_equal_fold(sent, STR("postmaster")))
+        return (struct verdict){ .is_accepted = true };
     return restrictions_check_recipient(conversation->policy->restrictions,
                                         &conversation->scratch, &subject);
 }
@@ -270,8 +265,6 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
     case PATH_TOO_LONG:
         return refuse_path(conversation, "RCPT", argument, REPLY_BAD_RECIPIENT);
     }
-    if (looks_like_option(conversation, path.address))
-        return refuse_path(conversation, "RCPT", argument, REPLY_BAD_RECIPIENT);
     if (!rcpt_parameters_parse(path.parameters, &recipient, &problem))
         return refuse_parameter(conversation, &problem);
     if (config->smtpd_recipient_limit > 0 &&
@@ -351,11 +344,17 @@ static enum next on_auth(struct conversation *conversation, struct str argument)
     return reply(conversation, REPLY_NO_AUTHENTICATION);
 }
 
-/* XCLIENT and XFORWARD: nobody is authorised yet. */
-static enum next on_extension(struct conversation *conversation, struct str argument)
+/* Nobody is authorised yet. */
+static enum next on_xclient(struct conversation *conversation, struct str argument)
 {
-    (void)argument;
-    return reply(conversation, REPLY_NO_AUTHORIZATION);
+    return reply(conversation,
+                 str_is_empty(argument) ? REPLY_XCLIENT_SYNTAX : REPLY_NO_AUTHORIZATION);
+}
+
+static enum next on_xforward(struct conversation *conversation, struct str argument)
+{
+    return reply(conversation,
+                 str_is_empty(argument) ? REPLY_XFORWARD_SYNTAX : REPLY_NO_AUTHORIZATION);
 }
 
 /* Content follows that was not asked for: to read on would take it for commands. */
@@ -405,10 +404,10 @@ static const struct command commands[] = {
     { "QUIT",     COUNTED_QUIT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_quit },
     { "ETRN",     COUNTED_ETRN,     OUTSIDE,    ALLOWED,             REPLY_ETRN_IN_MAIL,  REPLY_ETRN_IN_MAIL,  false, true,  false, on_etrn },
     { "STARTTLS", COUNTED_STARTTLS, ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_starttls },
-    { "AUTH",     COUNTED_AUTH,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_auth },
+    { "AUTH",     COUNTED_AUTH,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             true,  false, false, on_auth },
     { "BDAT",     COUNTED_BDAT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_bdat },
-    { "XCLIENT",  COUNTED_XCLIENT,  ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_extension },
-    { "XFORWARD", COUNTED_XFORWARD, ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_extension },
+    { "XCLIENT",  COUNTED_XCLIENT,  OUTSIDE,    ALLOWED,             REPLY_IN_MAIL,       REPLY_IN_MAIL,       false, false, false, on_xclient },
+    { "XFORWARD", COUNTED_XFORWARD, OUTSIDE,    ALLOWED,             REPLY_IN_MAIL,       REPLY_IN_MAIL,       false, false, false, on_xforward },
 };
 /* clang-format on */
 

@@ -73,6 +73,7 @@ static void paths_become_addresses_or_are_refused(void **state)
         { &recipient, "TO:<a@[1.2.3.4]>", PATH_OK, "a@[1.2.3.4]", "" },
         { &recipient, "TO:<a@[IPv6:::1]>", PATH_OK, "a@[IPv6:::1]", "" },
         { &recipient, "TO:<a@[]>", PATH_BAD, "", "" },
+        { &recipient, "TO:<a@[x@y]>", PATH_BAD, "", "" },
         { &recipient, "TO:<a@[1.2.3.4>", PATH_BAD, "", "" },
         { &recipient, "TO:<a@b]>", PATH_BAD, "", "" },
         { &recipient, "TO:<a..b@c>", PATH_OK, "a..b@c", "" },

@@ -248,7 +248,8 @@ void world_run(struct world *world, bool (*condition)(struct world *))
     if (!condition(world)) {
         struct buf status = { 0 };
         queue_status(world->queue, &status);
-        print_message("%s%s", buf_text(&world->lines), buf_text(&status));
+        fputs(buf_text(&world->lines), stderr);
+        fputs(buf_text(&status), stderr);
         buf_free(&status);
         fail_msg("the condition did not come true");
     }

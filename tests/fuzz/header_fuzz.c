@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Headers: splitting takes every byte once; completing twice changes nothing the second time. */
+#include "base/ensure.h"
+#include "mail/header.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_splitting(struct arena *arena, struct str content)
+{
+    struct str rest = content, value, address;
+    struct header header;
+    size_t bytes = 0;
+
+    while (header_next(&rest, &header)) {
+        ensure(header.name.len > 0 && header.whole.len >= header.name.len + 1);
+        ensure(header.whole.ptr + header.whole.len <= rest.ptr);
+        bytes = content.len - rest.len;
+        value = header.value;
+        for (size_t before = value.len; header_next_address(arena, &value, &address);) {
+            ensure(value.len < before);
+            before = value.len;
+        }
+    }
+    ensure(header_block(content).len == bytes);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    autoclear_arena struct arena arena = { 0 };
+    autofree_buf struct buf once = { 0 };
+    autofree_buf struct buf twice = { 0 };
+    struct str content = str_of((const char *)data, size), message_id, second_id;
+    struct header_completion completion = { .myhostname = STR("relay.example"),
+                                            .queue_id = STR("4F0C"),
+                                            .sender = STR("a b@c"),
+                                            .full_name = STR("J\xc3\xb6rg"),
+                                            .drop = STR("bcc, return-path"),
+                                            .may_add_missing = true };
+    struct header_summary summary;
+
+    check_splitting(&arena, content);
+    header_summarise(content, &summary);
+    header_complete(&arena, &completion, content, &once, &message_id);
+    header_complete(&arena, &completion, buf_str(&once), &twice, &second_id);
+    ensure(str_equal(buf_str(&once), buf_str(&twice)));
+    ensure(str_equal(message_id, second_id));
+    return 0;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mail/route.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct route_settings settings_of(const char *relayhost)
+{
+    return (struct route_settings){
+        .myorigin = STR("mx.example.org"),
+        .mydestination = STR("mx.example.org, localhost"),
+        .virtual_alias_domains = STR("alias.example"),
+        .virtual_mailbox_domains = STR("boxes.example"),
+        .relay_domains = STR("relayed.example .sub.example"),
+        .parent_domain_matches_subdomains = STR("debug_peer_list,relay_domains"),
+        .local_transport = STR("local:$here"),
+        .virtual_transport = STR("virtual"),
+        .relay_transport = STR("relay"),
+        .default_transport = STR("smtp"),
+        .relayhost = str_from(relayhost),
+        .empty_address_recipient = STR("MAILER-DAEMON"),
+    };
+}
+
+struct expectation {
+    const char *relayhost, *recipient, *transport, *nexthop;
+    enum address_class address_class;
+};
+
+static void each_class_has_its_transport(void **state)
+{
+    static const struct expectation expectations[] = {
+        { "", "a@far.example", "smtp", "far.example", CLASS_DEFAULT },
+        { "", "a@[192.0.2.1]", "smtp", "[192.0.2.1]", CLASS_DEFAULT },
+        { "[hub.example]:587", "a@far.example", "smtp", "[hub.example]:587", CLASS_DEFAULT },
+        { "hub.example:2525", "a@far.example", "smtp", "hub.example:2525", CLASS_DEFAULT },
+        { "one.example, [two.example]", "a@far.example", "smtp", "one.example, [two.example]",
+          CLASS_DEFAULT },
+        { "", "a@relayed.example", "relay", "relayed.example", CLASS_RELAY },
+        { "", "a@deep.relayed.example", "relay", "deep.relayed.example", CLASS_RELAY },
+        { "hub.example", "a@relayed.example", "relay", "hub.example", CLASS_RELAY },
+        { "hub.example", "a@localhost", "local", "$here", CLASS_LOCAL },
+        { "hub.example", "a@LOCALHOST", "local", "$here", CLASS_LOCAL },
+        { "hub.example", "root", "local", "$here", CLASS_LOCAL },
+        { "hub.example", "", "local", "$here", CLASS_LOCAL },
+        { "hub.example", "root@", "local", "$here", CLASS_LOCAL },
+        { "hub.example", "a@boxes.example", "virtual", "boxes.example", CLASS_VIRTUAL },
+        { "", "a@alias.example", "error", "5.1.1 User unknown in virtual alias table",
+          CLASS_VIRTUAL_ALIAS },
+        { "", "\"a@b\"@far.example", "smtp", "far.example", CLASS_DEFAULT },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof expectations / sizeof expectations[0]; i++) {
+        const struct expectation *expected = &expectations[i];
+        struct route_settings settings = settings_of(expected->relayhost);
+        struct error error = { 0 };
+        struct arena arena = { 0 };
+        struct route route;
+        struct router *router = router_new(&settings, NULL, NULL, &error);
+        assert_non_null(router);
+        assert_true(
+            router_find(router, &arena, str_from(expected->recipient), &route, &error));
+        assert_int_equal(route.address_class, expected->address_class);
+        assert_true(str_equal(route.transport, str_from(expected->transport)));
+        assert_true(str_equal(route.nexthop, str_from(expected->nexthop)));
+        router_free(&router);
+        arena_clear(&arena);
+    }
+}
+
+static void default_transport_may_name_the_next_hop(void **state)
+{
+    struct route_settings settings = settings_of("hub.example");
+    struct error error = { 0 };
+    struct arena arena = { 0 };
+    struct route route;
+
+    (void)state;
+    settings.default_transport = STR(" lmtp : [inside.example]:24 ");
+    struct router *router = router_new(&settings, NULL, NULL, &error);
+    assert_non_null(router);
+    assert_true(router_find(router, &arena, STR("a@far.example"), &route, &error));
+    assert_true(str_equal(route.nexthop, STR("[inside.example]:24")));
+    router_free(&router);
+    arena_clear(&arena);
+}
+
+static void own_addresses_are_local(void **state)
+{
+    static const struct {
+        const char *recipient;
+        enum address_class address_class;
+    } cases[] = {
+        { "a@[127.0.0.1]", CLASS_LOCAL },
+        { "a@[IPv6:::1]", CLASS_LOCAL },
+        { "a@[192.0.2.77]", CLASS_LOCAL },
+        { "a@[192.0.2.78]", CLASS_DEFAULT },
+        { "a@[]", CLASS_DEFAULT },
+        { "a@[", CLASS_DEFAULT },
+    };
+    struct route_settings settings = settings_of("");
+    struct error error = { 0 };
+    struct own_addresses *own =
+        own_addresses_new(STR("loopback-only"), STR("192.0.2.77"), &error);
+
+    (void)state;
+    assert_non_null(own);
+    settings.own_addresses = own;
+    struct router *router = router_new(&settings, NULL, NULL, &error);
+    assert_non_null(router);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct arena arena = { 0 };
+        struct route route;
+        assert_true(router_find(router, &arena, str_from(cases[i].recipient), &route, &error));
+        assert_int_equal(route.address_class, cases[i].address_class);
+        arena_clear(&arena);
+    }
+    router_free(&router);
+    own_addresses_free(&own);
+}
+
+static void bad_list_is_named(void **state)
+{
+    struct route_settings settings = settings_of("");
+    struct error error = { 0 };
+
+    (void)state;
+    settings.mydestination = STR("/does/not/exist");
+    assert_null(router_new(&settings, NULL, NULL, &error));
+    assert_non_null(strstr(error.message, "mydestination"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_class_has_its_transport),
+        cmocka_unit_test(default_transport_may_name_the_next_hop),
+        cmocka_unit_test(own_addresses_are_local),
+        cmocka_unit_test(bad_list_is_named),
+    };
+    return cmocka_run_group_tests_name("mail/route", tests, NULL, NULL);
+}
