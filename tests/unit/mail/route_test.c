@@ -63,8 +63,7 @@ static void each_class_has_its_transport(void **state)
         struct route route;
         struct router *router = router_new(&settings, NULL, NULL, &error);
         assert_non_null(router);
-        assert_true(
-            router_find(router, &arena, str_from(expected->recipient), &route, &error));
+        assert_true(router_find(router, &arena, str_from(expected->recipient), &route, &error));
         assert_int_equal(route.address_class, expected->address_class);
         assert_true(str_equal(route.transport, str_from(expected->transport)));
         assert_true(str_equal(route.nexthop, str_from(expected->nexthop)));
@@ -96,17 +95,13 @@ static void own_addresses_are_local(void **state)
         const char *recipient;
         enum address_class address_class;
     } cases[] = {
-        { "a@[127.0.0.1]", CLASS_LOCAL },
-        { "a@[IPv6:::1]", CLASS_LOCAL },
-        { "a@[192.0.2.77]", CLASS_LOCAL },
-        { "a@[192.0.2.78]", CLASS_DEFAULT },
-        { "a@[]", CLASS_DEFAULT },
-        { "a@[", CLASS_DEFAULT },
+        { "a@[127.0.0.1]", CLASS_LOCAL },  { "a@[IPv6:::1]", CLASS_LOCAL },
+        { "a@[192.0.2.77]", CLASS_LOCAL }, { "a@[192.0.2.78]", CLASS_DEFAULT },
+        { "a@[]", CLASS_DEFAULT },         { "a@[", CLASS_DEFAULT },
     };
     struct route_settings settings = settings_of("");
     struct error error = { 0 };
-    struct own_addresses *own =
-        own_addresses_new(STR("loopback-only"), STR("192.0.2.77"), &error);
+    struct own_addresses *own = own_addresses_new(STR("loopback-only"), STR("192.0.2.77"), &error);
 
     (void)state;
     assert_non_null(own);
