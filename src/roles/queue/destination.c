@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum { REASON_BYTES_MAX = 512 };
+
 struct transport *transport_find(struct queue *queue, struct str name)
 {
     struct transport *transport = map_find(queue->scheduler.transports, name);
@@ -141,7 +143,7 @@ void destination_kill(struct destination *destination, struct str dsn, struct st
     destination->concurrency.window = 0;
     snprintf(destination->reason_dsn, sizeof destination->reason_dsn, "%.*s", STR_ARGS(dsn));
     buf_clear(&destination->reason);
-    buf_append(&destination->reason, reason);
+    buf_append(&destination->reason, str_take(reason, REASON_BYTES_MAX));
     list_remove(&destination->link); /* settles into the other list */
     timer_set(queue->loop, &destination->revival,
               loop_now_ms(queue->loop) + queue->settings->minimal_backoff_ms, revival_expired);

@@ -15,6 +15,8 @@ enum {
     UNCOMMITTED_HIGH_BYTES = 8 * 1024 * 1024, /* then we stop reading from the peer */
     UNCOMMITTED_LOW_BYTES = 4 * 1024 * 1024,
     RECIPIENTS_MAX = 1000000,
+    /* Longer than any that smtpd lets in; so an envelope's part always fits a frame. */
+    TEXT_BYTES_MAX = 2048,
 };
 
 struct submitter {
@@ -357,6 +359,27 @@ static bool on_chunk(struct submitter *submitter, struct str payload)
     return true;
 }
 
+static bool has_sane_texts(const struct envelope *envelope)
+{
+    const struct str texts[] = {
+        envelope->sender,    envelope->dsn_envid, envelope->client_name,   envelope->client_address,
+        envelope->helo_name, envelope->protocol,  envelope->sasl_username,
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].len > TEXT_BYTES_MAX)
+            return false;
+    for (size_t i = 0; i < envelope->recipient_count; i++) {
+        const struct recipient *recipient = &envelope->recipients[i];
+        if (recipient->address.len > TEXT_BYTES_MAX ||
+            recipient->original_recipient.len > TEXT_BYTES_MAX ||
+            recipient->dsn_orcpt.len > TEXT_BYTES_MAX || recipient->dsn_status.len > 0 ||
+            recipient->diagnostic.len > 0)
+            return false;
+    }
+    return true;
+}
+
 /* What only the queue itself may say of a message is not taken from outside. */
 static bool is_new_mail(const struct envelope *envelope)
 {
@@ -364,7 +387,8 @@ static bool is_new_mail(const struct envelope *envelope)
         envelope->arrival_us < 0 || envelope->attempts != 0 ||
         (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED | ENVELOPE_HELD)))
         return false;
-    return envelope_waiting_count(envelope) == envelope->recipient_count;
+    return has_sane_texts(envelope) &&
+           envelope_waiting_count(envelope) == envelope->recipient_count;
 }
 
 static bool on_message(struct submitter *submitter, struct str payload)

@@ -9,6 +9,7 @@
 
 enum {
     TURN_ATTEMPTS = 256, /* then the rest of the loop has its turn */
+    BATCH_MAX = 500,     /* recipients of one delivery, so that it fits a channel's frame */
     LOSSES_MAX = 2,      /* an attempt that killed so many workers is deferred */
 };
 
@@ -26,7 +27,9 @@ static size_t batch_limit(const struct destination *destination, size_t remainin
 {
     size_t limit = destination->transport->settings.recipient_limit;
 
-    return limit == 0 || limit > remaining ? remaining : limit;
+    if (limit == 0 || limit > BATCH_MAX)
+        limit = BATCH_MAX;
+    return limit > remaining ? remaining : limit;
 }
 
 static struct attempt *attempt_new(struct message *message, struct destination *destination,

@@ -100,8 +100,29 @@ static bool look_at(struct client *client, uint64_t queue_id, struct queue_messa
     return true;
 }
 
-static void send_message(struct client *client, const struct queue_message *message)
+/* Where a message has so many recipients that they pass a frame, the first of them are shown. */
+static void fit_into_frame(struct queue_message *message)
 {
+    enum { ROOM_BYTES = CHANNEL_FRAME_MAX - 1024 };
+
+    while (message->bytes.len > ROOM_BYTES) {
+        struct arena arena = { 0 };
+        struct buf shorter = { 0 };
+        struct envelope envelope;
+        struct error error;
+        if (!envelope_decode(&arena, buf_str(&message->bytes), &envelope, &error))
+            envelope = (struct envelope){ 0 };
+        envelope.recipient_count /= 2;
+        envelope_encode(&envelope, &shorter);
+        arena_clear(&arena);
+        buf_free(&message->bytes);
+        message->bytes = shorter;
+    }
+}
+
+static void send_message(struct client *client, struct queue_message *message)
+{
+    fit_into_frame(message);
     wire_send_tool_message(client->channel,
                            &(struct wire_tool_message){ .queue_id = message->queue_id,
                                                         .queue = (uint8_t)message->queue,

@@ -91,6 +91,15 @@ static void envelopes_with_states_of_our_own_are_refused(void **state)
         submit_raw(world, 1, world_next_id(world), buf_str(&bytes));
         expect_closed(world);
     }
+    static char huge[1000000];
+    memset(huge, 'h', sizeof huge);
+    envelope = (struct envelope){ .arrival_us = 1 };
+    envelope_add_recipient(&arena, &envelope,
+                           &(struct recipient){ .address = str_of(huge, sizeof huge) });
+    buf_clear(&bytes);
+    envelope_encode(&envelope, &bytes);
+    submit_raw(world, 1, world_next_id(world), buf_str(&bytes));
+    expect_closed(world);
     submit_raw(world, 1, world_next_id(world), STR("\xff\xff\xff\xff garbage"));
     expect_closed(world);
     buf_free(&bytes);

@@ -262,6 +262,42 @@ static void shows_a_message_with_its_content(void **state)
     assert_int_equal(world->tool_status, EX_NOINPUT);
 }
 
+static void message_beyond_a_frame_is_shown_in_part(void **state)
+{
+    enum { RECIPIENTS = 12000 };
+    struct world *world = *state;
+    static char reason[600];
+
+    memset(reason, 'r', sizeof reason - 1);
+    world_restart(world, "default_transport = retry\n");
+    memcpy(reason, "4.0.0 ", 6);
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "big.example",
+                                        .recipient_count = RECIPIENTS });
+    world_run(world, is_at_rest);
+    uint64_t id;
+    struct queue_message message = { 0 };
+    struct error error;
+    assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
+    assert_int_equal(queue_message_read(world->store, id, &message, &error), STORE_OK);
+    for (size_t i = 0; i < RECIPIENTS; i++)
+        message.envelope.recipients[i].diagnostic = str_from(reason);
+    struct buf bytes = { 0 };
+    envelope_encode(&message.envelope, &bytes);
+    assert_true(bytes.len > CHANNEL_FRAME_MAX);
+    queue_free(&world->queue);
+    assert_true(store_begin(world->store, &error));
+    assert_int_equal(
+        store_update_message(world->store, id, buf_str(&bytes), message.due_ms, &error), STORE_OK);
+    assert_int_equal(store_commit(world->store, &error), STORE_OK);
+    buf_free(&bytes);
+    queue_message_clear(&message);
+    world_restart(world, NULL);
+    ask_list(world, "");
+    assert_int_equal(world->tool_status, EX_OK);
+    assert_int_equal(world->tool_message_count, 1);
+}
+
 static void two_requests_at_once_are_answered_in_turn(void **state)
 {
     struct world *world = *state;
@@ -340,6 +376,7 @@ int main(void)
         WORLD_TEST(holds_what_is_in_flight_when_it_ends),
         WORLD_TEST(flushes_all_one_or_a_site),
         WORLD_TEST(shows_a_message_with_its_content),
+        WORLD_TEST(message_beyond_a_frame_is_shown_in_part),
         WORLD_TEST(two_requests_at_once_are_answered_in_turn),
         WORLD_TEST(client_that_leaves_disturbs_nothing),
         WORLD_TEST(works_on_a_store_while_the_queue_is_down),
