@@ -116,7 +116,7 @@ static bool literal_canonical(struct str literal, char text[static LITERAL_BYTES
     } else {
         return false;
     }
-    strcat(out, "]");
+    stpcpy(out + strlen(out), "]");
     return true;
 }
 

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 enum {
-    ACCEPTS_MAX = 64,    /* in one go, before the rest of the loop runs */
-    SHORTAGE_MS = 200,   /* the pause when descriptors or memory ran out */
+    ACCEPTS_MAX = 64,  /* in one go, before the rest of the loop runs */
+    SHORTAGE_MS = 200, /* the pause when descriptors or memory ran out */
 };
 
 struct listener {
@@ -67,8 +67,8 @@ static bool accept_one(struct listener *listener)
     struct sockaddr_storage sockaddr;
     struct net_address peer;
     socklen_t len = sizeof sockaddr;
-    int fd = accept4(listener->fd, (struct sockaddr *)&sockaddr, &len,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(listener->fd, (struct sockaddr *)&sockaddr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd >= 0) {
         net_address_from_sockaddr((const struct sockaddr *)&sockaddr, len, &peer);

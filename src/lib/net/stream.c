@@ -26,15 +26,15 @@ struct stream {
     struct watch watch;
     /* What the last edge said, until a call found otherwise. */
     bool is_readable, is_writable;
-    bool has_hangup;         /* the end is near: a short read does not mean "drained" */
-    bool has_ended;          /* the peer's end was read */
-    bool watches_output;     /* from the first time that output did not fit */
-    int failure;             /* errno of the last STREAM_FAILED */
+    bool has_hangup;     /* the end is near: a short read does not mean "drained" */
+    bool has_ended;      /* the peer's end was read */
+    bool watches_output; /* from the first time that output did not fit */
+    int failure;         /* errno of the last STREAM_FAILED */
     struct buf input;
-    size_t input_at;         /* what stands before was consumed */
-    size_t scanned;          /* so many bytes from input_at on hold no LF */
-    size_t seen;             /* what stream_read_some returned and nobody consumed */
-    size_t read_bytes;       /* the next portion */
+    size_t input_at;   /* what stands before was consumed */
+    size_t scanned;    /* so many bytes from input_at on hold no LF */
+    size_t seen;       /* what stream_read_some returned and nobody consumed */
+    size_t read_bytes; /* the next portion */
     struct buf output;
     size_t output_at;
     struct fiber *waiter;
@@ -283,8 +283,8 @@ static void take_line(struct stream *stream, size_t len, struct str *line, bool 
         *had_cr = has_cr;
 }
 
-enum stream_outcome stream_read_line(struct stream *stream, size_t limit_bytes,
-                                     int64_t deadline_ms, struct str *line, bool *had_cr)
+enum stream_outcome stream_read_line(struct stream *stream, size_t limit_bytes, int64_t deadline_ms,
+                                     struct str *line, bool *had_cr)
 {
     for (;;) {
         struct str unread = stream_pending(stream);
@@ -486,8 +486,7 @@ static enum stream_outcome connect_result(struct stream *stream, struct error *e
 
 enum stream_outcome stream_connect(struct loop *loop, const struct sockaddr *address,
                                    socklen_t address_len, const struct sockaddr *bind_address,
-                                   int64_t deadline_ms, struct stream **stream,
-                                   struct error *error)
+                                   int64_t deadline_ms, struct stream **stream, struct error *error)
 {
     autoclose int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 

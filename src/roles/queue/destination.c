@@ -15,8 +15,7 @@ struct transport *transport_find(struct queue *queue, struct str name)
         return transport;
     transport = memory_new(sizeof *transport);
     transport->name = arena_copy(&transport->arena, name);
-    transport->settings =
-        settings_transport(queue->settings, transport->name, &transport->arena);
+    transport->settings = settings_transport(queue->settings, transport->name, &transport->arena);
     list_init(&transport->link);
     list_init(&transport->ready);
     map_set(queue->scheduler.transports, transport->name, transport);
@@ -34,8 +33,7 @@ void transport_free(struct transport **transport)
 void transport_settle(struct queue *queue, struct transport *transport)
 {
     size_t limit = transport->settings.process_limit;
-    bool is_ready =
-        !list_is_empty(&transport->ready) && (limit == 0 || transport->busy < limit);
+    bool is_ready = !list_is_empty(&transport->ready) && (limit == 0 || transport->busy < limit);
 
     if (!is_ready) {
         transport->is_stalled = false;
@@ -121,8 +119,7 @@ void destination_settle(struct destination *destination)
     if (!has_work || (!is_dead && !concurrency_has_room(&destination->concurrency)))
         list_remove(&destination->link);
     else if (list_is_empty(&destination->link))
-        list_append(is_dead ? &queue->scheduler.suspended : &transport->ready,
-                    &destination->link);
+        list_append(is_dead ? &queue->scheduler.suspended : &transport->ready, &destination->link);
     transport_settle(queue, transport);
     if (!has_work && !is_dead && destination->concurrency.busy == 0)
         destination_free(&destination);

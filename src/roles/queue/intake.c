@@ -193,9 +193,8 @@ static void message_done(struct commit_request *request)
         return;
     }
     if (submitter->channel != NULL)
-        wire_send_submit_accepted(
-            submitter->channel,
-            &(struct wire_submit_accepted){ .transaction = transaction->number });
+        wire_send_submit_accepted(submitter->channel, &(struct wire_submit_accepted){
+                                                          .transaction = transaction->number });
     queue->intake.accepted_total++;
     if (transaction->chunk_count == 0)
         content_keep(message, buf_str(&transaction->content));
@@ -304,9 +303,8 @@ static bool give_lease(struct submitter *submitter, uint32_t count)
     if (!lease_take(submitter->queue, count, &first))
         return false;
     leased_ids_add(&submitter->ids, first, count);
-    wire_send_submit_leased(submitter->channel,
-                            &(struct wire_submit_leased){ .first_queue_id = first,
-                                                          .count = count });
+    wire_send_submit_leased(submitter->channel, &(struct wire_submit_leased){
+                                                    .first_queue_id = first, .count = count });
     return true;
 }
 
@@ -498,7 +496,8 @@ bool intake_add(struct queue *queue, int fd, struct error *error)
 
 void intake_lease_ready(struct queue *queue)
 {
-    list_each(link, &queue->intake.submitters) {
+    list_each(link, &queue->intake.submitters)
+    {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         size_t given = 0;
         while (submitter->channel != NULL && given < submitter->lease_count &&
@@ -522,7 +521,8 @@ void intake_set_gate(struct queue *queue, bool is_open)
                     "not enough free disk space for new mail: it is refused with 452 4.3.1 until "
                     "there is room below %.*s",
                     STR_ARGS(queue->settings->config->queue_directory));
-    list_each(link, &queue->intake.submitters) {
+    list_each(link, &queue->intake.submitters)
+    {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         if (submitter->channel != NULL)
             send_gate(submitter, is_open);
@@ -537,7 +537,8 @@ void intake_init(struct queue *queue)
 
 void intake_clear(struct queue *queue)
 {
-    list_each_removable(link, &queue->intake.submitters) {
+    list_each_removable(link, &queue->intake.submitters)
+    {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         if (submitter->channel != NULL)
             submitter_lose(submitter);

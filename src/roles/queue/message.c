@@ -30,8 +30,8 @@ bool message_new(struct queue *queue, uint64_t queue_id, struct str envelope,
         message_free(&made);
         return false;
     }
-    made->verdicts = arena_new_array(&made->arena, made->envelope.recipient_count + 1,
-                                     sizeof *made->verdicts);
+    made->verdicts =
+        arena_new_array(&made->arena, made->envelope.recipient_count + 1, sizeof *made->verdicts);
     *message = made;
     return true;
 }

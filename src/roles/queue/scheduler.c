@@ -120,8 +120,7 @@ void scheduler_take(struct queue *queue, struct message *message)
         if (message->envelope.recipients[i].state != RECIPIENT_WAITING ||
             message->verdicts[i] != VERDICT_NONE)
             continue;
-        struct destination *destination =
-            route_recipient(message, &gatherings.arena, (uint32_t)i);
+        struct destination *destination = route_recipient(message, &gatherings.arena, (uint32_t)i);
         gather(message, find_gathering(&gatherings, destination), (uint32_t)i, count - i);
     }
     for (struct gathering *each = gatherings.all; each != NULL; each = each->next)
@@ -294,8 +293,7 @@ static struct attempt *begin_first(struct destination *destination)
 /* False: no worker can take it now. */
 static bool serve(struct queue *queue, struct transport *transport)
 {
-    struct destination *destination =
-        list_entry(transport->ready.next, struct destination, link);
+    struct destination *destination = list_entry(transport->ready.next, struct destination, link);
 
     if (transport->settings.kind != TRANSPORT_WORKER) {
         inside_deliver(begin_first(destination));
@@ -353,7 +351,8 @@ void scheduler_unstall(struct queue *queue)
 {
     struct scheduler *scheduler = &queue->scheduler;
 
-    list_each_removable(link, &scheduler->stalled) {
+    list_each_removable(link, &scheduler->stalled)
+    {
         struct transport *transport = list_entry(link, struct transport, link);
         list_remove(&transport->link);
         transport->is_stalled = false;
