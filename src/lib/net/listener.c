@@ -5,6 +5,7 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -102,7 +103,10 @@ struct listener *listener_new(struct loop *loop, int fd,
                               void *argument, struct error *error)
 {
     struct listener *listener = memory_new(sizeof *listener);
+    int one = 1;
 
+    /* Connections inherit it: streams send whole batches. Not a TCP socket: no harm. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     listener->loop = loop;
     listener->fd = fd;
     listener->accepted = accepted;

@@ -411,12 +411,9 @@ static void stream_ready(struct watch *watch, uint32_t events)
 static struct stream *stream_open(struct loop *loop, int fd, uint32_t events, struct error *error)
 {
     autoclose int owned = fd;
-    int one = 1;
 
     if (!fd_set_nonblocking(fd, error))
         return NULL;
-    /* Output leaves in whole batches already. Not a TCP socket: no harm. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct stream *stream = memory_new(sizeof *stream);
     stream->loop = loop;
     stream->read_bytes = READ_FIRST_BYTES;
@@ -458,7 +455,10 @@ static bool begin_connect(int fd, const struct sockaddr *address, socklen_t addr
                           const struct sockaddr *bind_address)
 {
     socklen_t bind_len = 0;
+    int one = 1;
 
+    /* Output leaves in whole batches already. Not a TCP socket: no harm. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (bind_address != NULL)
         bind_len = bind_address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
                                                       : sizeof(struct sockaddr_in6);
