@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     };
     struct header_completion completion = { .myhostname = STR("relay.example"),
                                             .queue_id = STR("4F0C"),
-                                            .sender = STR("a b@c"),
+                                            .sender = STR("a b@c.example"),
                                             .full_name = STR("J\xc3\xb6rg"),
                                             .drop = STR("bcc, return-path"),
                                             .rewrite = &rules,

@@ -185,18 +185,21 @@ static size_t find_span(struct str value, size_t at, struct span *span)
     return at;
 }
 
-/* Whether the text is one address and nothing else, and lacks (part of) its domain. */
+/* Whether the text is one well-formed address and lacks (part of) its domain. */
 static bool is_incomplete(struct arena *arena, struct str text, struct str *address)
 {
-    text = without_route(without_loose_blanks(arena, str_trim(text)));
-    *address = address_unquote(arena, text);
-    bool is_quoted = text.len > 0 && text.ptr[0] == '"';
-    if (address->len == 0 || str_find_byte(text, '(') >= 0 || str_find_byte(text, '<') >= 0 ||
-        (!is_quoted && str_find_byte(text, ' ') >= 0))
+    static const struct path_rules rules = { .kind = PATH_RECIPIENT, .is_utf8 = true };
+    struct path path;
+
+    text = without_loose_blanks(arena, str_trim(text));
+    if (str_find_byte(text, '\0') >= 0) /* printf would stop there */
         return false;
-    struct str domain = address_domain(*address);
-    return !address_has_domain(*address) ||
-           (domain.len > 0 && str_find_byte(domain, '.') < 0 && !domain_is_literal(domain));
+    text = str_from(arena_printf(arena, "TO:<%.*s>", STR_ARGS(text)));
+    if (path_parse(arena, text, rules, &path) != PATH_OK)
+        return false;
+    *address = path.address;
+    struct str domain = address_domain(path.address);
+    return domain.len == 0 || (str_find_byte(domain, '.') < 0 && !domain_is_literal(domain));
 }
 
 void header_rewrite_addresses(const struct rewrite_rules *rules, struct str value, struct buf *out)

@@ -179,6 +179,7 @@ static void complete_headers(struct making *making, struct str prefix, struct st
 {
     const struct config *config = making->intake->config;
     bool is_gateway = (making->file.envelope.flags & MAILDROP_GATEWAY) != 0;
+    struct rewrite_rules rules = rules_from(config);
     struct header_completion completion = {
         .myhostname = config->myhostname,
         .queue_id = str_from(making->id.text),
@@ -186,6 +187,7 @@ static void complete_headers(struct making *making, struct str prefix, struct st
         .full_name = making->file.envelope.full_name,
         .undisclosed_recipients_header = config->undisclosed_recipients_header,
         .drop = config->message_drop_headers,
+        .rewrite = is_gateway ? NULL : &rules,
         .wall_s = making->envelope.arrival_us / 1000000,
         .may_add_missing = !is_gateway || config->always_add_missing_headers,
     };
