@@ -34,7 +34,8 @@ struct scene {
 static void open_play(struct play *play)
 {
     autoclear_arena struct arena arena = { 0 };
-    struct envelope envelope = { .sender = STR("s@a.example"), .size_bytes = 20,
+    struct envelope envelope = { .sender = STR("s@a.example"),
+                                 .size_bytes = 20,
                                  .arrival_us = clock_wall_us() };
 
     world_open(&play->world, "smtp_skip_quit_response = no\n");
@@ -89,8 +90,7 @@ static void converse(void *argument)
         dialogue_transact(session, delivery);
         finish(delivery);
         delivery = new_delivery(scene->play);
-        if (!session->must_close &&
-            (session->phase == PHASE_READY || dialogue_reset(session)))
+        if (!session->must_close && (session->phase == PHASE_READY || dialogue_reset(session)))
             dialogue_transact(session, delivery);
     } else {
         ensure(failure != NULL);

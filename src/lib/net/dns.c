@@ -212,8 +212,7 @@ const char *dns_type_name(enum dns_type type)
     return "unknown";
 }
 
-bool dns_record_address(const struct dns_record *record, uint16_t port,
-                        struct net_address *address)
+bool dns_record_address(const struct dns_record *record, uint16_t port, struct net_address *address)
 {
     *address = (struct net_address){ 0 };
     if (record->data.len == 4) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine.h"
 
-#include "base/clock.h"
+#include "base/list.h"
 #include "base/memory.h"
 
 #include <arpa/inet.h>
@@ -134,8 +134,7 @@ static bool configure(struct ub_ctx *context, const struct engine_options *optio
 
 static void answers_ready(struct watch *watch, uint32_t events)
 {
-    struct engine *engine = (struct engine *)(void *)((char *)watch -
-                                                      offsetof(struct engine, watch));
+    struct engine *engine = list_entry(watch, struct engine, watch);
 
     (void)events;
     /* The watch is edge-triggered: take everything there is. */

@@ -15,9 +15,9 @@
 struct engine;
 
 struct engine_options {
-    struct str dns_servers;      /* "192.0.2.53, [2001:db8::53]:5353"; empty: resolv.conf */
-    const char *resolv_conf;     /* "/etc/resolv.conf" */
-    const char *hosts;           /* "/etc/hosts" */
+    struct str dns_servers;  /* "192.0.2.53, [2001:db8::53]:5353"; empty: resolv.conf */
+    const char *resolv_conf; /* "/etc/resolv.conf" */
+    const char *hosts;       /* "/etc/hosts" */
     void (*warning)(void *argument, const char *text);
     void *argument;
 };
@@ -35,7 +35,8 @@ struct engine_question {
     int async_id;
     void (*answered)(struct engine_question *question, const struct dns_answer *answer);
 };
-/* False where the question cannot even be asked: treat as DNS_TRY_AGAIN; `answered` is not called. */
+/* False where the question cannot even be asked: treat as DNS_TRY_AGAIN. `answered` is not called
+ * then. */
 must_check bool engine_ask(struct engine *engine, struct engine_question *question,
                            struct str name);
 void engine_cancel(struct engine_question *question);

@@ -104,8 +104,7 @@ static void refuse_question(struct question *question)
 static void ask_waiting(struct peers *peers)
 {
     while (peers->asked_count < QUESTIONS_ASKED_MAX && !list_is_empty(&peers->waiting)) {
-        struct question *question =
-            list_entry(peers->waiting.next, struct question, by_waiting);
+        struct question *question = list_entry(peers->waiting.next, struct question, by_waiting);
         list_remove(&question->by_waiting);
         question->is_asked = true;
         peers->asked_count++;
@@ -121,8 +120,7 @@ static void question_answered(struct engine_question *engine_question,
     struct peers *peers = question->peer->peers;
     struct str name = buf_str(&question->name);
 
-    answer_cache_add(&peers->cache, question->engine.type, name, answer,
-                     loop_now_ms(peers->loop));
+    answer_cache_add(&peers->cache, question->engine.type, name, answer, loop_now_ms(peers->loop));
     tell(question->peer, question->id, engine_question->type, name, answer);
     question_free(question);
     ask_waiting(peers);
@@ -153,8 +151,7 @@ static void add_question(struct peer *peer, const struct wire_resolve_query *mes
         ask_waiting(peers);
 }
 
-static bool peer_received(void *owner, struct channel *channel, uint16_t number,
-                          struct str payload)
+static bool peer_received(void *owner, struct channel *channel, uint16_t number, struct str payload)
 {
     struct peer *peer = owner;
     struct wire_resolve_query message;
@@ -219,6 +216,8 @@ bool peers_add(struct peers *peers, int fd, struct error *error)
 void peers_clear(struct peers *peers)
 {
     list_each_removable(link, &peers->members)
+    {
         peer_free(list_entry(link, struct peer, by_peers));
+    }
     answer_cache_clear(&peers->cache);
 }

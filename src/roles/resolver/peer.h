@@ -14,7 +14,7 @@
 #include "nxdomain_guard.h"
 
 enum {
-    QUESTIONS_ASKED_MAX = 400,   /* in libunbound at a time */
+    QUESTIONS_ASKED_MAX = 400,  /* in libunbound at a time */
     QUESTIONS_OPEN_MAX = 20000, /* asked and waiting */
 };
 
@@ -22,10 +22,10 @@ struct peers {
     struct loop *loop;
     struct engine *engine;
     const struct log_context *log;
-    struct list members;   /* struct peer, by_peers */
-    struct list waiting;   /* struct question, in order of arrival */
-    size_t asked_count;    /* in libunbound */
-    size_t open_count;     /* those and the waiting ones */
+    struct list members;                    /* struct peer, by_peers */
+    struct list waiting;                    /* struct question, in order of arrival */
+    size_t asked_count;                     /* in libunbound */
+    size_t open_count;                      /* those and the waiting ones */
     uint64_t question_count, failure_count; /* since the start, for the status */
     struct answer_cache cache;
     struct nxdomain_guard guard;

@@ -52,8 +52,8 @@ static void make_soft(struct failure *failure, struct arena *arena)
 const struct failure *blame_refusal(const struct session *session)
 {
     struct failure *failure = reply_failure(session, "refused to talk to me", "");
-    bool is_skipped = session->phase == PHASE_GREETING &&
-                      session->transport->config->smtp_skip_5xx_greeting;
+    bool is_skipped =
+        session->phase == PHASE_GREETING && session->transport->config->smtp_skip_5xx_greeting;
 
     if (is_skipped || !reply_is_negative(session))
         make_soft(failure, &session->delivery->arena);
@@ -74,8 +74,7 @@ const struct failure *blame_reply(const struct session *session, const char *com
     return failure;
 }
 
-void blame_recipient(struct session *session, size_t recipient,
-                           const struct failure *failure)
+void blame_recipient(struct session *session, size_t recipient, const struct failure *failure)
 {
     struct delivery *delivery = session->delivery;
 
@@ -108,9 +107,8 @@ void blame_accepted(struct session *session, const struct failure *failure)
     }
 }
 
-const struct failure *blame_connection(const struct session *session,
-                                                enum session_phase phase,
-                                                enum stream_outcome outcome)
+const struct failure *blame_connection(const struct session *session, enum session_phase phase,
+                                       enum stream_outcome outcome)
 {
     struct arena *arena = &session->delivery->arena;
     const char *doing = session_phase_text(phase);
@@ -121,8 +119,9 @@ const struct failure *blame_connection(const struct session *session,
         return NULL;
     case STREAM_CLOSED:
     case STREAM_FAILED:
-        return mark_failure(session, failure_new(arena, "4.4.2", "lost connection with %.*s while %s",
-                                                 STR_ARGS(session->name), doing));
+        return mark_failure(session,
+                            failure_new(arena, "4.4.2", "lost connection with %.*s while %s",
+                                        STR_ARGS(session->name), doing));
     case STREAM_TIMEOUT:
         return mark_failure(session,
                             failure_new(arena, "4.4.2", "conversation with %.*s timed out while %s",

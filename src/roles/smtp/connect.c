@@ -18,16 +18,16 @@ static const struct net_address *bind_address(const struct delivery *delivery, i
     return own_host_single_address(&delivery->worker->own, family);
 }
 
-static const struct failure *connect_failure(struct delivery *delivery,
-                                             const struct target *target, const char *reason)
+static const struct failure *connect_failure(struct delivery *delivery, const struct target *target,
+                                             const char *reason)
 {
     autofree_buf struct buf address = { 0 };
     const struct failure *failure;
 
     net_address_format(&target->address, &address);
-    failure = failure_new(&delivery->arena, "4.4.1", "connect to %.*s[%s]:%u: %s",
-                          STR_ARGS(target->host), buf_text(&address),
-                          (unsigned)net_address_port(&target->address), reason);
+    failure =
+        failure_new(&delivery->arena, "4.4.1", "connect to %.*s[%s]:%u: %s", STR_ARGS(target->host),
+                    buf_text(&address), (unsigned)net_address_port(&target->address), reason);
     log_write_text(&delivery->transport->log, SEVERITY_INFO, failure->text);
     return failure;
 }

@@ -8,21 +8,20 @@ enum { DESTINATIONS_BEFORE_SWEEP = 1000, DESTINATION_KEPT_MS = 60 * 1000 };
 
 struct destination {
     struct connection_cache *cache;
-    struct str nexthop;     /* borrows from `key` */
+    struct str nexthop; /* borrows from `key` */
     struct buf key;
-    struct list idle;       /* struct session, by_destination; the freshest first */
-    size_t active_count;    /* jobs under way */
-    int64_t latest_job_ms;  /* when the latest job began, and the one before it; 0: none */
+    struct list idle;      /* struct session, by_destination; the freshest first */
+    size_t active_count;   /* jobs under way */
+    int64_t latest_job_ms; /* when the latest job began, and the one before it; 0: none */
     int64_t previous_job_ms;
 };
 
 void connection_cache_init(struct connection_cache *cache, struct loop *loop,
                            void (*closed_one)(void *argument), void *argument)
 {
-    *cache = (struct connection_cache){ .loop = loop,
-                                        .destinations = map_new(),
-                                        .closed_one = closed_one,
-                                        .argument = argument };
+    *cache = (struct connection_cache){
+        .loop = loop, .destinations = map_new(), .closed_one = closed_one, .argument = argument
+    };
 }
 
 static void say_quit(void *argument)

@@ -15,8 +15,8 @@ struct connection_cache {
     struct loop *loop;
     struct map *destinations; /* transport and nexthop → struct destination */
     size_t idle_count;
-    bool is_closed;           /* keeps nothing any more */
-    size_t closing_count;     /* fibers that say QUIT */
+    bool is_closed;       /* keeps nothing any more */
+    size_t closing_count; /* fibers that say QUIT */
     void (*closed_one)(void *argument);
     void *argument;
 };
@@ -38,6 +38,7 @@ void connection_cache_leave(struct connection_cache *cache, struct destination *
 /* An idle connection, now the caller's; NULL when there is none. */
 struct session *connection_cache_take(struct connection_cache *cache,
                                       struct destination *destination);
-/* From a fiber. Keeps the session (after RSET where its transaction was left unfinished), or says QUIT in a fiber of its own where it is not worth keeping. */
+/* From a fiber. Keeps the session (after RSET where its transaction was left unfinished), or says
+ * QUIT in a fiber of its own where it is not worth keeping. */
 void connection_cache_give(struct connection_cache *cache, struct destination *destination,
                            struct session *session);

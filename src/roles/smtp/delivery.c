@@ -254,21 +254,21 @@ static bool may_fall_back(const struct delivery *delivery)
 {
     const struct failure *failure = delivery->failure;
 
-    return failure == NULL || (!str_equal(failure->dsn, STR("5.4.6")) &&
-                               !str_equal(failure->dsn, STR("5.1.0")));
+    return failure == NULL ||
+           (!str_equal(failure->dsn, STR("5.4.6")) && !str_equal(failure->dsn, STR("5.1.0")));
 }
 
 /* A relay of the administrator's choice that does not exist is a mistake in the configuration, and
  * no reason to bounce mail. */
-static void forgive_configuration(struct delivery *delivery, struct str item,
-                                  const char *parameter, struct str configured)
+static void forgive_configuration(struct delivery *delivery, struct str item, const char *parameter,
+                                  struct str configured)
 {
     if (delivery->failure == NULL || failure_is_soft(delivery->failure) ||
         !str_equal_fold(item, configured))
         return;
     log_warning(&delivery->transport->log, "%s configuration problem", parameter);
-    delivery->failure = failure_new(&delivery->arena, "4.3.5", "%.*s",
-                                    STR_ARGS(delivery->failure->text));
+    delivery->failure =
+        failure_new(&delivery->arena, "4.3.5", "%.*s", STR_ARGS(delivery->failure->text));
 }
 
 static void try_sites(struct delivery *delivery)
@@ -310,15 +310,14 @@ static void deliver(void *argument)
 
     delivery->times.agent_us = clock_wall_us();
     if (delivery->transport->refusal.len > 0)
-        delivery->failure = failure_new(&delivery->arena,
-                                        arena_text(&delivery->arena,
-                                                   delivery->transport->refusal_dsn),
-                                        "%.*s", STR_ARGS(delivery->transport->refusal));
+        delivery->failure = failure_new(
+            &delivery->arena, arena_text(&delivery->arena, delivery->transport->refusal_dsn),
+            "%.*s", STR_ARGS(delivery->transport->refusal));
     else
         try_sites(delivery);
     if (delivery->failure == NULL)
-        delivery->failure = failure_new(&delivery->arena, "4.3.0",
-                                        "server unavailable or unable to receive mail");
+        delivery->failure =
+            failure_new(&delivery->arena, "4.3.0", "server unavailable or unable to receive mail");
     settle_open(delivery);
     report_done(delivery);
     delivery_free(&delivery);
@@ -327,8 +326,7 @@ static void deliver(void *argument)
 
 void delivery_start(struct delivery *delivery)
 {
-    delivery->fiber =
-        fiber_start(delivery->worker->loop, "delivery", deliver, delivery);
+    delivery->fiber = fiber_start(delivery->worker->loop, "delivery", deliver, delivery);
 }
 
 void delivery_cancel(struct delivery *delivery)

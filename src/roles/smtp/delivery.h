@@ -37,7 +37,8 @@ struct delivery {
     struct fiber *fiber;
     struct arena arena;
     uint64_t job;
-    uint64_t queue_generation; /* of the channel it came by; another queue process does not know it */
+    uint64_t
+        queue_generation; /* of the channel it came by; another queue process does not know it */
     struct queue_id_text queue_id;
     struct str nexthop;
     struct envelope envelope;

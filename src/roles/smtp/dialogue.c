@@ -19,8 +19,8 @@ enum next { NEXT_REPLY, NEXT_CLOSE };
 
 struct command {
     enum session_phase phase;
-    const char *name;       /* behind "in reply to" */
-    size_t timeout;         /* offset of the parameter in struct config */
+    const char *name; /* behind "in reply to" */
+    size_t timeout;   /* offset of the parameter in struct config */
     enum next (*on_reply)(struct session *session, const struct expect *expect);
 };
 
@@ -92,8 +92,7 @@ static enum next on_mail(struct session *session, const struct expect *expect)
 {
     (void)expect;
     session->delivery->site = SITE_WORKED;
-    if (session->reply.code == 421 ||
-        (!reply_is_positive(session) && !reply_is_negative(session)))
+    if (session->reply.code == 421 || (!reply_is_positive(session) && !reply_is_negative(session)))
         return end_conversation(session, "MAIL FROM command");
     session->is_mail_accepted = reply_is_positive(session);
     if (!session->is_mail_accepted)
@@ -105,8 +104,7 @@ static enum next on_rcpt(struct session *session, const struct expect *expect)
 {
     struct attempt *attempt = &session->delivery->attempts[expect->recipient];
 
-    if (session->reply.code == 421 ||
-        (!reply_is_positive(session) && !reply_is_negative(session)))
+    if (session->reply.code == 421 || (!reply_is_positive(session) && !reply_is_negative(session)))
         return end_conversation(session, "RCPT TO command");
     if (!session->is_mail_accepted)
         return NEXT_REPLY; /* was sent before MAIL was refused; all is said */
@@ -204,8 +202,8 @@ static int64_t command_deadline(const struct session *session, const struct comm
 {
     const char *config = (const char *)session->transport->config;
 
-    return deadline_after(
-        session, *(const config_type_TIME *)(const void *)(config + command->timeout));
+    return deadline_after(session,
+                          *(const config_type_TIME *)(const void *)(config + command->timeout));
 }
 
 static enum stream_outcome receive_reply(struct session *session, int64_t deadline_ms)
@@ -215,8 +213,8 @@ static enum stream_outcome receive_reply(struct session *session, int64_t deadli
 
     reply_clear(&session->reply);
     for (;;) {
-        outcome = stream_read_line(session->stream, SERVER_LINE_BYTES_MAX, deadline_ms, &line,
-                                   NULL);
+        outcome =
+            stream_read_line(session->stream, SERVER_LINE_BYTES_MAX, deadline_ms, &line, NULL);
         if (outcome != STREAM_OK)
             return outcome;
         switch (reply_add_line(&session->reply, line)) {
@@ -273,8 +271,8 @@ static bool drive(struct session *session)
         }
         if (outcome != STREAM_OK) {
             session->must_close = true;
-            conversation_lost(session,
-                              session->is_content_broken ? PHASE_CONTENT : command->phase, outcome);
+            conversation_lost(session, session->is_content_broken ? PHASE_CONTENT : command->phase,
+                              outcome);
             return false;
         }
         if (command->on_reply(session, &expect) == NEXT_CLOSE) {
@@ -454,8 +452,8 @@ static enum stream_outcome write_content(struct session *session)
         outcome = stream_write(session->stream, dot_encode_end(&encoder),
                                deadline_after(session, config->smtp_data_xfer_timeout));
     if (outcome == STREAM_OK)
-        outcome = stream_flush(session->stream,
-                               deadline_after(session, config->smtp_data_xfer_timeout));
+        outcome =
+            stream_flush(session->stream, deadline_after(session, config->smtp_data_xfer_timeout));
     return outcome;
 }
 
@@ -494,11 +492,10 @@ static const struct failure *find_obstacle(const struct session *session)
     struct failure *failure = NULL;
 
     if (session->offer.size_limit > 0 && envelope->size_bytes > session->offer.size_limit)
-        failure = failure_new(&delivery->arena, "5.3.4",
-                              "message size %llu exceeds size limit %llu of server %.*s",
-                              (unsigned long long)envelope->size_bytes,
-                              (unsigned long long)session->offer.size_limit,
-                              STR_ARGS(session->name));
+        failure = failure_new(
+            &delivery->arena, "5.3.4", "message size %llu exceeds size limit %llu of server %.*s",
+            (unsigned long long)envelope->size_bytes, (unsigned long long)session->offer.size_limit,
+            STR_ARGS(session->name));
     else if ((envelope->flags & ENVELOPE_SMTPUTF8) != 0 &&
              (session->offer.features & FEATURE_SMTPUTF8) == 0)
         failure = failure_new(&delivery->arena, "5.6.7",
@@ -552,8 +549,7 @@ void dialogue_quit(struct session *session)
     session->expect_count = 0;
     send_bytes(session, STR("QUIT\r\n"));
     if (session->transport->config->smtp_skip_quit_response) {
-        (void)stream_flush(session->stream,
-                           command_deadline(session, &commands[COMMAND_QUIT]));
+        (void)stream_flush(session->stream, command_deadline(session, &commands[COMMAND_QUIT]));
         return;
     }
     session_expect_push(session, COMMAND_QUIT, 0);

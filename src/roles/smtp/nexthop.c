@@ -11,9 +11,8 @@ static const struct {
     struct str name;
     uint16_t port;
 } known_ports[] = {
-    { STR_INIT("smtp"), 25 },         { STR_INIT("lmtp"), 24 },
-    { STR_INIT("submission"), 587 },  { STR_INIT("smtps"), 465 },
-    { STR_INIT("submissions"), 465 }, { STR_INIT("mail"), 25 },
+    { STR_INIT("smtp"), 25 },   { STR_INIT("lmtp"), 24 },         { STR_INIT("submission"), 587 },
+    { STR_INIT("smtps"), 465 }, { STR_INIT("submissions"), 465 }, { STR_INIT("mail"), 25 },
 };
 
 bool nexthop_port_parse(struct str text, uint16_t *port)

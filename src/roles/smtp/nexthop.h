@@ -10,10 +10,10 @@
 #include "net/address.h"
 
 struct nexthop {
-    struct str host;    /* without brackets and port; borrowed */
+    struct str host; /* without brackets and port; borrowed */
     uint16_t port;
-    bool is_bracketed;  /* no MX look-up */
-    bool is_address;    /* `address` has it, with the port */
+    bool is_bracketed; /* no MX look-up */
+    bool is_address;   /* `address` has it, with the port */
     struct net_address address;
 };
 

@@ -13,8 +13,8 @@ struct own_host {
     struct str name;               /* myhostname */
     struct net_address *addresses; /* of inet_interfaces and proxy_interfaces */
     size_t address_count;
-    size_t interface_count;        /* so many of them come from inet_interfaces */
-    bool has_every_interface;      /* inet_interfaces = all */
+    size_t interface_count;   /* so many of them come from inet_interfaces */
+    bool has_every_interface; /* inet_interfaces = all */
 };
 
 /* Reads the machine's interfaces, so before confinement. Names in inet_interfaces other than "all"

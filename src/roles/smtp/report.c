@@ -46,8 +46,7 @@ static void log_outcome(struct delivery *delivery, size_t recipient, const char 
     line.times.done_us = clock_wall_us();
     buf_clear(text);
     log_line_delivery(&line, text);
-    log_write_text(delivery->transport != NULL ? &delivery->transport->log
-                                               : &delivery->worker->log,
+    log_write_text(delivery->transport != NULL ? &delivery->transport->log : &delivery->worker->log,
                    SEVERITY_INFO, buf_str(text));
 }
 

@@ -65,8 +65,7 @@ struct session *session_new(struct loop *loop, struct stream *stream,
     session->port = net_address_port(&target->address);
     target_format(target, &text);
     session->relay = arena_copy(&session->arena, buf_str(&text));
-    session->name =
-        str_take(session->relay, (size_t)str_find_last_byte(session->relay, ']') + 1);
+    session->name = str_take(session->relay, (size_t)str_find_last_byte(session->relay, ']') + 1);
     list_init(&session->by_destination);
     return session;
 }
@@ -92,8 +91,7 @@ static void grow_expects(struct session *session)
     struct expect *expects = memory_new_array(capacity, sizeof *expects);
 
     for (size_t i = 0; i < session->expect_count; i++)
-        expects[i] =
-            session->expects[(session->expect_first + i) & (session->expect_capacity - 1)];
+        expects[i] = session->expects[(session->expect_first + i) & (session->expect_capacity - 1)];
     memory_free(session->expects);
     session->expects = expects;
     session->expect_first = 0;
@@ -104,8 +102,8 @@ void session_expect_push(struct session *session, enum command_kind kind, uint32
 {
     if (session->expect_count == session->expect_capacity)
         grow_expects(session);
-    size_t slot = (session->expect_first + session->expect_count++) &
-                  (session->expect_capacity - 1);
+    size_t slot =
+        (session->expect_first + session->expect_count++) & (session->expect_capacity - 1);
     session->expects[slot] = (struct expect){ kind, recipient };
 }
 

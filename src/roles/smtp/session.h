@@ -16,18 +16,18 @@ struct destination;
 struct connection_cache;
 
 /* name, the words behind "while" in Postfix's texts */
-#define SESSION_PHASES(PHASE)                                                                   \
-    PHASE(GREETING, "receiving the initial server greeting")                                    \
-    PHASE(EHLO, "performing the EHLO handshake")                                                \
-    PHASE(HELO, "performing the HELO handshake")                                                \
-    PHASE(READY, "waiting for the next message")                                                \
-    PHASE(MAIL, "sending MAIL FROM")                                                            \
-    PHASE(RCPT, "sending RCPT TO")                                                              \
-    PHASE(DATA, "sending DATA command")                                                         \
-    PHASE(CONTENT, "sending message body")                                                      \
-    PHASE(FINAL_DOT, "sending end of data -- message may be sent more than once")               \
-    PHASE(RSET, "sending RSET command")                                                         \
-    PHASE(QUIT, "sending QUIT command")                                                         \
+#define SESSION_PHASES(PHASE)                                                                      \
+    PHASE(GREETING, "receiving the initial server greeting")                                       \
+    PHASE(EHLO, "performing the EHLO handshake")                                                   \
+    PHASE(HELO, "performing the HELO handshake")                                                   \
+    PHASE(READY, "waiting for the next message")                                                   \
+    PHASE(MAIL, "sending MAIL FROM")                                                               \
+    PHASE(RCPT, "sending RCPT TO")                                                                 \
+    PHASE(DATA, "sending DATA command")                                                            \
+    PHASE(CONTENT, "sending message body")                                                         \
+    PHASE(FINAL_DOT, "sending end of data -- message may be sent more than once")                  \
+    PHASE(RSET, "sending RSET command")                                                            \
+    PHASE(QUIT, "sending QUIT command")                                                            \
     PHASE(CLOSED, "closing the connection")
 
 enum session_phase {
@@ -59,29 +59,29 @@ struct session {
     struct stream *stream;
     const struct transport *transport;
     enum session_phase phase;
-    struct arena arena;     /* as long as the connection */
-    struct str host;        /* the server's name */
-    struct str name;        /* "mx.example.com[192.0.2.1]" */
-    struct str relay;       /* the same with ":25" */
+    struct arena arena; /* as long as the connection */
+    struct str host;    /* the server's name */
+    struct str name;    /* "mx.example.com[192.0.2.1]" */
+    struct str relay;   /* the same with ":25" */
     uint16_t port;
     struct offer offer;
     bool greets_esmtp;      /* the greeting has the word ESMTP */
     struct reply reply;     /* the latest one */
     struct expect *expects; /* ring of expect_capacity, a power of two */
     size_t expect_first, expect_count, expect_capacity;
-    unsigned use_count;     /* transactions begun */
+    unsigned use_count; /* transactions begun */
     int64_t opened_ms;
     const struct failure *refusal; /* why greeting or EHLO came to nothing; the delivery's */
-    struct delivery *delivery; /* in whose transaction it is; NULL between transactions */
+    struct delivery *delivery;     /* in whose transaction it is; NULL between transactions */
 
     /* The transaction, cleared at its start. */
     bool is_mail_accepted, is_content_wanted, is_content_broken;
-    bool is_stale;          /* a reused connection turned out to be over before MAIL was answered */
-    bool must_close;        /* not fit for another transaction */
+    bool is_stale;   /* a reused connection turned out to be over before MAIL was answered */
+    bool must_close; /* not fit for another transaction */
     size_t accepted_count;
 
-    struct list by_destination; /* in the cache; see connection_cache.h */
-    struct destination *destination; /* in whose idle list it is */
+    struct list by_destination;             /* in the cache; see connection_cache.h */
+    struct destination *destination;        /* in whose idle list it is */
     struct connection_cache *closing_cache; /* while its fiber says QUIT */
 };
 

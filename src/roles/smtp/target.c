@@ -142,8 +142,7 @@ static void balance_families(const struct transport *transport, struct target_li
         if (targets->items[i].address.any.sa_family == targets->items[0].address.any.sa_family)
             continue;
         struct target other = targets->items[i];
-        memmove(&targets->items[limit], &targets->items[limit - 1],
-                (i - limit + 1) * sizeof other);
+        memmove(&targets->items[limit], &targets->items[limit - 1], (i - limit + 1) * sizeof other);
         targets->items[limit - 1] = other;
         return;
     }
@@ -157,8 +156,7 @@ static bool is_own(const struct target_search *search, const struct target *targ
 
 /* Drops this relay and everything that is not preferred to it. Only on the port where this relay
  * itself takes mail: another program may well listen on another one. */
-static void drop_own(const struct target_search *search, uint16_t port,
-                     struct target_list *targets)
+static void drop_own(const struct target_search *search, uint16_t port, struct target_list *targets)
 {
     if (port != SMTP_PORT)
         return;
@@ -191,9 +189,9 @@ static bool find_host(const struct target_search *search, const struct nexthop *
     order_targets(search->transport, targets);
     drop_own(search, nexthop->port, targets);
     if (targets->count == 0)
-        return fail(failure, failure_new(search->arena, "5.4.6",
-                                         "mail for %.*s loops back to myself",
-                                         STR_ARGS(nexthop->host)));
+        return fail(failure,
+                    failure_new(search->arena, "5.4.6", "mail for %.*s loops back to myself",
+                                STR_ARGS(nexthop->host)));
     balance_families(search->transport, targets);
     return true;
 }
@@ -254,14 +252,13 @@ static bool find_exchangers(const struct target_search *search, const struct nex
     uint16_t best = best_preference(answer);
 
     if (is_null_mx(answer))
-        return fail(failure, failure_new(search->arena, "5.1.0",
-                                         "Domain %.*s does not accept mail (nullMX)",
-                                         STR_ARGS(nexthop->host)));
+        return fail(failure,
+                    failure_new(search->arena, "5.1.0", "Domain %.*s does not accept mail (nullMX)",
+                                STR_ARGS(nexthop->host)));
     add_mx_hosts(search, nexthop, answer, targets, &lookup);
     if (targets->count == 0) {
         if (lookup == NULL)
-            lookup = failure_new(search->arena, "4.4.4",
-                                 "unable to find primary relay for %.*s",
+            lookup = failure_new(search->arena, "4.4.4", "unable to find primary relay for %.*s",
                                  STR_ARGS(nexthop->host));
         if (search->transport->config->smtp_defer_if_no_mx_address_found &&
             !failure_is_soft(lookup))
@@ -272,13 +269,13 @@ static bool find_exchangers(const struct target_search *search, const struct nex
     uint16_t best_found = targets->items[0].preference;
     drop_own(search, nexthop->port, targets);
     if (targets->count == 0)
-        return fail(failure, best == best_found
-                                 ? failure_new(search->arena, "5.4.6",
-                                               "mail for %.*s loops back to myself",
-                                               STR_ARGS(nexthop->host))
-                                 : failure_new(search->arena, "4.4.4",
-                                               "unable to find primary relay for %.*s",
-                                               STR_ARGS(nexthop->host)));
+        return fail(failure,
+                    best == best_found
+                        ? failure_new(search->arena, "5.4.6", "mail for %.*s loops back to myself",
+                                      STR_ARGS(nexthop->host))
+                        : failure_new(search->arena, "4.4.4",
+                                      "unable to find primary relay for %.*s",
+                                      STR_ARGS(nexthop->host)));
     balance_families(search->transport, targets);
     return true;
 }

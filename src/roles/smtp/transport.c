@@ -52,7 +52,7 @@ static bool set_bind_address(const char *parameter, struct str value, int family
 
 static bool level_demands_tls(struct str level)
 {
-    static const char *const levels[] = { "encrypt", "dane",   "dane-only",
+    static const char *const levels[] = { "encrypt",     "dane",   "dane-only",
                                           "fingerprint", "verify", "secure" };
 
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
@@ -98,8 +98,7 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     tag = str_from(arena_printf(&transports->arena, "%.*s/smtp", STR_ARGS(config->syslog_name)));
     transport->log = (struct log_context){ .log = transports->log, .tag = tag };
     if (!nexthop_port_parse(config->smtp_tcp_port, &transport->default_port))
-        return error_set(error, "smtp_tcp_port = %.*s is no port",
-                         STR_ARGS(config->smtp_tcp_port));
+        return error_set(error, "smtp_tcp_port = %.*s is no port", STR_ARGS(config->smtp_tcp_port));
     set_protocols(transport);
     refuse_unprotected(transport);
     return set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,

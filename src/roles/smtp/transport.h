@@ -15,7 +15,7 @@
 struct transport {
     struct str name;
     struct config *config;
-    struct log_context log;          /* tag "postfix/smtp", or with the line's syslog_name */
+    struct log_context log; /* tag "postfix/smtp", or with the line's syslog_name */
     struct str helo_name;
     uint16_t default_port;           /* smtp_tcp_port */
     bool uses_ipv4, uses_ipv6;       /* inet_protocols */

@@ -40,7 +40,8 @@ struct channel *worker_queue_of(const struct worker *worker, const struct delive
     return delivery->queue_generation == worker->queue_generation ? worker->queue : NULL;
 }
 
-/* A job that cannot be begun: every recipient is deferred, or left undone where `reason` is NULL. */
+/* A job that cannot be begun: every recipient is deferred, or left undone where `reason` is NULL.
+ */
 static void refuse_job(struct worker *worker, struct delivery *delivery, const char *reason)
 {
     for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {

@@ -17,19 +17,19 @@ struct delivery;
 
 struct worker {
     struct loop *loop;
-    struct log_context log;    /* the role's own, for what belongs to no transport */
+    struct log_context log; /* the role's own, for what belongs to no transport */
     struct transports transports;
     struct own_host own;
-    struct arena arena;        /* as long as the worker */
+    struct arena arena; /* as long as the worker */
     struct dns_client *dns;
     struct channel *queue;     /* NULL while there is no queue: results are lost, and the queue
                                   tries again what it has no result for */
     uint64_t queue_generation; /* counts the channels there were */
     struct connection_cache cache;
-    struct list deliveries;    /* struct delivery, by_worker */
+    struct list deliveries; /* struct delivery, by_worker */
     size_t delivery_count;
-    bool has_long_queue_ids;   /* enable_long_queue_ids */
-    struct buf scratch;        /* for one log line at a time */
+    bool has_long_queue_ids; /* enable_long_queue_ids */
+    struct buf scratch;      /* for one log line at a time */
     bool is_draining;
     void (*drained)(void *argument); /* called once nothing is left after worker_drain */
     void *argument;

@@ -109,11 +109,23 @@ static void names_of_legal_form_are_asked(void **state)
         const char *name;
         bool is_valid;
     } cases[] = {
-        { "example.com", true },   { "example.com.", true },    { "_dmarc.example.com", true },
-        { "a", true },             { "1.2.0.192.in-addr.arpa", true }, { "xn--bcher-kva.example", true },
-        { "", false },             { ".", false },              { "a..b", false },
-        { ".a", false },           { "a b", false },            { "a@b", false },
-        { "a\\b", false },         { "a\xff" "b", false },      { "a..", false },
+        { "example.com", true },
+        { "example.com.", true },
+        { "_dmarc.example.com", true },
+        { "a", true },
+        { "1.2.0.192.in-addr.arpa", true },
+        { "xn--bcher-kva.example", true },
+        { "", false },
+        { ".", false },
+        { "a..b", false },
+        { ".a", false },
+        { "a b", false },
+        { "a@b", false },
+        { "a\\b", false },
+        { "a\xff"
+          "b",
+          false },
+        { "a..", false },
     };
 
     for (size_t i = 0; i < COUNT(cases); i++)
@@ -154,10 +166,8 @@ static void addresses_turn_round(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(records_survive_the_way),
-        cmocka_unit_test(too_many_records_are_refused),
-        cmocka_unit_test(rdata_is_read_or_refused),
-        cmocka_unit_test(names_of_legal_form_are_asked),
+        cmocka_unit_test(records_survive_the_way),  cmocka_unit_test(too_many_records_are_refused),
+        cmocka_unit_test(rdata_is_read_or_refused), cmocka_unit_test(names_of_legal_form_are_asked),
         cmocka_unit_test(addresses_turn_round),
     };
 

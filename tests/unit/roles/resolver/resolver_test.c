@@ -20,8 +20,7 @@ static void few_absent_names_are_believed(void **state)
     char text[64];
 
     for (int i = 0; i < 100; i++)
-        assert_false(
-            nxdomain_guard_note(&guard, domain(text, sizeof text, i), i % 10 == 0, 1000));
+        assert_false(nxdomain_guard_note(&guard, domain(text, sizeof text, i), i % 10 == 0, 1000));
     assert_false(nxdomain_guard_doubts(&guard, 1000));
     /* The same absent name again and again is one name. */
     for (int i = 0; i < 1000; i++)
@@ -84,10 +83,9 @@ static void answers_are_kept_until_they_are_old(void **state)
 static void answers_used_longest_ago_make_room(void **state)
 {
     struct answer_cache cache;
-    struct dns_answer answer = { .outcome = DNS_NO_DATA,
-                                 .ttl_s = 30,
-                                 .canonical_name = STR(""),
-                                 .reason = STR("") };
+    struct dns_answer answer = {
+        .outcome = DNS_NO_DATA, .ttl_s = 30, .canonical_name = STR(""), .reason = STR("")
+    };
     char text[64];
 
     answer_cache_init(&cache);

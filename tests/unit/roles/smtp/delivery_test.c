@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-#define HELLO "S: 220 x ESMTP\nC: EHLO client.example\nS: 250-x\nS: 250 PIPELINING\n"
-#define ENVELOPE "C: MAIL FROM:<s@a.example>\nC: RCPT TO:<r@b.example>\nC: DATA\n"
-#define TAKEN ENVELOPE "S: 250 a\nS: 250 b\nS: 354 c\nB:\nS: 250 d\n"
+#define HELLO             "S: 220 x ESMTP\nC: EHLO client.example\nS: 250-x\nS: 250 PIPELINING\n"
+#define ENVELOPE          "C: MAIL FROM:<s@a.example>\nC: RCPT TO:<r@b.example>\nC: DATA\n"
+#define TAKEN             ENVELOPE "S: 250 a\nS: 250 b\nS: 354 c\nB:\nS: 250 d\n"
 #define RESULT_TAKEN(job) job "/0 sent 2.0.0 250 d\n" job " worked\n"
 
 static const struct world_job plain_job = { .job = 1,
@@ -126,7 +126,9 @@ static void session_limit_ends_the_attempt(void **state)
     world_open(&world, "");
     for (int i = 1; i <= 3; i++)
         world_record(&world, "MX", "b.example",
-                     i == 1 ? "10 mx1.b.example" : i == 2 ? "20 mx2.b.example" : "30 mx3.b.example");
+                     i == 1   ? "10 mx1.b.example"
+                     : i == 2 ? "20 mx2.b.example"
+                              : "30 mx3.b.example");
     world_record(&world, "A", "mx1.b.example", "127.0.0.1");
     world_record(&world, "A", "mx2.b.example", "127.0.0.2");
     world_record(&world, "A", "mx3.b.example", "127.0.0.3");
@@ -358,8 +360,7 @@ static void connection_serves_the_next_message(void **state)
         deliver(&world, i, "[127.0.0.1]:PORT");
     assert_int_equal(world.servers[0].connection_count, 2);
     assert_true(log_has(&world, "relay=127.0.0.1[127.0.0.1]:PORT, conn_use=3, delay="));
-    assert_world(&world,
-                 RESULT_TAKEN("1") RESULT_TAKEN("2") RESULT_TAKEN("3") RESULT_TAKEN("4"));
+    assert_world(&world, RESULT_TAKEN("1") RESULT_TAKEN("2") RESULT_TAKEN("3") RESULT_TAKEN("4"));
 }
 
 static void connection_is_used_again_after_a_refusal(void **state)
@@ -368,9 +369,8 @@ static void connection_is_used_again_after_a_refusal(void **state)
 
     world_open(&world, "smtp_connection_cache_destinations = [127.0.0.1]:25\n");
     world_transcript(&world, 0, HELLO TAKEN);
-    world_transcript(&world, 0,
-                     HELLO ENVELOPE
-                     "S: 250 a\nS: 550 5.1.1 no\nS: 503 b\nC: RSET\nS: 250 c\n" TAKEN);
+    world_transcript(
+        &world, 0, HELLO ENVELOPE "S: 250 a\nS: 550 5.1.1 no\nS: 503 b\nC: RSET\nS: 250 c\n" TAKEN);
     deliver(&world, 1, "[127.0.0.1]:PORT");
     deliver(&world, 2, "[127.0.0.1]:PORT");
     deliver(&world, 3, "[127.0.0.1]:PORT");
@@ -469,15 +469,15 @@ static void server_that_does_not_read_is_given_up(void **state)
     for (int i = 0; i < 1000000; i++)
         buf_append_text(&content, "a line of an ordinary message\r\n");
     world_open(&world, "smtp_data_xfer_timeout = 1s\n");
-    world_transcript(&world, 0,
-                     HELLO ENVELOPE "S: 250 a\nS: 250 b\nS: 354 c\nX: sleep\n");
+    world_transcript(&world, 0, HELLO ENVELOPE "S: 250 a\nS: 250 b\nS: 354 c\nX: sleep\n");
     job.nexthop = "[127.0.0.1]:PORT";
     job.content = buf_str(&content);
     job.is_content_beside = true;
     world_send(&world, &job);
     world_run(&world, 1);
-    assert_world(&world, "1/0 deferred 4.4.2 conversation with 127.0.0.1[127.0.0.1] timed out while "
-                         "sending message body\n1 failed\n");
+    assert_world(&world,
+                 "1/0 deferred 4.4.2 conversation with 127.0.0.1[127.0.0.1] timed out while "
+                 "sending message body\n1 failed\n");
 }
 
 static void cancelled_job_is_left_undone(void **state)

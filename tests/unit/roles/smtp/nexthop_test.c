@@ -45,8 +45,9 @@ static void every_form_is_understood(void **state)
 
 static void what_is_no_destination_is_refused(void **state)
 {
-    static const char *const cases[] = { "[a", "[a]b", "[]", "[a]:0", "a:70000", "a:no-such-port",
-                                         ":25", "a:-1", "[a]:25x" };
+    static const char *const cases[] = { "[a",    "[a]b",    "[]",
+                                         "[a]:0", "a:70000", "a:no-such-port",
+                                         ":25",   "a:-1",    "[a]:25x" };
 
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct nexthop nexthop;

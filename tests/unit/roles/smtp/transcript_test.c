@@ -33,6 +33,7 @@ struct transcript_case {
     uint32_t flags;
 };
 
+/* clang-format off */
 static const struct transcript_case cases[] = {
     { .name = "sent_with_the_servers_words", 1,
       PLAIN MAIL "S: 250 2.1.0 Ok\n" RCPT("r1") "S: 250 2.1.5 Ok\nC: DATA\nS: 354 go\nB:\n"
@@ -276,6 +277,7 @@ static const struct transcript_case cases[] = {
       "1/0 deferred 4.7.0 smtp_sasl_auth_enable is set, but this version cannot authenticate to "
       "servers yet\n1 untouched\n", "smtp_sasl_auth_enable = yes\n" },
 };
+/* clang-format on */
 
 static const char content[] = "Subject: x\r\n\r\n.dot\r\na\r\n";
 

@@ -233,8 +233,7 @@ static bool query_received(void *owner, struct channel *channel, uint16_t number
 {
     struct world *world = owner;
     struct wire_resolve_query query;
-    struct wire_resolve_answer answer = { .outcome = DNS_NO_NAME,
-                                          .reason = STR("Host not found") };
+    struct wire_resolve_answer answer = { .outcome = DNS_NO_NAME, .reason = STR("Host not found") };
     struct dns_record records[WORLD_RECORDS];
     char addresses[WORLD_RECORDS][16];
     autofree_buf struct buf bytes = { 0 };
