@@ -48,6 +48,7 @@ static bool open_store(struct service *service, struct queue_service *state, str
         .folder = spool_path(&scratch, service->config, "store"),
         .may_create = true,
         .may_repair = true,
+        .is_any_filesystem = service->config->store_any_filesystem,
         .notice = store_notice,
         .notice_argument = service,
     };
