@@ -299,9 +299,10 @@ static enum next submit(struct conversation *conversation, struct content *conte
                               loop_now_ms(server->loop) + COMMIT_PATIENCE_MS)) {
     case SUBMISSION_ACCEPTED:
         server->message_count++;
-        return reply_text(conversation, 250,
-                          str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
-                                                transaction->queue_id_text.text)));
+        return reply_text(
+            conversation, 250,
+            str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
+                                  transaction->queue_id_text.text)));
     case SUBMISSION_REFUSED:
         return reply_verdict(conversation, &(struct verdict){ .code = message->reply.code,
                                                               .enhanced = message->reply.enhanced,
