@@ -27,7 +27,8 @@ static bool refers_to(struct str value, struct str name)
         struct str rest = str_skip(value, i + 1);
         if (rest.len > 0 && (rest.ptr[0] == '{' || rest.ptr[0] == '('))
             rest = str_trim(str_skip(rest, 1));
-        if (str_starts_with(rest, name) && (rest.len == name.len || !is_name_byte(rest.ptr[name.len])))
+        if (str_starts_with(rest, name) &&
+            (rest.len == name.len || !is_name_byte(rest.ptr[name.len])))
             return true;
     }
     return false;
@@ -37,7 +38,9 @@ static bool refers_to(struct str value, struct str name)
  * users_hosts and so on parameters. */
 static bool names_table(struct str value, struct str name)
 {
-    static const char *const types[] = { "ldap", "mysql", "pgsql", "sqlite", "memcache", "mongodb" };
+    static const char *const types[] = {
+        "ldap", "mysql", "pgsql", "sqlite", "memcache", "mongodb",
+    };
     struct str word;
 
     while (str_next_word(&value, " \t\r\n,{}", &word)) {

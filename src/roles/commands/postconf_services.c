@@ -29,7 +29,7 @@ static bool show_line(struct postconf *postconf, const struct master_service *se
 
     if ((postconf->flags & POSTCONF_EXPAND) != 0) {
         struct config_values *values = config_values_new(&postconf->tool.source, service);
-        bool is_expanded = config_values_expand_shown(values, STR(""), text, &expanded, error);
+        bool is_expanded = config_values_expand_text(values, STR(""), text, &expanded, error);
         config_values_free(&values);
         if (!is_expanded)
             return error_context(error, "%s, line %d: %.*s", service->file, service->line,
@@ -42,7 +42,9 @@ static bool show_line(struct postconf *postconf, const struct master_service *se
         if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
             buf_append_text(&line, " =");
     }
-    if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
+    if ((postconf->flags & POSTCONF_FIELDS) != 0 && (postconf->flags & POSTCONF_NAMES_ONLY) == 0)
+        buf_printf(&line, "%s%.*s", line.len > 0 ? " " : "", STR_ARGS(text));
+    else if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
         postconf_lay_out_words(&line, text, (postconf->flags & POSTCONF_FOLD) != 0);
     buf_append_byte(&line, '\n');
     fwrite(line.ptr, 1, line.len, stdout);

@@ -159,7 +159,7 @@ static bool find_raw(struct postconf *postconf, struct str name, struct buf *raw
     return true;
 }
 
-static bool show(struct postconf *postconf, struct str name, struct error *error)
+static bool show(struct postconf *postconf, struct str name, struct buf *out, struct error *error)
 {
     const struct parameter *parameter = parameter_find(name);
     autofree_buf struct buf raw = { 0 }, expanded = { 0 }, line = { 0 };
@@ -170,7 +170,7 @@ static bool show(struct postconf *postconf, struct str name, struct error *error
     struct str text = buf_str(&raw);
     if ((postconf->flags & POSTCONF_EXPAND) != 0 &&
         (parameter == NULL || parameter->type != PARAMETER_RAW)) {
-        if (!config_values_expand_shown(postconf->values, name, text, &expanded, error))
+        if (!config_values_expand_text(postconf->values, name, text, &expanded, error))
             return error_context(error, "%.*s", STR_ARGS(name));
         text = buf_str(&expanded);
     }
@@ -182,7 +182,7 @@ static bool show(struct postconf *postconf, struct str name, struct error *error
     if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
         postconf_lay_out_words(&line, text, folds);
     buf_append_byte(&line, '\n');
-    fwrite(line.ptr, 1, line.len, stdout);
+    buf_append(out, buf_str(&line));
     return true;
 }
 
@@ -190,6 +190,7 @@ int postconf_show_parameters(struct postconf *postconf)
 {
     struct names names = { 0 };
     struct error error = { 0 };
+    autofree_buf struct buf out = { 0 };
     bool is_shown = true;
 
     if (postconf->word_count > 0)
@@ -197,7 +198,9 @@ int postconf_show_parameters(struct postconf *postconf)
     else
         collect_all(postconf, &names);
     for (size_t i = 0; is_shown && i < names.count; i++)
-        is_shown = show(postconf, names.items[i], &error);
+        is_shown = show(postconf, names.items[i], &out, &error);
     arena_clear(&names.arena);
+    if (is_shown)
+        fwrite(buf_text(&out), 1, out.len, stdout);
     return is_shown ? EX_OK : tool_fail(&postconf->tool, POSTCONF_FAILED, "%s", error.message);
 }
