@@ -7,7 +7,7 @@
 #include <limits.h>
 
 static const char blanks[] = " \t\r\n\v\f";
-enum { FIELD_COUNT = 8, WORD_LIMIT = 4096 };
+enum { FIELD_COUNT = 8, SERVICE_LIMIT = 10000 };
 
 static const char *const type_names[] = {
     [SERVICE_INET] = "inet", [SERVICE_UNIX] = "unix", [SERVICE_UNIX_DGRAM] = "unix-dgram",
@@ -246,6 +246,8 @@ bool master_cf_parse(struct arena *arena, const char *file, struct str text,
         if (ascii_is_space(buf_text(&logical)[0]))
             return fail(&parser, "the first service begins with white space:",
                         str_trim(buf_str(&logical)), "remove it");
+        if (master_cf->line_count == SERVICE_LIMIT)
+            return fail(&parser, "more than 10000 services, from", str_trim(buf_str(&logical)), "");
         if (!parse_service(&parser, str_trim(buf_str(&logical)), &service))
             return false;
         add_line(arena, master_cf, &service);

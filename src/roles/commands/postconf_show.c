@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* postconf: parameters of main.cf, as set, by default, or expanded. */
-#include "config/check.h"
 #include "postconf.h"
 #include "waypost_build.h"
 
@@ -77,15 +76,15 @@ static bool transport_default(const struct postconf *postconf, struct str name, 
 
 static void add_user_names(const struct postconf *postconf, struct names *names)
 {
-    const struct config_source *source = &postconf->tool.source;
-    const struct main_cf *main_cf = &source->main_cf;
+    const struct main_cf *main_cf = &postconf->tool.source.main_cf;
 
     for (size_t i = 0; i < main_cf->count; i++) {
         const struct main_cf_assignment *each = &main_cf->assignments[i];
         autofree_buf struct buf unused = { 0 };
-        if (main_cf_find(main_cf, each->name) == each && parameter_find(each->name) == NULL &&
+        if (config_usage_assignment(postconf->usage, each->name) == each &&
+            parameter_find(each->name) == NULL &&
             !transport_default(postconf, each->name, &unused) &&
-            config_name_is_used(source, each->name))
+            config_usage_has(postconf->usage, each->name))
             add_name(names, each->name);
     }
 }
@@ -118,8 +117,8 @@ static bool is_known(const struct postconf *postconf, struct str name)
     autofree_buf struct buf unused = { 0 };
 
     return parameter_find(name) != NULL || transport_default(postconf, name, &unused) ||
-           (main_cf_find(&postconf->tool.source.main_cf, name) != NULL &&
-            config_name_is_used(&postconf->tool.source, name));
+           (config_usage_assignment(postconf->usage, name) != NULL &&
+            config_usage_has(postconf->usage, name));
 }
 
 static void collect_named(const struct postconf *postconf, struct names *names)
