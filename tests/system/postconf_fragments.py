@@ -69,7 +69,8 @@ MAIN_FRAGMENTS = [
     "myorigin = \xe4\xf6\n", "Myorigin = a\n", "MYORIGIN = a\nmyorigin = b\n",
     # Mistakes: both refuse.
     "a\n", "a b = c\n", "= c\n", "{ myorigin = a }\n", "myorigin = a\nx y z\n",
-    "one = $two\ntwo = $one\nmyorigin = $one\n", "one = $two\ntwo = $three\nthree=$one\nmydomain=$two\n",
+    ("one = $two\ntwo = $one\nmyorigin = $one\n", "-n shows here what there is to mend; -x refuses"),
+    ("one = $two\ntwo = $three\nthree=$one\nmydomain=$two\n", "-n shows here what there is to mend"),
 ]
 
 MASTER_FRAGMENTS = [

@@ -101,7 +101,7 @@ static bool parse_options(struct postconf *postconf, int argc, char **argv, int 
 
     *status = POSTCONF_FAILED;
     opterr = 0;
-    while ((option = getopt(argc, argv, "aAbBc:C:deEfFhHjlmMno:pPtT:vxX#")) != -1) {
+    while ((option = getopt(argc, argv, "+aAbc:C:defFhHjlmMno:pPtT:vxX#")) != -1) {
         if (option == 'c')
             postconf->folder = optarg;
         else if (option == 'o')
@@ -109,7 +109,7 @@ static bool parse_options(struct postconf *postconf, int argc, char **argv, int 
         else if (option == 'C' && !parse_class(postconf, str_from(optarg))) {
             tool_fail(&postconf->tool, POSTCONF_FAILED, "bad parameter class: \"%s\"", optarg);
             return false;
-        } else if (strchr("aAbBEjlmtT", option) != NULL) {
+        } else if (strchr("aAbjlmtT", option) != NULL) {
             *status = tool_fail(&postconf->tool, EX_UNAVAILABLE, "-%c is not built yet", option);
             return false;
         } else if (option == '?') {

@@ -56,9 +56,19 @@ static bool is_asked_for(struct str wanted, struct str name)
     return str_is_empty(wanted) || str_equal(wanted, STR("*")) || str_equal(wanted, name);
 }
 
+static bool is_field(struct str name)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (is_asked_for(name, str_from(field_names[i])))
+            return true;
+    return false;
+}
+
 static bool show_fields(struct postconf *postconf, const struct master_service *service,
                         struct str wanted, struct error *error)
 {
+    if (!is_field(wanted))
+        return error_set(error, "invalid service attribute name: \"%.*s\"", STR_ARGS(wanted));
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         autofree_buf struct buf text = { 0 };
         field_text(service, i, &text);
