@@ -156,15 +156,21 @@ static size_t used_pages(struct str bytes)
     return count;
 }
 
-static void a_flipped_bit_anywhere_never_crashes_nor_changes_mail(void **state)
+static void forget_damaged(struct spool *spool)
 {
-    struct spool *spool = *state;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/data.mdb.damaged", spool->folder);
+    unlink(path);
+}
+
+static void flip_everywhere(struct spool *spool, size_t first_page)
+{
     autofree_buf struct buf bytes = read_data(spool);
     size_t pages = used_pages(buf_str(&bytes)), refused = 0, tried = 0;
 
-    srand(3);
     assert_true(pages > 100);
-    for (size_t page = 0; page < pages; page++)
+    for (size_t page = first_page; page < pages; page++)
         for (int flip = 0; flip < FLIPS_PER_PAGE; flip++) {
             size_t at = flip_at(page, flip);
             char bit = (char)(1 << rand() % 8);
@@ -177,12 +183,56 @@ static void a_flipped_bit_anywhere_never_crashes_nor_changes_mail(void **state)
                 fail_msg("byte %zu of page %zu, bit %d: fate %d", at % PAGE, page, bit, fate);
             refused += fate == FATE_REFUSED;
             tried++;
+            forget_damaged(spool);
         }
     printf("%zu flips in %zu pages: %zu refused at the start, others survived\n", tried, pages,
            refused);
+    assert_true(refused == 0 || !spool->options.may_repair);
     write_data(spool, buf_str(&bytes));
     spool_open(spool);
     assert_true(reads_are_honest(spool->store));
+}
+
+static void a_flipped_bit_anywhere_never_crashes_nor_changes_mail(void **state)
+{
+    srand(3);
+    flip_everywhere(*state, 0);
+}
+
+/* But for the two meta pages, without which there is no beginning. */
+static void a_flipped_bit_anywhere_can_be_repaired(void **state)
+{
+    struct spool *spool = *state;
+
+    srand(4);
+    spool->options.may_repair = true;
+    flip_everywhere(spool, 2);
+}
+
+/* Every page of the tree in turn is overwritten. */
+static void all_but_a_lost_page_is_rescued(void **state)
+{
+    struct spool *spool = *state;
+    autofree_buf struct buf bytes = read_data(spool);
+    size_t rescued_most = 0;
+
+    spool->options.may_repair = true;
+    for (size_t page = 2; page < used_pages(buf_str(&bytes)); page++) {
+        if (bytes.ptr[page * PAGE + 10] != 2) /* only leaves */
+            continue;
+        autofree_buf struct buf garbled = { 0 };
+        buf_append(&garbled, buf_str(&bytes));
+        memset(garbled.ptr + page * PAGE, 0xa5, PAGE);
+        write_data(spool, buf_str(&garbled));
+        spool->notices[0] = '\0';
+        spool_open(spool);
+        assert_true(reads_are_honest(spool->store));
+        if (store_was_repaired(spool->store) && store_message_count(spool->store) > rescued_most)
+            rescued_most = store_message_count(spool->store);
+        spool_close(spool);
+        forget_damaged(spool);
+    }
+    assert_true(rescued_most >= MESSAGE_COUNT / 2);
 }
 
 static void damaged_content_is_told_and_can_be_removed(void **state)
@@ -313,6 +363,8 @@ int main(void)
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, memory_setup, spool_teardown)
     static const struct CMUnitTest tests[] = {
         SPOOL_TEST(a_flipped_bit_anywhere_never_crashes_nor_changes_mail),
+        SPOOL_TEST(a_flipped_bit_anywhere_can_be_repaired),
+        SPOOL_TEST(all_but_a_lost_page_is_rescued),
         SPOOL_TEST(damaged_content_is_told_and_can_be_removed),
         SPOOL_TEST(a_missing_or_short_data_file_is_never_made_anew),
         SPOOL_TEST(something_else_in_the_data_file_is_refused),
