@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "store/data_file.h"
 #include "store/record.h"
+#include "store/salvage.h"
 
 #include <unistd.h>
 
@@ -278,6 +279,26 @@ static bool check_commit(int fd, uint64_t page, const struct meta *meta, uint64_
     return true;
 }
 
+static bool take_self(void *argument, struct str key, struct str value)
+{
+    struct self_record *self = argument;
+
+    return key.ptr[0] != RECORD_SELF || self_record_parse(value, self);
+}
+
+/* Whether the newest commit was complete once: then its damage came later, and to go back behind it
+ * would lose what it acknowledged. A commit that a power loss interrupted has no self-check record
+ * of its own number. */
+static bool was_complete(int fd, uint64_t transaction)
+{
+    struct self_record self = { 0 };
+    struct salvage_report report;
+    struct error ignored;
+
+    return salvage_records(fd, take_self, &self, &report, &ignored) &&
+           self.transaction == transaction;
+}
+
 enum structure_state structure_check(int fd, struct structure_report *report, struct error *error)
 {
     struct meta metas[META_COUNT];
@@ -292,8 +313,10 @@ enum structure_state structure_check(int fd, struct structure_report *report, st
     if (check_commit(fd, newest, &metas[newest], file_bytes, report, error))
         return STRUCTURE_SOUND;
     uint64_t older = 1 - newest;
-    return check_commit(fd, older, &metas[older], file_bytes, report, &ignored) ? STRUCTURE_TORN
-                                                                                : STRUCTURE_DAMAGED;
+    return check_commit(fd, older, &metas[older], file_bytes, report, &ignored) &&
+                   !was_complete(fd, metas[newest].transaction)
+               ? STRUCTURE_TORN
+               : STRUCTURE_DAMAGED;
 }
 
 bool structure_drop_newest(int fd, struct error *error)

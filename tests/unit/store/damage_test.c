@@ -358,6 +358,33 @@ static void a_torn_commit_is_refused_and_repaired_on_request(void **state)
     buf_free(&after);
 }
 
+/* The last commit was acknowledged; a page that it wrote has gone bad since. The commit before it
+ * is whole, but to go back to that would lose mail. */
+static void damage_to_the_newest_commit_is_not_taken_for_a_torn_one(void **state)
+{
+    static const char key[] = { 'M', 0, 0, 0, 0, 0, 0, 1, (char)0xf4 };
+    struct spool *spool = *state;
+    bool is_same;
+
+    spool_open(spool);
+    spool_put(spool, 500, 3000, 1);
+    autofree_buf struct buf bytes = read_data(spool);
+    spool_close(spool);
+    size_t upper_at = 0;
+    for (size_t at = 2 * PAGE; at + sizeof key < bytes.len; at++)
+        if (memcmp(bytes.ptr + at, key, sizeof key) == 0)
+            upper_at = at / PAGE * PAGE + 14;
+    assert_true(upper_at > 0);
+    bytes.ptr[upper_at] ^= 4;
+    write_data(spool, buf_str(&bytes));
+    assert_false(spool_try_open(spool));
+    spool->options.may_repair = true;
+    spool_open(spool);
+    assert_int_equal(message_check(spool->store, 500, 3000, &is_same), STORE_OK);
+    assert_true(reads_are_honest(spool->store));
+    forget_damaged(spool);
+}
+
 int main(void)
 {
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, memory_setup, spool_teardown)
@@ -370,6 +397,7 @@ int main(void)
         SPOOL_TEST(something_else_in_the_data_file_is_refused),
         SPOOL_TEST(a_garbled_or_missing_lock_file_is_made_anew),
         SPOOL_TEST(a_queue_of_another_version_is_refused),
+        SPOOL_TEST(damage_to_the_newest_commit_is_not_taken_for_a_torn_one),
         SPOOL_TEST(a_torn_commit_is_refused_and_repaired_on_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
