@@ -10,11 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, MESSAGE_COUNT = 40, FLIPS_PER_PAGE = 4, FILE_MAX = 16 << 20 };
+enum { PAGE = 4096, MESSAGE_COUNT = 40, FLIPS_PER_PAGE = 2, FILE_MAX = 16 << 20 };
 
 static size_t size_of(uint64_t id)
 {
-    static const size_t sizes[] = { 100, 1500, 3000, 9000, 40000, 120000 };
+    static const size_t sizes[] = { 100, 1500, 3000, 9000, 40000, 70000 };
 
     return sizes[id % (sizeof sizes / sizeof *sizes)];
 }
