@@ -14,6 +14,19 @@ SOURCE = ("a@b value one\nA@B dup\nnoval\n\"quo ted\" val2\nx: y\n# c\nkey\n  co
 ALIASES = "root: joe\n\"a b\": c\nbad\nroot: again\nLong: a,\n b\n"
 NETWORKS = ("10.0.0.0/8 ten\n!10.1.0.0/16 neg\nif 192.168.0.0/16\n192.168.1.0/24 one\nendif\n"
             "0.0.0.0/0 all\n")
+PATTERNS = r"""/^(.*)@old\.example$/ ${1}@new.example
+!/example/ noex
+/^X-(a+)/i  lower
+/^case$/ insens
+if /^sub/
+/two$/ IN
+/(three)|(four)/ g1=$1 g2=$2.
+endif
+if !/^z/
+|dollar|x a$$b
+/not(paren/x basic
+endif
+"""
 
 # Each line is a command; they run in order in a folder of their own.
 SESSIONS = {
@@ -33,6 +46,11 @@ SESSIONS = {
     "networks": [f"postmap -q {address} cidr:{{0}}/nets"
                  for address in ["10.1.2.3", "10.2.0.0", "192.168.1.5", "192.168.2.5", "1.2.3.4",
                                  "::1", "name"]],
+    "patterns": [f"postmap -q {key} regexp:{{0}}/re"
+                 for key in ["joe@old.example", "JOE@OLD.EXAMPLE", "foo.example", "zzz",
+                             "X-aaa.example", "x-aaa.example", "case", "sub.example.two",
+                             "sub-three-example", "sub-four-example", "example-three",
+                             "dollarexample", "not(parenexample", "example"]],
 }
 
 pytestmark = pytest.mark.skipif(
@@ -63,6 +81,7 @@ def test_as_debians(tmp_path, session):
         (folder / "f").write_text(SOURCE)
         (folder / "al").write_text(ALIASES)
         (folder / "nets").write_text(NETWORKS)
+        (folder / "re").write_text(PATTERNS)
     for line in SESSIONS[session]:
         expected = run(line, tmp_path / "reference", "/usr/sbin")
         assert run(line, tmp_path / "ours", ours_bin) == expected, line
