@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the loop costs in CPU time: bench-loop prints the price of a fiber's switch, start and wait, of a parked
- * connection, and of frames on a channel (both ends in this process). */
+/* What the loop costs in CPU time: bench-loop prints the price of a fiber's switch, start and wait,
+ * of a parked connection, and of frames on a channel (both ends in this process). */
 #include "base/memory.h"
 #include "loop/fiber.h"
 #include "net/channel.h"
@@ -214,8 +214,8 @@ static void bench_frames(struct bench *bench, int64_t batch, size_t frame_bytes)
     send_batch(bench);
     loop_run(bench->loop);
     double each_ns = ns_each(began_us, frames);
-    printf("channel frame, %5zu bytes, %3" PRId64 " at once %8.0f ns  %9.0f/s\n", frame_bytes, batch,
-           each_ns, 1e9 / each_ns);
+    printf("channel frame, %5zu bytes, %3" PRId64 " at once %8.0f ns  %9.0f/s\n", frame_bytes,
+           batch, each_ns, 1e9 / each_ns);
     channel_free(&bench->ours);
     channel_free(&bench->theirs);
 }

@@ -30,11 +30,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     autofree_buf struct buf once = { 0 };
     autofree_buf struct buf twice = { 0 };
     struct str content = str_of((const char *)data, size), message_id, second_id;
+    static const struct rewrite_rules rules = {
+        STR_INIT("origin.example"), STR_INIT("example.com"), true, true, true, true,
+    };
     struct header_completion completion = { .myhostname = STR("relay.example"),
                                             .queue_id = STR("4F0C"),
-                                            .sender = STR("a b@c"),
+                                            .sender = STR("a b@c.example"),
                                             .full_name = STR("J\xc3\xb6rg"),
                                             .drop = STR("bcc, return-path"),
+                                            .rewrite = &rules,
                                             .may_add_missing = true };
     struct header_summary summary;
 

@@ -3,6 +3,7 @@
  * in external form and parsed again. */
 #include "base/ensure.h"
 #include "mail/address.h"
+#include "mail/rewrite.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -19,8 +20,9 @@ static void check_round_trip(struct arena *arena, struct str address, struct pat
 
 static void check(struct arena *arena, struct str argument, struct path_rules rules)
 {
-    static const struct address_rules rewriting = { true, true, STR_INIT("origin.example"),
-                                                    STR_INIT(".example.com") };
+    static const struct rewrite_rules rewriting = {
+        STR_INIT("origin.example"), STR_INIT("example.com"), true, true, true, true,
+    };
     struct esmtp_parameter parameter;
     struct path path;
 
@@ -33,7 +35,7 @@ static void check(struct arena *arena, struct str argument, struct path_rules ru
     struct str normal = address_normalise(arena, path.address);
     ensure(str_equal(address_normalise(arena, normal), normal));
     ensure(str_equal(address_fold(arena, normal), address_fold(arena, path.address)));
-    struct str rewritten = address_rewrite(arena, path.address, &rewriting);
+    struct str rewritten = rewrite_address(arena, &rewriting, path.address);
     ensure(str_is_empty(path.address) || address_has_domain(rewritten));
     while (esmtp_parameter_next(&path.parameters, &parameter))
         ensure(parameter.has_value || parameter.value.len == 0);

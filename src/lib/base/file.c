@@ -99,6 +99,8 @@ bool fd_set_nonblocking(int fd, struct error *error)
 {
     int flags = fcntl(fd, F_GETFL);
 
+    if (flags >= 0 && (flags & O_NONBLOCK))
+        return true;
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return error_errno(error, "make a descriptor non-blocking");
     return true;

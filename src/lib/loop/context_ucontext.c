@@ -4,6 +4,7 @@
 
 #include "base/ensure.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <ucontext.h>
 
@@ -25,10 +26,9 @@ static void begin(unsigned high, unsigned low)
     unreachable();
 }
 
-void context_make(struct context *context, void *top, void (*entry)(void *argument),
-                  void *argument)
+void context_make(struct context *context, void *top, void (*entry)(void *argument), void *argument)
 {
-    struct birth *birth = (struct birth *)((uintptr_t)top - sizeof *birth & ~(uintptr_t)63);
+    struct birth *birth = (struct birth *)(((uintptr_t)top - sizeof *birth) & ~(uintptr_t)63);
     uintptr_t address = (uintptr_t)birth;
 
     getcontext(&birth->context);

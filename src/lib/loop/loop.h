@@ -20,8 +20,8 @@ struct loop *loop_new(struct error *error); /* NULL with `error` on failure */
 void loop_free(struct loop **loop);
 
 /* Runs until loop_stop; the iteration is: wait, timers, ready descriptors, fibers made runnable,
- * then the before-sleep hooks. After loop_stop the iteration still goes to its end, and loop_run may
- * be called again. */
+ * then the before-sleep hooks. After loop_stop the iteration still goes to its end, and loop_run
+ * may be called again. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 
@@ -82,8 +82,8 @@ void wakeup_close(struct loop *loop, struct wakeup *wakeup);
 void loop_wake(struct wakeup *wakeup); /* any thread, async-signal-safe */
 
 /* Signals arrive in the loop, through signalfd: loop_signals blocks each number in the list (ended
- * by 0) for the thread and calls `arrived` for each that comes. Call once, before threads start. The mask is inherited through
- * fork and exec: unblock in the child. */
+ * by 0) for the thread and calls `arrived` for each that comes. Call once, before threads start.
+ * The mask is inherited through fork and exec: unblock in the child. */
 must_check bool loop_signals(struct loop *loop, const int *numbers,
                              void (*arrived)(void *argument, int number), void *argument,
                              struct error *error);

@@ -12,7 +12,7 @@
 struct stack_notes {
     const void *bottom; /* the lowest address; NULL for the thread's own stack until it is known */
     size_t size_bytes;
-    void *checker;     /* the checker's own handle while the stack is in use */
+    void *checker;       /* the checker's own handle while the stack is in use */
     unsigned checker_id; /* or its number */
 };
 

@@ -2,7 +2,8 @@
 /*
  * Stacks for fibers, each with a guard page below it. Ended fibers' stacks are kept with the pages
  * they touched, so that the next conversation neither maps nor faults; what was not needed for a
- * while goes back to the system (stack_pool_trim). Belongs to the fibers; nobody else includes this.
+ * while goes back to the system (stack_pool_trim). Belongs to the fibers; nobody else includes
+ * this.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Timers ordered by their deadline: a binary heap in which each timer knows its slot. Belongs to the
- * loop; nobody else includes this.
+ * Timers ordered by their deadline: a binary heap in which each timer knows its slot. Belongs to
+ * the loop; nobody else includes this.
  */
 #pragma once
 

@@ -116,7 +116,7 @@ static bool literal_canonical(struct str literal, char text[static LITERAL_BYTES
     } else {
         return false;
     }
-    strcat(out, "]");
+    stpcpy(out + strlen(out), "]");
     return true;
 }
 
@@ -174,42 +174,6 @@ struct str address_normalise(struct arena *arena, struct str address)
 struct str address_fold(struct arena *arena, struct str address)
 {
     return canonical(arena, address, true);
-}
-
-/* "a!b!c" → b!c@a, "a%b%c" → a%b@c; only where the split leaves something on both sides. */
-static struct str swap_route(struct arena *arena, struct str address,
-                             const struct address_rules *rules)
-{
-    ptrdiff_t bang = rules->swaps_bang_path ? str_find_byte(address, '!') : -1;
-    ptrdiff_t percent = rules->has_percent_hack ? str_find_last_byte(address, '%') : -1;
-
-    if (bang > 0 && (size_t)bang + 1 < address.len)
-        return join(arena, str_skip(address, (size_t)bang + 1), str_take(address, (size_t)bang),
-                    false);
-    if (percent > 0 && (size_t)percent + 1 < address.len)
-        return join(arena, str_take(address, (size_t)percent),
-                    str_skip(address, (size_t)percent + 1), false);
-    return address;
-}
-
-struct str address_rewrite(struct arena *arena, struct str address,
-                           const struct address_rules *rules)
-{
-    if (address.len == 0)
-        return address;
-    if (!address_has_domain(address))
-        address = swap_route(arena, address, rules);
-    if (!address_has_domain(address)) {
-        if (rules->myorigin.len == 0)
-            return address;
-        address = join(arena, address, rules->myorigin, false);
-    }
-    struct str domain = address_domain(address);
-    if (rules->domain_suffix.len > 0 && domain.len > 0 && str_find_byte(domain, '.') < 0 &&
-        !domain_is_literal(domain))
-        address = str_from(
-            arena_printf(arena, "%.*s%.*s", STR_ARGS(address), STR_ARGS(rules->domain_suffix)));
-    return address_normalise(arena, address);
 }
 
 /* ---- external form ---- */
@@ -347,7 +311,7 @@ static bool local_length(struct str path, size_t *end)
 
 static bool literal_is_valid(struct str domain)
 {
-    if (!domain_is_literal(domain) || domain.len > DOMAIN_BYTES_MAX)
+    if (!domain_is_literal(domain) || domain.len <= 2 || domain.len > DOMAIN_BYTES_MAX)
         return false;
     struct str inner = str_of(domain.ptr + 1, domain.len - 2);
     struct net_address address;

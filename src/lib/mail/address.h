@@ -63,17 +63,6 @@ bool address_has_domain(struct str address);   /* has an '@', even with nothing 
  * and without its trailing dot, an address literal in its shortest spelling ("[192.0.2.1]",
  * "[IPv6:2001:db8::1]"). The local part is left as it is. Already canonical: returned as is. */
 struct str address_normalise(struct arena *arena, struct str address);
-/* Completes an address as Postfix's trivial-rewrite does, for envelopes from any source: without
- * '@', "site!user" becomes user@site and "user%site" user@site, where the rules say so, otherwise
- * @myorigin is appended; a domain without a dot gets the suffix; then address_normalise. */
-struct address_rules {
-    bool swaps_bang_path;     /* swap_bangpath */
-    bool has_percent_hack;    /* allow_percent_hack */
-    struct str myorigin;      /* empty: nothing is appended */
-    struct str domain_suffix; /* append_dot_mydomain: ".example.com"; empty: off */
-};
-struct str address_rewrite(struct arena *arena, struct str address,
-                           const struct address_rules *rules);
 /* As address_normalise, and the local part in lower case too: the key for tables. */
 struct str address_fold(struct arena *arena, struct str address);
 /* Whether the local part could make some next host route to another domain: it has '@', '%' or

@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "mail/rewrite.h"
 
 struct header {
     struct str whole; /* with its folded lines, without the last line end */
@@ -39,6 +40,8 @@ struct header_completion {
     struct str full_name;                     /* for From:; may be empty */
     struct str undisclosed_recipients_header; /* a whole "To: …"; empty = none */
     struct str drop; /* message_drop_headers: names separated by blanks or commas */
+    const struct rewrite_rules *rewrite; /* for addresses in headers, where the client is one of
+                                            local_header_rewrite_clients; NULL: left as they are */
     int64_t wall_s;
     bool may_add_missing; /* local_header_rewrite_clients (local mail is one), or
                              always_add_missing_headers */
@@ -54,6 +57,9 @@ void header_complete(struct arena *arena, const struct header_completion *comple
 /* Addresses in a To:, Cc: value, for sendmail -t: internal form, in the arena. Groups, comments,
  * routes and quotes are understood; what is no address is skipped. False at the end. */
 bool header_next_address(struct arena *arena, struct str *value, struct str *address);
+/* Appends the value of an address header, with each address in it that has no domain, or one
+ * without a dot, completed by the rules. Everything else stays byte for byte. */
+void header_rewrite_addresses(const struct rewrite_rules *rules, struct str value, struct buf *out);
 /* Whether sendmail -t takes recipients from this one: To, Cc, Bcc, or with `is_resent` the
  * Resent- forms. */
 bool header_has_recipients(const struct header *header, bool is_resent);

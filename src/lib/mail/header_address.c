@@ -5,6 +5,7 @@
  */
 #include "mail/address.h"
 #include "mail/header.h"
+#include "mail/rewrite.h"
 
 /* What the text means at the current byte. */
 struct list_reader {
@@ -138,4 +139,89 @@ bool header_next_address(struct arena *arena, struct str *value, struct str *add
     buf_free(&reader.plain);
     buf_free(&reader.angle);
     return address->len > 0;
+}
+
+/* ---- rewriting ---- */
+
+/* Where one address stands in the value: in angle brackets, or else what is no comment. */
+struct span {
+    size_t start, end;
+    bool is_there, is_angle;
+};
+
+static void span_grow(struct span *span, size_t start, size_t end)
+{
+    if (!span->is_there)
+        span->start = start;
+    span->is_there = true;
+    span->end = end;
+}
+
+/* Takes tokens off the value until an address is complete; returns where that is. */
+static size_t find_span(struct str value, size_t at, struct span *span)
+{
+    *span = (struct span){ 0 };
+    while (at < value.len) {
+        struct str rest = str_skip(value, at);
+        char byte = rest.ptr[0];
+        size_t len = byte == '"'    ? closed_length(rest, '"')
+                     : byte == '['  ? closed_length(rest, ']')
+                     : byte == '('  ? rest.len - skip_comment(rest).len
+                     : byte == '\\' ? str_take(rest, 2).len
+                                    : 1;
+        if (byte == ',' || byte == ';')
+            break;
+        if (byte == '<') {
+            len = closed_length(rest, '>');
+            bool is_closed = len > 2 && rest.ptr[len - 1] == '>';
+            *span = (struct span){ at + 1, at + len - 1, is_closed, true };
+        } else if (byte == ':') {
+            *span = (struct span){ 0 };
+        } else if (!span->is_angle && byte != '(' && !ascii_is_space(byte)) {
+            span_grow(span, at, at + len);
+        }
+        at += len;
+    }
+    return at;
+}
+
+/* Whether the text is one well-formed address and lacks (part of) its domain. */
+static bool is_incomplete(struct arena *arena, struct str text, struct str *address)
+{
+    static const struct path_rules rules = { .kind = PATH_RECIPIENT, .is_utf8 = true };
+    struct path path;
+
+    text = without_loose_blanks(arena, str_trim(text));
+    if (str_find_byte(text, '\0') >= 0) /* printf would stop there */
+        return false;
+    text = str_from(arena_printf(arena, "TO:<%.*s>", STR_ARGS(text)));
+    if (path_parse(arena, text, rules, &path) != PATH_OK)
+        return false;
+    *address = path.address;
+    struct str domain = address_domain(path.address);
+    return domain.len == 0 || (str_find_byte(domain, '.') < 0 && !domain_is_literal(domain));
+}
+
+void header_rewrite_addresses(const struct rewrite_rules *rules, struct str value, struct buf *out)
+{
+    autoclear_arena struct arena arena = { 0 };
+    size_t copied = 0, at = 0;
+
+    while (at < value.len) {
+        struct span span;
+        struct str address;
+        at = find_span(value, at, &span) + 1;
+        if (!span.is_there || span.end < span.start)
+            continue;
+        struct str text = str_of(value.ptr + span.start, span.end - span.start);
+        if (!is_incomplete(&arena, text, &address))
+            continue;
+        struct str complete = rewrite_address(&arena, rules, address);
+        if (str_equal_fold(complete, address))
+            continue;
+        buf_append(out, str_of(value.ptr + copied, span.start - copied));
+        address_format(complete, out);
+        copied = span.end;
+    }
+    buf_append(out, str_skip(value, copied));
 }

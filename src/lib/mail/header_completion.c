@@ -43,13 +43,44 @@ static void put_line_end(struct buf *out)
     buf_append(out, STR("\r\n"));
 }
 
+static bool has_addresses(const struct header *header)
+{
+    static const char *const names[] = {
+        "From",
+        "Sender",
+        "Reply-To",
+        "To",
+        "Cc",
+        "Bcc",
+        "Apparently-To",
+        "Return-Receipt-To",
+        "Errors-To",
+        "Mail-Followup-To",
+        "Disposition-Notification-To",
+    };
+    struct header plain = *header;
+
+    if (str_starts_with_fold(plain.name, STR("resent-")))
+        plain.name = str_skip(plain.name, 7);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (header_is(&plain, names[i]))
+            return true;
+    return false;
+}
+
 /* The blanks that may stand between name and colon go. */
-static void put_header(const struct header *header, struct buf *out)
+static void put_header(const struct header_completion *completion, const struct header *header,
+                       struct buf *out)
 {
     struct str rest = str_skip(header->whole, header->name.len);
 
+    rest = str_skip(rest, (size_t)str_find_byte(rest, ':') + 1);
     buf_append(out, header->name);
-    buf_append(out, str_skip(rest, (size_t)str_find_byte(rest, ':')));
+    buf_append_byte(out, ':');
+    if (completion->rewrite != NULL && has_addresses(header))
+        header_rewrite_addresses(completion->rewrite, rest, out);
+    else
+        buf_append(out, rest);
     put_line_end(out);
 }
 
@@ -203,7 +234,7 @@ void header_complete(struct arena *arena, const struct header_completion *comple
         if (message_id->len == 0 && header_is(&header, "Message-Id"))
             *message_id = arena_copy(arena, header.value);
         if (!is_dropped(&header, completion->drop))
-            put_header(&header, out);
+            put_header(completion, &header, out);
     }
     if (completion->may_add_missing)
         put_missing(arena, completion, &seen, out, message_id);

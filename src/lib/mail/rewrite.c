@@ -5,20 +5,20 @@
 
 static struct str join(struct arena *arena, struct str local, struct str domain)
 {
-    return str_from(
-        arena_printf(arena, "%.*s@%.*s", STR_ARGS(local), STR_ARGS(domain)));
+    return str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(local), STR_ARGS(domain)));
 }
 
-/* host!user -> user@host, user%host -> user@host; both only where there is no '@'. */
+/* host!user -> user@host, user%host -> user@host; both only where there is no '@', and where
+ * something stands on both sides. */
 static struct str route_to_domain(struct arena *arena, const struct rewrite_rules *rules,
                                   struct str address)
 {
     ptrdiff_t bang = str_find_byte(address, '!');
     ptrdiff_t percent = str_find_last_byte(address, '%');
 
-    if (rules->may_swap_bangpath && bang > 0)
+    if (rules->may_swap_bangpath && bang > 0 && (size_t)bang + 1 < address.len)
         return join(arena, str_skip(address, (size_t)bang + 1), str_take(address, (size_t)bang));
-    if (rules->has_percent_hack && percent > 0)
+    if (rules->has_percent_hack && percent > 0 && (size_t)percent + 1 < address.len)
         return join(arena, str_take(address, (size_t)percent),
                     str_skip(address, (size_t)percent + 1));
     return address;
@@ -39,7 +39,7 @@ struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rule
     struct str domain = address_domain(address);
     if (rules->may_append_mydomain && !str_is_empty(domain) && !domain_is_literal(domain) &&
         str_find_byte(domain, '.') < 0 && !str_is_empty(rules->mydomain))
-        address = str_from(arena_printf(arena, "%.*s.%.*s", STR_ARGS(address),
-                                        STR_ARGS(rules->mydomain)));
+        address = str_from(
+            arena_printf(arena, "%.*s.%.*s", STR_ARGS(address), STR_ARGS(rules->mydomain)));
     return address_normalise(arena, address);
 }

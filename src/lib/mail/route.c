@@ -16,6 +16,7 @@ enum listed { LISTED_LOCAL, LISTED_VIRTUAL_ALIAS, LISTED_VIRTUAL, LISTED_RELAY, 
 struct router {
     struct arena arena;
     struct match_list *lists[LISTED_COUNT];
+    struct str list_texts[LISTED_COUNT];
     struct target targets[CLASS_DEFAULT + 1];
     struct str relayhost;
     struct str myorigin;
@@ -46,8 +47,39 @@ static bool names_parameter(struct str list, struct str name)
     return false;
 }
 
+/* The list of a router that is being replaced, when it is set to the same. */
+static bool take_list(struct router *router, struct router *old, int i,
+                      const struct match_list_options *options, const struct error *error)
+{
+    autoclear_arena struct arena scratch = { 0 };
+
+    if (old == NULL || old->lists[i] == NULL ||
+        !str_equal(old->list_texts[i], router->list_texts[i]))
+        return false;
+    router->lists[i] = old->lists[i];
+    old->lists[i] = NULL;
+    if (options->warning != NULL)
+        options->warning(options->argument,
+                         arena_printf(&scratch,
+                                      "%.*s stays as it was read at the start (%s); stop and start "
+                                      "to have it read again",
+                                      STR_ARGS(options->name), error->message));
+    return true;
+}
+
+static void give_lists_back(struct router *router, struct router *old)
+{
+    for (int i = 0; old != NULL && i < LISTED_COUNT; i++) {
+        if (old->lists[i] != NULL)
+            continue;
+        old->lists[i] = router->lists[i];
+        router->lists[i] = NULL;
+    }
+}
+
 static bool open_lists(struct router *router, const struct route_settings *settings,
-                       void (*warning)(void *, const char *), void *argument, struct error *error)
+                       struct router *old, const struct match_list_options *hearers,
+                       struct error *error)
 {
     const struct {
         struct str name, text;
@@ -59,41 +91,41 @@ static bool open_lists(struct router *router, const struct route_settings *setti
     };
 
     for (int i = 0; i < LISTED_COUNT; i++) {
-        struct match_list_options options = {
-            .name = sources[i].name,
-            /* Of these four only relay_domains knows "parent matches subdomain" in Postfix. */
-            .matches_parent_domains =
-                i == LISTED_RELAY && names_parameter(settings->parent_domain_matches_subdomains,
-                                                     STR("relay_domains")),
-            .warning = warning,
-            .argument = argument,
-        };
+        struct match_list_options options = *hearers;
+        options.name = sources[i].name;
+        /* Of these four only relay_domains knows "parent matches subdomain" in Postfix. */
+        options.matches_parent_domains =
+            i == LISTED_RELAY &&
+            names_parameter(settings->parent_domain_matches_subdomains, STR("relay_domains"));
+        router->list_texts[i] = arena_copy(&router->arena, sources[i].text);
         router->lists[i] = match_list_new(sources[i].text, &options, error);
-        if (router->lists[i] == NULL)
+        if (router->lists[i] == NULL && !take_list(router, old, i, &options, error)) {
+            give_lists_back(router, old);
             return error_context(error, "%.*s", STR_ARGS(sources[i].name));
+        }
     }
     return true;
 }
 
-struct router *router_new(const struct route_settings *settings,
+struct router *router_new(const struct route_settings *settings, struct router *old,
                           void (*warning)(void *argument, const char *text), void *argument,
                           struct error *error)
 {
     struct router *router = memory_new(sizeof *router);
     struct arena *arena = &router->arena;
+    const struct match_list_options hearers = { .warning = warning, .argument = argument };
 
     router->relayhost = arena_copy(arena, str_trim(settings->relayhost));
     router->myorigin = arena_copy(arena, settings->myorigin);
     router->empty_address_recipient = arena_copy(arena, settings->empty_address_recipient);
     router->targets[CLASS_LOCAL] = target_parse(arena, settings->local_transport);
-    router->targets[CLASS_VIRTUAL_ALIAS] = (struct target){
-        STR("error"), STR("5.1.1 User unknown in virtual alias table")
-    };
+    router->targets[CLASS_VIRTUAL_ALIAS] =
+        (struct target){ STR("error"), STR("5.1.1 User unknown in virtual alias table") };
     router->targets[CLASS_VIRTUAL] = target_parse(arena, settings->virtual_transport);
     router->targets[CLASS_RELAY] = target_parse(arena, settings->relay_transport);
     router->targets[CLASS_DEFAULT] = target_parse(arena, settings->default_transport);
     router->own_addresses = settings->own_addresses;
-    if (!open_lists(router, settings, warning, argument, error))
+    if (!open_lists(router, settings, old, &hearers, error))
         router_free(&router);
     return router;
 }
@@ -156,8 +188,8 @@ static struct str complete_address(struct router *router, struct arena *arena, s
         return recipient;
     if (address_has_domain(recipient))
         recipient = address_local(recipient);
-    return str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(recipient),
-                                 STR_ARGS(router->myorigin)));
+    return str_from(
+        arena_printf(arena, "%.*s@%.*s", STR_ARGS(recipient), STR_ARGS(router->myorigin)));
 }
 
 bool router_find(struct router *router, struct arena *arena, struct str recipient,
@@ -169,8 +201,7 @@ bool router_find(struct router *router, struct arena *arena, struct str recipien
     if (!find_class(router, domain, &route->address_class, error))
         return false;
     const struct target *target = &router->targets[route->address_class];
-    bool is_off_host =
-        route->address_class == CLASS_RELAY || route->address_class == CLASS_DEFAULT;
+    bool is_off_host = route->address_class == CLASS_RELAY || route->address_class == CLASS_DEFAULT;
     route->transport = target->transport;
     route->nexthop = target->nexthop;
     if (route->nexthop.len == 0)

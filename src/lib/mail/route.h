@@ -46,8 +46,11 @@ struct route {
 
 struct router;
 
-/* NULL with `error` for a list that cannot be read (it names the parameter). */
-struct router *router_new(const struct route_settings *settings,
+/* NULL with `error` for a list that cannot be read (it names the parameter). `old` may be NULL; it
+ * is the router that the new one will replace, and lends a list that is set to the same as before
+ * but cannot be read again: a confined role does not reach the files that it names. `old` may only
+ * be freed after that. `warning` hears of it. */
+struct router *router_new(const struct route_settings *settings, struct router *old,
                           void (*warning)(void *argument, const char *text), void *argument,
                           struct error *error);
 void router_free(struct router **router);

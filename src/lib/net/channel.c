@@ -4,6 +4,7 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/fd_queue.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -15,12 +16,12 @@
 
 enum {
     FRAME_FDS_MAX = 16,
-    SEND_FDS_MAX = 64,   /* with one sendmsg; the kernel takes 253 */
+    SEND_FDS_MAX = 64, /* with one sendmsg; the kernel takes 253 */
     QUEUE_FDS_MAX = 4096,
     READ_FIRST_BYTES = 16 * 1024, /* grows while reads fill it */
     READ_MAX_BYTES = 256 * 1024,
-    TURN_BYTES = 1024 * 1024,   /* read in one go, before the rest of the loop runs */
-    KEEP_BYTES = 256 * 1024,    /* an empty buffer that is larger goes back to the heap */
+    TURN_BYTES = 1024 * 1024, /* read in one go, before the rest of the loop runs */
+    KEEP_BYTES = 256 * 1024,  /* an empty buffer that is larger goes back to the heap */
     RETRY_MS = 10,
     EVENTS_IN = EPOLLIN | EPOLLRDHUP,
 };
@@ -30,17 +31,6 @@ struct header {
     uint32_t payload_bytes;
     uint16_t number;
     uint16_t fd_count;
-};
-
-/* Descriptors on their way, oldest first. */
-struct fd_queue {
-    struct buf fds; /* struct queued_fd */
-    size_t first;
-};
-
-struct queued_fd {
-    uint64_t position; /* sending: of its frame in the stream of bytes */
-    int fd;
 };
 
 struct room_waiter {
@@ -71,60 +61,12 @@ struct channel {
 
     struct buf output;
     size_t output_at;
-    size_t frame_at; /* of the frame that is being written */
+    size_t frame_at;     /* of the frame that is being written */
     uint64_t sent_bytes; /* the position of output_at in the stream of bytes */
-    unsigned frame_fds; /* attached to it */
+    unsigned frame_fds;  /* attached to it */
     struct fd_queue fds_out;
     struct list room_waiters;
 };
-
-/* ---- queues of descriptors ---- */
-
-static size_t fd_queue_count(const struct fd_queue *queue)
-{
-    return queue->fds.len / sizeof(struct queued_fd) - queue->first;
-}
-
-static struct queued_fd fd_queue_at(const struct fd_queue *queue, size_t index)
-{
-    struct queued_fd entry;
-
-    memcpy(&entry, queue->fds.ptr + (queue->first + index) * sizeof entry, sizeof entry);
-    return entry;
-}
-
-static void fd_queue_add(struct fd_queue *queue, uint64_t position, int fd)
-{
-    struct queued_fd entry = { .position = position, .fd = fd };
-
-    buf_append(&queue->fds, str_of((const char *)&entry, sizeof entry));
-}
-
-/* The oldest one, or -1. */
-static int fd_queue_take(struct fd_queue *queue)
-{
-    if (fd_queue_count(queue) == 0)
-        return -1;
-    int fd = fd_queue_at(queue, 0).fd;
-    queue->first++;
-    if (fd_queue_count(queue) == 0) {
-        buf_clear(&queue->fds);
-        queue->first = 0;
-    }
-    return fd;
-}
-
-static void fd_queue_drop(struct fd_queue *queue, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        close(fd_queue_take(queue));
-}
-
-static void fd_queue_free(struct fd_queue *queue)
-{
-    fd_queue_drop(queue, fd_queue_count(queue));
-    buf_free(&queue->fds);
-}
 
 /* ---- the end ---- */
 
@@ -200,8 +142,8 @@ void channel_attach_fd(struct channel *channel, int fd)
         return;
     }
     channel->frame_fds++;
-    fd_queue_add(&channel->fds_out,
-                 channel->sent_bytes + (channel->frame_at - channel->output_at), copy);
+    fd_queue_add(&channel->fds_out, channel->sent_bytes + (channel->frame_at - channel->output_at),
+                 copy);
 }
 
 /* Puts the next descriptors beside the message; returns how many. With them may go the bytes before
@@ -213,7 +155,7 @@ static size_t attach_fds(struct channel *channel, struct msghdr *message, struct
     struct cmsghdr *control = message->msg_control;
 
     if (waiting > count) {
-        uint64_t most = fd_queue_at(&channel->fds_out, count).position - channel->sent_bytes;
+        uint64_t most = fd_queue_position(&channel->fds_out, count) - channel->sent_bytes;
         bytes->iov_len = bytes->iov_len < most ? bytes->iov_len : (size_t)most;
     }
     if (count == 0) {
@@ -226,7 +168,7 @@ static size_t attach_fds(struct channel *channel, struct msghdr *message, struct
     control->cmsg_type = SCM_RIGHTS;
     control->cmsg_len = CMSG_LEN(count * sizeof(int));
     for (size_t i = 0; i < count; i++) {
-        int fd = fd_queue_at(&channel->fds_out, i).fd;
+        int fd = fd_queue_fd(&channel->fds_out, i);
         memcpy(CMSG_DATA(control) + i * sizeof fd, &fd, sizeof fd);
     }
     return count;

@@ -46,8 +46,8 @@ int channel_take_fd(struct channel *channel);
 /* Sends what waits as far as that does not block; happens by itself before the loop sleeps. */
 void channel_flush(struct channel *channel);
 size_t channel_unsent_bytes(const struct channel *channel);
-/* Suspends the fiber until less than CHANNEL_ROOM_BYTES waits unsent: call before sending bulk. When
- * the channel closes meanwhile the result is WAKE_READY, too: what is sent then is dropped. */
+/* Suspends the fiber until less than CHANNEL_ROOM_BYTES waits unsent: call before sending bulk.
+ * When the channel closes meanwhile the result is WAKE_READY, too: what is sent then is dropped. */
 enum wake channel_wait_room(struct channel *channel, int64_t deadline_ms);
 bool channel_is_closed(const struct channel *channel);
 

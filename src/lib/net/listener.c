@@ -5,12 +5,13 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
 enum {
-    ACCEPTS_MAX = 64,    /* in one go, before the rest of the loop runs */
-    SHORTAGE_MS = 200,   /* the pause when descriptors or memory ran out */
+    ACCEPTS_MAX = 64,  /* in one go, before the rest of the loop runs */
+    SHORTAGE_MS = 200, /* the pause when descriptors or memory ran out */
 };
 
 struct listener {
@@ -67,8 +68,8 @@ static bool accept_one(struct listener *listener)
     struct sockaddr_storage sockaddr;
     struct net_address peer;
     socklen_t len = sizeof sockaddr;
-    int fd = accept4(listener->fd, (struct sockaddr *)&sockaddr, &len,
-                     SOCK_NONBLOCK | SOCK_CLOEXEC);
+    int fd =
+        accept4(listener->fd, (struct sockaddr *)&sockaddr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
     if (fd >= 0) {
         net_address_from_sockaddr((const struct sockaddr *)&sockaddr, len, &peer);
@@ -102,7 +103,10 @@ struct listener *listener_new(struct loop *loop, int fd,
                               void *argument, struct error *error)
 {
     struct listener *listener = memory_new(sizeof *listener);
+    int one = 1;
 
+    /* Connections inherit it: streams send whole batches. Not a TCP socket: no harm. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     listener->loop = loop;
     listener->fd = fd;
     listener->accepted = accepted;

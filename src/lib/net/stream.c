@@ -26,15 +26,15 @@ struct stream {
     struct watch watch;
     /* What the last edge said, until a call found otherwise. */
     bool is_readable, is_writable;
-    bool has_hangup;         /* the end is near: a short read does not mean "drained" */
-    bool has_ended;          /* the peer's end was read */
-    bool watches_output;     /* from the first time that output did not fit */
-    int failure;             /* errno of the last STREAM_FAILED */
+    bool has_hangup;     /* the end is near: a short read does not mean "drained" */
+    bool has_ended;      /* the peer's end was read */
+    bool watches_output; /* from the first time that output did not fit */
+    int failure;         /* errno of the last STREAM_FAILED */
     struct buf input;
-    size_t input_at;         /* what stands before was consumed */
-    size_t scanned;          /* so many bytes from input_at on hold no LF */
-    size_t seen;             /* what stream_read_some returned and nobody consumed */
-    size_t read_bytes;       /* the next portion */
+    size_t input_at;   /* what stands before was consumed */
+    size_t scanned;    /* so many bytes from input_at on hold no LF */
+    size_t seen;       /* what stream_read_some returned and nobody consumed */
+    size_t read_bytes; /* the next portion */
     struct buf output;
     size_t output_at;
     struct fiber *waiter;
@@ -283,8 +283,8 @@ static void take_line(struct stream *stream, size_t len, struct str *line, bool 
         *had_cr = has_cr;
 }
 
-enum stream_outcome stream_read_line(struct stream *stream, size_t limit_bytes,
-                                     int64_t deadline_ms, struct str *line, bool *had_cr)
+enum stream_outcome stream_read_line(struct stream *stream, size_t limit_bytes, int64_t deadline_ms,
+                                     struct str *line, bool *had_cr)
 {
     for (;;) {
         struct str unread = stream_pending(stream);
@@ -411,12 +411,9 @@ static void stream_ready(struct watch *watch, uint32_t events)
 static struct stream *stream_open(struct loop *loop, int fd, uint32_t events, struct error *error)
 {
     autoclose int owned = fd;
-    int one = 1;
 
     if (!fd_set_nonblocking(fd, error))
         return NULL;
-    /* Output leaves in whole batches already. Not a TCP socket: no harm. */
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     struct stream *stream = memory_new(sizeof *stream);
     stream->loop = loop;
     stream->read_bytes = READ_FIRST_BYTES;
@@ -458,7 +455,10 @@ static bool begin_connect(int fd, const struct sockaddr *address, socklen_t addr
                           const struct sockaddr *bind_address)
 {
     socklen_t bind_len = 0;
+    int one = 1;
 
+    /* Output leaves in whole batches already. Not a TCP socket: no harm. */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (bind_address != NULL)
         bind_len = bind_address->sa_family == AF_INET ? sizeof(struct sockaddr_in)
                                                       : sizeof(struct sockaddr_in6);
@@ -486,8 +486,7 @@ static enum stream_outcome connect_result(struct stream *stream, struct error *e
 
 enum stream_outcome stream_connect(struct loop *loop, const struct sockaddr *address,
                                    socklen_t address_len, const struct sockaddr *bind_address,
-                                   int64_t deadline_ms, struct stream **stream,
-                                   struct error *error)
+                                   int64_t deadline_ms, struct stream **stream, struct error *error)
 {
     autoclose int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 

@@ -31,8 +31,8 @@ void stream_free(struct stream **stream); /* closes; unsent output is dropped */
 /* A line without its line end: LF ends it, one CR before the LF is stripped (`*had_cr` tells, where
  * not NULL). The line borrows the stream's buffer until the next read. Output that waits is
  * flushed before the fiber sleeps. */
-enum stream_outcome stream_read_line(struct stream *stream, size_t limit_bytes,
-                                     int64_t deadline_ms, struct str *line, bool *had_cr);
+enum stream_outcome stream_read_line(struct stream *stream, size_t limit_bytes, int64_t deadline_ms,
+                                     struct str *line, bool *had_cr);
 /* All bytes that are there, at least one unless the outcome is not STREAM_OK: borrowed until the
  * next read; take them off with stream_consume. A call that follows another one with nothing
  * consumed in between waits for more. */

@@ -25,7 +25,7 @@ static const struct folder {
 } folders[] = {
     { "pid", 0755, OWNER_ROOT },
     { "public", 0755, OWNER_MAIL },     /* the queue's socket: it asks the kernel who calls */
-    { "maildrop", 01730, OWNER_MAIL_AND_DROP }, /* the setgid postdrop writes, nobody lists */
+    { "maildrop", 01770, OWNER_MAIL_AND_DROP }, /* the setgid postdrop writes, and syncs it */
     { "corrupt", 0700, OWNER_MAIL },    /* what pickup could not read */
     { "store", 0700, OWNER_MAIL },      /* the queue role alone */
     { "empty", 0555, OWNER_ROOT },      /* the root directory of confined roles */

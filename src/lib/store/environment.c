@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { FILE_MODE = 0600, LMDB_OLDEST = 24, LMDB_WITHDRAWN_FIRST = 26, LMDB_WITHDRAWN_LAST = 31 };
+enum { FILE_MODE = 0600, LMDB_OLDEST = 24 };
 enum { MALLOC_MMAP_BYTES = 4 << 20, MALLOC_TRIM_BYTES = 16 << 20, MALLOC_PAD_BYTES = 1 << 20 };
 
 void environment_tell(const struct store *store, const char *format, ...)

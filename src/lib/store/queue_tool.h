@@ -59,8 +59,8 @@ bool queue_message_hold(struct queue_message *message, bool is_release, int64_t 
  * `damaged`, which may be NULL. */
 must_check bool queue_tool_list(struct store *store, const struct queue_selection *selection,
                                 bool (*visit)(void *argument, const struct queue_message *message),
-                                void (*damaged)(void *argument, uint64_t queue_id),
-                                void *argument, struct error *error);
+                                void (*damaged)(void *argument, uint64_t queue_id), void *argument,
+                                struct error *error);
 enum queue_tool_action { QUEUE_TOOL_DELETE, QUEUE_TOOL_HOLD, QUEUE_TOOL_RELEASE };
 /* Changes are durable on return; `changed` (may be NULL) hears of each message concerned. */
 must_check bool queue_tool_change(struct store *store, const struct queue_selection *selection,

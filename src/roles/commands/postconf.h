@@ -48,9 +48,9 @@ int postconf_edit_master(struct postconf *postconf);
 /* Postfix's exit status for whatever goes wrong. */
 enum { POSTCONF_FAILED = 1 };
 
-/* Appends the words of `text` with one blank between them. `column` is where the line stands;
- * with `folds`, a line that would pass column 80 goes on in the next, four columns in. */
-void postconf_lay_out_words(struct buf *out, struct str text, size_t column, bool folds);
+/* Appends the words of `text`, each behind a blank where `out` is not empty. With `folds`, a line
+ * that would pass column 80 goes on in the next, four columns in. */
+void postconf_lay_out_words(struct buf *out, struct str text, bool folds);
 /* A line of master.cf in columns, with its line end. */
 void postconf_lay_out_service(struct buf *out, const struct master_service *service, bool folds);
 /* The command and its arguments alone, in one line. */

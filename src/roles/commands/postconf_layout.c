@@ -30,20 +30,18 @@ static void add_word(struct line *line, struct str word)
     line->column += word.len;
 }
 
-void postconf_lay_out_words(struct buf *out, struct str text, size_t column, bool folds)
+void postconf_lay_out_words(struct buf *out, struct str text, bool folds)
 {
-    struct line line = { out, column, folds };
-    bool is_first = true;
+    struct line line = { out, out->len, folds };
     struct str word;
 
     while (str_next_word(&text, blanks, &word)) {
-        if (is_first) {
-            buf_append(out, word);
-            line.column += word.len;
-        } else {
+        if (out->len > 0) {
             add_word(&line, word);
+            continue;
         }
-        is_first = false;
+        buf_append(out, word);
+        line.column = word.len;
     }
 }
 

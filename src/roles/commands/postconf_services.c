@@ -40,10 +40,10 @@ static bool show_line(struct postconf *postconf, const struct master_service *se
         buf_printf(&line, "%.*s/%s/%.*s", STR_ARGS(service->name),
                    service_type_name(service->type), STR_ARGS(name));
         if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
-            buf_append_text(&line, str_is_empty(str_trim(text)) ? " =" : " = ");
+            buf_append_text(&line, " =");
     }
     if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
-        postconf_lay_out_words(&line, text, line.len, (postconf->flags & POSTCONF_FOLD) != 0);
+        postconf_lay_out_words(&line, text, (postconf->flags & POSTCONF_FOLD) != 0);
     buf_append_byte(&line, '\n');
     fwrite(line.ptr, 1, line.len, stdout);
     return true;

@@ -177,10 +177,10 @@ static bool show(struct postconf *postconf, struct str name, struct error *error
     if ((postconf->flags & POSTCONF_NO_NAMES) == 0) {
         buf_append(&line, name);
         if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
-            buf_append_text(&line, str_is_empty(str_trim(text)) ? " =" : " = ");
+            buf_append_text(&line, " =");
     }
     if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
-        postconf_lay_out_words(&line, text, line.len, folds);
+        postconf_lay_out_words(&line, text, folds);
     buf_append_byte(&line, '\n');
     fwrite(line.ptr, 1, line.len, stdout);
     return true;

@@ -24,7 +24,8 @@ struct store *queue_direct_open(const struct config *config, struct error *error
     struct store *store = NULL;
     uid_t uid = geteuid();
     gid_t gid = getegid();
-    struct store_options options = { .folder = spool_path(&scratch, config, "store") };
+    struct store_options options = { .folder = spool_path(&scratch, config, "store"),
+                                     .is_any_filesystem = config->store_any_filesystem };
 
     if (!spool_owner_find(config, &owner, error))
         return NULL;

@@ -35,8 +35,10 @@ static void print(const struct tool *tool, enum severity severity, struct str te
     log_free(&log);
 }
 
-static void print_arguments(const struct tool *tool, enum severity severity, const char *format,
-                            va_list arguments)
+__attribute__((format(printf, 3, 0))) static void print_arguments(const struct tool *tool,
+                                                                  enum severity severity,
+                                                                  const char *format,
+                                                                  va_list arguments)
 {
     autofree_buf struct buf text = { 0 };
 

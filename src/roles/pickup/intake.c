@@ -12,8 +12,10 @@
 #include "mail/rewrite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum {
@@ -46,11 +48,26 @@ static enum intake_outcome try_again(const struct making *making)
     return INTAKE_TRY_AGAIN;
 }
 
+/* Links, fifos and the like hold nothing that could be lost. */
+static bool remove_special(const struct intake *intake)
+{
+    struct stat status;
+
+    return fstatat(intake->folder_fd, intake->name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           !S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode) &&
+           unlinkat(intake->folder_fd, intake->name, 0) == 0;
+}
+
 /* What can never become mail is kept for the operator, out of the way. */
 static enum intake_outcome set_aside(const struct making *making)
 {
     const struct intake *intake = making->intake;
 
+    if (remove_special(intake)) {
+        log_warning(&intake->pickup_log, "maildrop entry %s was removed: it is no regular file",
+                    intake->name);
+        return INTAKE_TAKEN;
+    }
     if (intake->corrupt_fd >= 0 &&
         renameat(intake->folder_fd, intake->name, intake->corrupt_fd, intake->name) == 0) {
         log_warning(&intake->pickup_log, "maildrop file %s was moved to the folder corrupt: %s",
@@ -162,6 +179,7 @@ static void complete_headers(struct making *making, struct str prefix, struct st
 {
     const struct config *config = making->intake->config;
     bool is_gateway = (making->file.envelope.flags & MAILDROP_GATEWAY) != 0;
+    struct rewrite_rules rules = rules_from(config);
     struct header_completion completion = {
         .myhostname = config->myhostname,
         .queue_id = str_from(making->id.text),
@@ -169,6 +187,7 @@ static void complete_headers(struct making *making, struct str prefix, struct st
         .full_name = making->file.envelope.full_name,
         .undisclosed_recipients_header = config->undisclosed_recipients_header,
         .drop = config->message_drop_headers,
+        .rewrite = is_gateway ? NULL : &rules,
         .wall_s = making->envelope.arrival_us / 1000000,
         .may_add_missing = !is_gateway || config->always_add_missing_headers,
     };

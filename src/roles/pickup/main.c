@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "confine.h"
 #include "intake.h"
 #include "loop/fiber.h"
 #include "mail/maildrop_file.h"
@@ -359,6 +360,7 @@ const struct role pickup_role = {
     .log_name = "pickup",
     .command = "pickup",
     .start = pickup_start,
+    .confine = pickup_confine,
     .peer = pickup_peer,
     .ready = pickup_ready,
     .wakeup = pickup_wakeup,

@@ -53,8 +53,7 @@ void active_take(struct queue *queue, struct message *message)
     message->taken_up_us = clock_wall_us();
     buf_clear(line);
     log_line_active(message_id_text(message), message->envelope.sender,
-                    message->envelope.size_bytes, envelope_waiting_count(&message->envelope),
-                    line);
+                    message->envelope.size_bytes, envelope_waiting_count(&message->envelope), line);
     log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
     scheduler_take(queue, message);
     if (message->attempts_open == 0)

@@ -6,8 +6,8 @@
 #include "queue.h"
 
 enum {
-    PORTION = 64,             /* messages in one turn */
-    LONGEST_WAIT_MS = 60000,  /* then the clocks are compared again */
+    PORTION = 64,            /* messages in one turn */
+    LONGEST_WAIT_MS = 60000, /* then the clocks are compared again */
 };
 
 static void scan_soon(struct queue *queue)
@@ -50,7 +50,8 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
     if (tools_are_changing(queue, queue_id))
         return NULL;
     buf_clear(bytes);
-    enum store_outcome outcome = store_read_envelope(queue->store, queue_id, bytes, &due_ms, &error);
+    enum store_outcome outcome =
+        store_read_envelope(queue->store, queue_id, bytes, &due_ms, &error);
     if (outcome == STORE_ABSENT)
         return NULL;
     if (outcome != STORE_OK || !message_new(queue, queue_id, buf_str(bytes), &message, &error)) {
@@ -81,7 +82,8 @@ static void scan_schedule(struct queue *queue)
     struct backlog *backlog = &queue->backlog;
     struct store_due found[PORTION];
     int64_t now_ms = clock_wall_ms();
-    size_t count = store_scan_due(queue->store, backlog->cursor, found, PORTION);
+    size_t count =
+        backlog->is_suspended ? 0 : store_scan_due(queue->store, backlog->cursor, found, PORTION);
 
     if (count == 0) {
         backlog->is_scanning = false;
@@ -178,6 +180,7 @@ static void begin_flush(struct queue *queue, struct str site, bool is_far_only)
 
 void backlog_flush(struct queue *queue, struct str site)
 {
+    queue->backlog.is_suspended = false;
     /* Two flushes at once, or one while the clock's step is mended, become one of everything. */
     begin_flush(queue, queue->backlog.is_flushing ? STR("") : site, false);
 }
@@ -249,6 +252,13 @@ static bool has_far_mail(struct queue *queue)
 
 void backlog_start(struct queue *queue)
 {
+    if (store_was_repaired(queue->store)) {
+        queue->backlog.is_suspended = true;
+        log_warning(&queue->settings->speakers[SPEAKER_QMGR],
+                    "the queue was repaired: mail in it may have been delivered before, so it "
+                    "waits; look at it with mailq, then release it with postqueue -f");
+        return;
+    }
     queue->backlog.is_scanning = true;
     if (has_far_mail(queue))
         backlog_clock_stepped_back(queue);

@@ -16,16 +16,18 @@ struct backlog {
     struct store_due cursor; /* the next scan begins here */
     int64_t next_due_ms;     /* the earliest time behind the cursor; INT64_MAX: none known */
     bool is_scanning;        /* there may be due mail behind the cursor */
+    bool is_suspended;       /* the schedule waits for an operator's flush */
     bool is_flushing;
-    bool is_far_only;        /* the flush takes only mail that a clock's step has put far ahead */
+    bool is_far_only; /* the flush takes only mail that a clock's step has put far ahead */
     uint64_t flush_from, flush_until; /* ids */
-    struct buf flush_site;   /* only mail with a recipient there; empty: all */
+    struct buf flush_site;            /* only mail with a recipient there; empty: all */
     struct timer timer;
 };
 
 void backlog_init(struct queue *queue);
 void backlog_clear(struct queue *queue);
-/* Everything is there: begin. */
+/* Everything is there: begin. After a repair of the store, what is in it may have been delivered
+ * already: it waits until an operator flushes the queue. */
 void backlog_start(struct queue *queue);
 /* A message that rests in the store will be due then. */
 void backlog_add(struct queue *queue, uint64_t queue_id, int64_t due_ms);

@@ -31,9 +31,9 @@ static bool choose_addresses(struct message *original, struct arena *arena,
 {
     const struct settings *settings = original->queue->settings;
     struct str sender = original->envelope.sender;
-    struct str last = str_from(arena_printf(arena, "%.*s@%.*s",
-                                            STR_ARGS(settings->double_bounce_sender),
-                                            STR_ARGS(settings->config->myhostname)));
+    struct str last =
+        str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(settings->double_bounce_sender),
+                              STR_ARGS(settings->config->myhostname)));
 
     *pair = (struct address_pair){ .recipient = sender };
     if (str_equal_fold(sender, last)) {
@@ -49,8 +49,8 @@ static bool choose_addresses(struct message *original, struct arena *arena,
     return settings->notifies_double_bounces;
 }
 
-static size_t choose_recipients(struct message *original, struct arena *arena, bool is_to_postmaster,
-                                struct dsn_recipient **chosen)
+static size_t choose_recipients(struct message *original, struct arena *arena,
+                                bool is_to_postmaster, struct dsn_recipient **chosen)
 {
     const struct envelope *envelope = &original->envelope;
     size_t count = 0;
@@ -129,8 +129,7 @@ static struct message *make_message(struct message *original, uint64_t queue_id,
         .content_bytes = content.len,
     };
 
-    envelope_add_recipient(&arena, &envelope,
-                           &(struct recipient){ .address = pair->recipient });
+    envelope_add_recipient(&arena, &envelope, &(struct recipient){ .address = pair->recipient });
     envelope_encode(&envelope, &encoded);
     ensure(message_new(original->queue, queue_id, buf_str(&encoded), &notice, &error));
     buf_free(&encoded);

@@ -7,8 +7,8 @@
 #include "queue.h"
 
 enum {
-    DIRTY_MS = 20,      /* results of one message gather so long before they are written */
-    UNSAVED_MS = 1000,  /* after a full disk */
+    DIRTY_MS = 20,     /* results of one message gather so long before they are written */
+    UNSAVED_MS = 1000, /* after a full disk */
 };
 
 /* ---- results while attempts are open ---- */
@@ -251,7 +251,8 @@ static void write_dirty_expired(struct timer *timer)
 {
     struct queue *queue = list_entry(timer, struct queue, completion.write_dirty);
 
-    list_each_removable(link, &queue->completion.dirty) {
+    list_each_removable(link, &queue->completion.dirty)
+    {
         struct message *message = list_entry(link, struct message, waiting_link);
         list_remove(&message->waiting_link);
         if (!message->is_committing && !message->is_deleted)

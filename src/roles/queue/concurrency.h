@@ -16,8 +16,8 @@ struct concurrency_limits {
 };
 
 struct concurrency {
-    size_t window; /* 0: dead */
-    size_t busy;   /* deliveries in flight */
+    size_t window;           /* 0: dead */
+    size_t busy;             /* deliveries in flight */
     double success, failure; /* feedback gathered towards the next step */
     double failed_cohorts;
 };

@@ -113,8 +113,8 @@ static enum content_kind pin_beside(struct message *message, struct error *error
         error_errno(error, "memfd_create");
         return CONTENT_FAILED;
     }
-    enum store_outcome outcome = store_read_content(message->queue->store, message->queue_id,
-                                                    copy_portion, &copy, error);
+    enum store_outcome outcome =
+        store_read_content(message->queue->store, message->queue_id, copy_portion, &copy, error);
     if (outcome != STORE_OK)
         return failed_kind(outcome);
     if (copy.is_failed)

@@ -7,6 +7,8 @@
 
 #include <stdio.h>
 
+enum { REASON_BYTES_MAX = 512 };
+
 struct transport *transport_find(struct queue *queue, struct str name)
 {
     struct transport *transport = map_find(queue->scheduler.transports, name);
@@ -15,8 +17,7 @@ struct transport *transport_find(struct queue *queue, struct str name)
         return transport;
     transport = memory_new(sizeof *transport);
     transport->name = arena_copy(&transport->arena, name);
-    transport->settings =
-        settings_transport(queue->settings, transport->name, &transport->arena);
+    transport->settings = settings_transport(queue->settings, transport->name, &transport->arena);
     list_init(&transport->link);
     list_init(&transport->ready);
     map_set(queue->scheduler.transports, transport->name, transport);
@@ -34,8 +35,7 @@ void transport_free(struct transport **transport)
 void transport_settle(struct queue *queue, struct transport *transport)
 {
     size_t limit = transport->settings.process_limit;
-    bool is_ready =
-        !list_is_empty(&transport->ready) && (limit == 0 || transport->busy < limit);
+    bool is_ready = !list_is_empty(&transport->ready) && (limit == 0 || transport->busy < limit);
 
     if (!is_ready) {
         transport->is_stalled = false;
@@ -121,8 +121,7 @@ void destination_settle(struct destination *destination)
     if (!has_work || (!is_dead && !concurrency_has_room(&destination->concurrency)))
         list_remove(&destination->link);
     else if (list_is_empty(&destination->link))
-        list_append(is_dead ? &queue->scheduler.suspended : &transport->ready,
-                    &destination->link);
+        list_append(is_dead ? &queue->scheduler.suspended : &transport->ready, &destination->link);
     transport_settle(queue, transport);
     if (!has_work && !is_dead && destination->concurrency.busy == 0)
         destination_free(&destination);
@@ -144,7 +143,7 @@ void destination_kill(struct destination *destination, struct str dsn, struct st
     destination->concurrency.window = 0;
     snprintf(destination->reason_dsn, sizeof destination->reason_dsn, "%.*s", STR_ARGS(dsn));
     buf_clear(&destination->reason);
-    buf_append(&destination->reason, reason);
+    buf_append(&destination->reason, str_take(reason, REASON_BYTES_MAX));
     list_remove(&destination->link); /* settles into the other list */
     timer_set(queue->loop, &destination->revival,
               loop_now_ms(queue->loop) + queue->settings->minimal_backoff_ms, revival_expired);

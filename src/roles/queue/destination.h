@@ -20,7 +20,7 @@ struct transport {
     struct list link;  /* in scheduler->ready or ->stalled */
     struct list ready; /* destinations with something to do and room to do it */
     size_t busy;
-    bool is_stalled;   /* waits for a worker with room */
+    bool is_stalled; /* waits for a worker with room */
 };
 
 struct destination {

@@ -15,6 +15,8 @@ enum {
     UNCOMMITTED_HIGH_BYTES = 8 * 1024 * 1024, /* then we stop reading from the peer */
     UNCOMMITTED_LOW_BYTES = 4 * 1024 * 1024,
     RECIPIENTS_MAX = 1000000,
+    /* Longer than any that smtpd lets in; so an envelope's part always fits a frame. */
+    TEXT_BYTES_MAX = 2048,
 };
 
 struct submitter {
@@ -193,9 +195,8 @@ static void message_done(struct commit_request *request)
         return;
     }
     if (submitter->channel != NULL)
-        wire_send_submit_accepted(
-            submitter->channel,
-            &(struct wire_submit_accepted){ .transaction = transaction->number });
+        wire_send_submit_accepted(submitter->channel, &(struct wire_submit_accepted){
+                                                          .transaction = transaction->number });
     queue->intake.accepted_total++;
     if (transaction->chunk_count == 0)
         content_keep(message, buf_str(&transaction->content));
@@ -304,9 +305,8 @@ static bool give_lease(struct submitter *submitter, uint32_t count)
     if (!lease_take(submitter->queue, count, &first))
         return false;
     leased_ids_add(&submitter->ids, first, count);
-    wire_send_submit_leased(submitter->channel,
-                            &(struct wire_submit_leased){ .first_queue_id = first,
-                                                          .count = count });
+    wire_send_submit_leased(submitter->channel, &(struct wire_submit_leased){
+                                                    .first_queue_id = first, .count = count });
     return true;
 }
 
@@ -359,6 +359,27 @@ static bool on_chunk(struct submitter *submitter, struct str payload)
     return true;
 }
 
+static bool has_sane_texts(const struct envelope *envelope)
+{
+    const struct str texts[] = {
+        envelope->sender,    envelope->dsn_envid, envelope->client_name,   envelope->client_address,
+        envelope->helo_name, envelope->protocol,  envelope->sasl_username,
+    };
+
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i].len > TEXT_BYTES_MAX)
+            return false;
+    for (size_t i = 0; i < envelope->recipient_count; i++) {
+        const struct recipient *recipient = &envelope->recipients[i];
+        if (recipient->address.len > TEXT_BYTES_MAX ||
+            recipient->original_recipient.len > TEXT_BYTES_MAX ||
+            recipient->dsn_orcpt.len > TEXT_BYTES_MAX || recipient->dsn_status.len > 0 ||
+            recipient->diagnostic.len > 0)
+            return false;
+    }
+    return true;
+}
+
 /* What only the queue itself may say of a message is not taken from outside. */
 static bool is_new_mail(const struct envelope *envelope)
 {
@@ -366,7 +387,8 @@ static bool is_new_mail(const struct envelope *envelope)
         envelope->arrival_us < 0 || envelope->attempts != 0 ||
         (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED | ENVELOPE_HELD)))
         return false;
-    return envelope_waiting_count(envelope) == envelope->recipient_count;
+    return has_sane_texts(envelope) &&
+           envelope_waiting_count(envelope) == envelope->recipient_count;
 }
 
 static bool on_message(struct submitter *submitter, struct str payload)
@@ -498,7 +520,8 @@ bool intake_add(struct queue *queue, int fd, struct error *error)
 
 void intake_lease_ready(struct queue *queue)
 {
-    list_each(link, &queue->intake.submitters) {
+    list_each(link, &queue->intake.submitters)
+    {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         size_t given = 0;
         while (submitter->channel != NULL && given < submitter->lease_count &&
@@ -522,7 +545,8 @@ void intake_set_gate(struct queue *queue, bool is_open)
                     "not enough free disk space for new mail: it is refused with 452 4.3.1 until "
                     "there is room below %.*s",
                     STR_ARGS(queue->settings->config->queue_directory));
-    list_each(link, &queue->intake.submitters) {
+    list_each(link, &queue->intake.submitters)
+    {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         if (submitter->channel != NULL)
             send_gate(submitter, is_open);
@@ -537,7 +561,8 @@ void intake_init(struct queue *queue)
 
 void intake_clear(struct queue *queue)
 {
-    list_each_removable(link, &queue->intake.submitters) {
+    list_each_removable(link, &queue->intake.submitters)
+    {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         if (submitter->channel != NULL)
             submitter_lose(submitter);

@@ -48,6 +48,7 @@ static bool open_store(struct service *service, struct queue_service *state, str
         .folder = spool_path(&scratch, service->config, "store"),
         .may_create = true,
         .may_repair = true,
+        .is_any_filesystem = service->config->store_any_filesystem,
         .notice = store_notice,
         .notice_argument = service,
     };
@@ -75,8 +76,8 @@ static bool queue_role_start(struct service *service, struct error *error)
                                              service->config->proxy_interfaces, error);
     if (state->own_addresses == NULL)
         return false;
-    state->settings = settings_new(service->source, service->config, state->own_addresses,
-                                   service->log, error);
+    struct settings_surroundings surroundings = { service->log, state->own_addresses, NULL };
+    state->settings = settings_new(service->source, service->config, &surroundings, error);
     return state->settings != NULL && open_store(service, state, error);
 }
 
@@ -130,7 +131,8 @@ static bool queue_role_confine(struct service *service, struct error *error)
     if (state->queue == NULL)
         return false;
     state->settings = NULL;
-    list_each_removable(link, &state->early) {
+    list_each_removable(link, &state->early)
+    {
         struct early *early = list_entry(link, struct early, link);
         is_good = is_good && add_peer(state, early->role, early->worker, early->fd, error);
         list_remove(&early->link);
@@ -178,8 +180,12 @@ static bool queue_role_reload(struct service *service, struct config_source *sou
                               struct config *config, struct error *error)
 {
     struct queue_service *state = service->state;
-    struct settings *settings =
-        settings_new(source, config, state->own_addresses, service->log, error);
+    struct settings_surroundings surroundings = {
+        .log = service->log,
+        .own_addresses = state->own_addresses,
+        .old = state->queue != NULL ? state->queue->settings : state->settings,
+    };
+    struct settings *settings = settings_new(source, config, &surroundings, error);
 
     if (settings == NULL)
         return false;
@@ -227,7 +233,8 @@ static void queue_role_stop(struct service *service)
         store_close(&state->store);
     settings_free(&state->settings);
     own_addresses_free(&state->own_addresses);
-    list_each_removable(link, &state->early) {
+    list_each_removable(link, &state->early)
+    {
         struct early *early = list_entry(link, struct early, link);
         close(early->fd);
         memory_free(early);

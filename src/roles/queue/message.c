@@ -7,7 +7,7 @@
 #include "queue.h"
 
 enum {
-    DIAGNOSTIC_BYTES_MAX = 1000,
+    DIAGNOSTIC_BYTES_MAX = 512,
     DSN_STATUS_BYTES_MAX = 11, /* "5.123.123" and a little */
 };
 
@@ -30,8 +30,8 @@ bool message_new(struct queue *queue, uint64_t queue_id, struct str envelope,
         message_free(&made);
         return false;
     }
-    made->verdicts = arena_new_array(&made->arena, made->envelope.recipient_count + 1,
-                                     sizeof *made->verdicts);
+    made->verdicts =
+        arena_new_array(&made->arena, made->envelope.recipient_count + 1, sizeof *made->verdicts);
     *message = made;
     return true;
 }
@@ -134,7 +134,9 @@ void message_encode_part(struct message *message, const uint32_t *recipients, si
     struct envelope part = *whole;
     part.recipients = arena_new_array(scratch, count, sizeof *part.recipients);
     part.recipient_count = part.recipient_capacity = count;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         part.recipients[i] = whole->recipients[recipients[i]];
+        part.recipients[i].diagnostic = STR(""); /* of an attempt before: of no use to this one */
+    }
     envelope_encode(&part, out);
 }

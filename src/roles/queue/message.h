@@ -39,7 +39,7 @@ struct message {
 
     int64_t taken_up_us; /* wall clock: when it became active */
     size_t attempts_open;
-    struct list attempts; /* those, by their message_link */
+    struct list attempts;          /* those, by their message_link */
     uint8_t *verdicts;             /* enum verdict of each recipient */
     struct dsn_recipient *reports; /* of each recipient that failed; NULL before the first */
 
@@ -50,10 +50,10 @@ struct message {
     struct transaction *arrival;   /* whoever waits for its first commit (intake.c) */
     struct buf update;             /* the envelope that `request` writes */
     bool is_committing;
-    bool is_finished; /* every attempt has ended */
-    bool is_dirty;    /* results wait to be written while attempts are open */
-    bool is_deleted;  /* by an operator, meanwhile: nothing is written any more */
-    bool is_to_hold;  /* hold it as soon as it is finished */
+    bool is_finished;         /* every attempt has ended */
+    bool is_dirty;            /* results wait to be written while attempts are open */
+    bool is_deleted;          /* by an operator, meanwhile: nothing is written any more */
+    bool is_to_hold;          /* hold it as soon as it is finished */
     struct list waiting_link; /* in the completion's list of dirty or unsaved messages */
 };
 

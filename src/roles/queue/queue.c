@@ -82,9 +82,9 @@ static void drain_check_expired(struct timer *timer)
 struct queue *queue_new(const struct queue_options *options, struct error *error)
 {
     struct queue *queue = memory_new(sizeof *queue);
-    struct committer_events events = {
-        .argument = queue, .notice = committer_notice, .broken = committer_broken
-    };
+    struct committer_events events = { .argument = queue,
+                                       .notice = committer_notice,
+                                       .broken = committer_broken };
 
     queue->options = *options;
     queue->loop = options->loop;
@@ -184,7 +184,8 @@ void queue_status(struct queue *queue, struct buf *out)
                (unsigned long long)completion->deferred_total,
                (unsigned long long)completion->bounced_total,
                (unsigned long long)completion->expired_total);
-    buf_printf(out, "commits: %llu with %llu requests (largest %llu), mean %llu us, slowest %llu us\n",
+    buf_printf(out,
+               "commits: %llu with %llu requests (largest %llu), mean %llu us, slowest %llu us\n",
                (unsigned long long)commits.commits, (unsigned long long)commits.requests,
                (unsigned long long)commits.largest_batch,
                (unsigned long long)(commits.commits > 0 ? commits.commit_us / commits.commits : 0),

@@ -21,7 +21,7 @@
 
 struct queue_options {
     struct loop *loop;
-    struct store *store; /* opened by the caller, closed by queue_free's caller */
+    struct store *store;       /* opened by the caller, closed by queue_free's caller */
     struct settings *settings; /* taken over */
     uid_t owner_uid;           /* mail_owner: may use every tool, like root */
     /* Drained: nothing is in flight any more; or the store is broken: end the process. */

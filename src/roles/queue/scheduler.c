@@ -9,6 +9,7 @@
 
 enum {
     TURN_ATTEMPTS = 256, /* then the rest of the loop has its turn */
+    BATCH_MAX = 500,     /* recipients of one delivery, so that it fits a channel's frame */
     LOSSES_MAX = 2,      /* an attempt that killed so many workers is deferred */
 };
 
@@ -26,7 +27,9 @@ static size_t batch_limit(const struct destination *destination, size_t remainin
 {
     size_t limit = destination->transport->settings.recipient_limit;
 
-    return limit == 0 || limit > remaining ? remaining : limit;
+    if (limit == 0 || limit > BATCH_MAX)
+        limit = BATCH_MAX;
+    return limit > remaining ? remaining : limit;
 }
 
 static struct attempt *attempt_new(struct message *message, struct destination *destination,
@@ -120,8 +123,7 @@ void scheduler_take(struct queue *queue, struct message *message)
         if (message->envelope.recipients[i].state != RECIPIENT_WAITING ||
             message->verdicts[i] != VERDICT_NONE)
             continue;
-        struct destination *destination =
-            route_recipient(message, &gatherings.arena, (uint32_t)i);
+        struct destination *destination = route_recipient(message, &gatherings.arena, (uint32_t)i);
         gather(message, find_gathering(&gatherings, destination), (uint32_t)i, count - i);
     }
     for (struct gathering *each = gatherings.all; each != NULL; each = each->next)
@@ -294,8 +296,7 @@ static struct attempt *begin_first(struct destination *destination)
 /* False: no worker can take it now. */
 static bool serve(struct queue *queue, struct transport *transport)
 {
-    struct destination *destination =
-        list_entry(transport->ready.next, struct destination, link);
+    struct destination *destination = list_entry(transport->ready.next, struct destination, link);
 
     if (transport->settings.kind != TRANSPORT_WORKER) {
         inside_deliver(begin_first(destination));
@@ -353,7 +354,8 @@ void scheduler_unstall(struct queue *queue)
 {
     struct scheduler *scheduler = &queue->scheduler;
 
-    list_each_removable(link, &scheduler->stalled) {
+    list_each_removable(link, &scheduler->stalled)
+    {
         struct transport *transport = list_entry(link, struct transport, link);
         list_remove(&transport->link);
         transport->is_stalled = false;

@@ -25,9 +25,9 @@ struct attempt {
     struct worker *worker; /* who has it; NULL while it waits */
     uint64_t job;          /* its number towards the worker */
     uint32_t count;
-    uint32_t open_count; /* recipients without a result */
-    uint8_t losses;      /* how many workers died over it */
-    bool is_loading;     /* its content is being read: nothing else may end it */
+    uint32_t open_count;   /* recipients without a result */
+    uint8_t losses;        /* how many workers died over it */
+    bool is_loading;       /* its content is being read: nothing else may end it */
     uint32_t recipients[]; /* indexes into the message's, with ATTEMPT_RECIPIENT_DONE */
 };
 

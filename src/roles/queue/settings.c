@@ -35,8 +35,8 @@ static bool check_unbuilt(const struct config *config, struct error *error)
     return true;
 }
 
-static bool make_router(struct settings *settings, const struct own_addresses *own_addresses,
-                        struct error *error)
+static bool make_router(struct settings *settings, const struct settings *old,
+                        const struct own_addresses *own_addresses, struct error *error)
 {
     const struct config *config = settings->config;
     struct route_settings route = {
@@ -55,7 +55,7 @@ static bool make_router(struct settings *settings, const struct own_addresses *o
         .own_addresses = own_addresses,
     };
 
-    settings->router = router_new(&route, warn, settings, error);
+    settings->router = router_new(&route, old != NULL ? old->router : NULL, warn, settings, error);
     return settings->router != NULL;
 }
 
@@ -86,9 +86,9 @@ static bool has_word(struct str list, struct str wanted)
 }
 
 struct settings *settings_new(const struct config_source *source, struct config *config,
-                              const struct own_addresses *own_addresses, struct log *log,
-                              struct error *error)
+                              const struct settings_surroundings *surroundings, struct error *error)
 {
+    struct log *log = surroundings->log;
     struct settings *settings = memory_new(sizeof *settings);
 
     settings->source = source;
@@ -110,7 +110,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->double_bounce_sender = config->double_bounce_sender;
     settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
-    if (!check_unbuilt(config, error) || !make_router(settings, own_addresses, error))
+    if (!check_unbuilt(config, error) ||
+        !make_router(settings, surroundings->old, surroundings->own_addresses, error))
         settings_free(&settings);
     return settings;
 }
@@ -131,8 +132,8 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },    { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },    { STR_INIT("retry"), TRANSPORT_RETRY },
+        { STR_INIT("smtp"), TRANSPORT_WORKER },     { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR },     { STR_INIT("retry"), TRANSPORT_RETRY },
         { STR_INIT("discard"), TRANSPORT_DISCARD },
     };
 
@@ -186,9 +187,9 @@ struct transport_settings settings_transport(const struct settings *settings, st
     if (transport.kind == TRANSPORT_ERROR && str_equal(name, STR("retry")))
         transport.kind = TRANSPORT_RETRY;
     transport.speaker = (struct log_context){
-        settings->log, str_from(arena_printf(arena, "%.*s/%.*s",
-                                             STR_ARGS(settings->config->syslog_name),
-                                             STR_ARGS(command)))
+        settings->log,
+        str_from(arena_printf(arena, "%.*s/%.*s", STR_ARGS(settings->config->syslog_name),
+                              STR_ARGS(command)))
     };
     return transport;
 }

@@ -40,9 +40,14 @@ struct settings {
     struct log_context speakers[SPEAKER_COUNT];
 };
 
+struct settings_surroundings {
+    struct log *log;
+    const struct own_addresses *own_addresses; /* NULL: none */
+    const struct settings *old; /* those that the new ones will replace, see router_new; or NULL */
+};
 /* NULL with `error` for what cannot work, or is not built yet and would be ignored otherwise. */
 struct settings *settings_new(const struct config_source *source, struct config *config,
-                              const struct own_addresses *own_addresses, struct log *log,
+                              const struct settings_surroundings *surroundings,
                               struct error *error);
 void settings_free(struct settings **settings);
 

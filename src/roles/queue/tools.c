@@ -15,7 +15,7 @@
 enum {
     CLIENTS_MAX = 200,
     REQUEST_BYTES_MAX = 4096,
-    PORTION = 64,              /* messages between two turns of the rest of the loop */
+    PORTION = 64,                   /* messages between two turns of the rest of the loop */
     CLIENT_WAIT_MS = 5 * 60 * 1000, /* a client that does not read for so long is dropped */
     BUSY_WAIT_MS = 5,
     BUSY_TRIES = 1000,
@@ -65,9 +65,9 @@ bool tools_are_changing(const struct queue *queue, uint64_t queue_id)
 
 static void send_done(struct client *client, uint32_t status, struct str reason)
 {
-    wire_send_tool_done(client->channel, &(struct wire_tool_done){ .status = status,
-                                                                   .count = client->count,
-                                                                   .reason = reason });
+    wire_send_tool_done(
+        client->channel,
+        &(struct wire_tool_done){ .status = status, .count = client->count, .reason = reason });
 }
 
 static bool wait_room(struct client *client)
@@ -89,8 +89,7 @@ static bool look_at(struct client *client, uint64_t queue_id, struct queue_messa
         enum store_outcome outcome = queue_message_read(queue->store, queue_id, message, &error);
         if (outcome != STORE_OK && outcome != STORE_ABSENT)
             log_error(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s",
-                      queue_id_format(queue_id, queue->settings->has_long_ids).text,
-                      error.message);
+                      queue_id_format(queue_id, queue->settings->has_long_ids).text, error.message);
         return outcome == STORE_OK;
     }
     buf_clear(&message->bytes);
@@ -101,8 +100,29 @@ static bool look_at(struct client *client, uint64_t queue_id, struct queue_messa
     return true;
 }
 
-static void send_message(struct client *client, const struct queue_message *message)
+/* Where a message has so many recipients that they pass a frame, the first of them are shown. */
+static void fit_into_frame(struct queue_message *message)
 {
+    enum { ROOM_BYTES = CHANNEL_FRAME_MAX - 1024 };
+
+    while (message->bytes.len > ROOM_BYTES) {
+        struct arena arena = { 0 };
+        struct buf shorter = { 0 };
+        struct envelope envelope;
+        struct error error;
+        if (!envelope_decode(&arena, buf_str(&message->bytes), &envelope, &error))
+            envelope = (struct envelope){ 0 };
+        envelope.recipient_count /= 2;
+        envelope_encode(&envelope, &shorter);
+        arena_clear(&arena);
+        buf_free(&message->bytes);
+        message->bytes = shorter;
+    }
+}
+
+static void send_message(struct client *client, struct queue_message *message)
+{
+    fit_into_frame(message);
     wire_send_tool_message(client->channel,
                            &(struct wire_tool_message){ .queue_id = message->queue_id,
                                                         .queue = (uint8_t)message->queue,
@@ -158,8 +178,8 @@ static void do_show(struct client *client, const struct queue_selection *selecti
     if (is_there) {
         send_message(client, &message);
         client->count = 1;
-        enum store_outcome outcome = store_read_content(
-            client->queue->store, selection->queue_id, send_content, client, &error);
+        enum store_outcome outcome = store_read_content(client->queue->store, selection->queue_id,
+                                                        send_content, client, &error);
         if (outcome == STORE_OK || outcome == STORE_ABSENT)
             send_done(client, EX_OK, STR(""));
         else
@@ -268,8 +288,7 @@ static void change_one(struct portion *portion, struct queue_message *message)
         hold_active(portion, active);
     else if (active == NULL &&
              (portion->action == QUEUE_TOOL_DELETE ||
-              queue_message_hold(message, portion->action == QUEUE_TOOL_RELEASE,
-                                 clock_wall_ms())))
+              queue_message_hold(message, portion->action == QUEUE_TOOL_RELEASE, clock_wall_ms())))
         submit_change(portion, message);
 }
 
@@ -393,8 +412,7 @@ static void run_request(struct client *client)
         do_change(client, &selection, QUEUE_TOOL_DELETE);
         break;
     default:
-        do_change(client, &selection,
-                  client->is_release ? QUEUE_TOOL_RELEASE : QUEUE_TOOL_HOLD);
+        do_change(client, &selection, client->is_release ? QUEUE_TOOL_RELEASE : QUEUE_TOOL_HOLD);
         break;
     }
 }
@@ -435,12 +453,12 @@ static bool read_request(struct client *client, uint16_t number, struct str payl
     struct wire_tool_flush flush = { 0 };
     struct wire_tool_show show = { 0 };
     struct wire_tool_hold hold = { 0 };
-    bool is_good = (number == WIRE_tool_list && wire_decode_tool_list(channel, payload, &list)) ||
-                   (number == WIRE_tool_delete &&
-                    wire_decode_tool_delete(channel, payload, &deletion)) ||
-                   (number == WIRE_tool_flush && wire_decode_tool_flush(channel, payload, &flush)) ||
-                   (number == WIRE_tool_show && wire_decode_tool_show(channel, payload, &show)) ||
-                   (number == WIRE_tool_hold && wire_decode_tool_hold(channel, payload, &hold));
+    bool is_good =
+        (number == WIRE_tool_list && wire_decode_tool_list(channel, payload, &list)) ||
+        (number == WIRE_tool_delete && wire_decode_tool_delete(channel, payload, &deletion)) ||
+        (number == WIRE_tool_flush && wire_decode_tool_flush(channel, payload, &flush)) ||
+        (number == WIRE_tool_show && wire_decode_tool_show(channel, payload, &show)) ||
+        (number == WIRE_tool_hold && wire_decode_tool_hold(channel, payload, &hold));
 
     if (!is_good || payload.len > REQUEST_BYTES_MAX)
         return false;
@@ -535,7 +553,8 @@ void tools_drain(struct queue *queue)
     for (size_t i = 0; i < tools->listener_count; i++)
         listener_free(&tools->listeners[i]);
     tools->listener_count = 0;
-    list_each(link, &tools->clients) {
+    list_each(link, &tools->clients)
+    {
         struct client *client = list_entry(link, struct client, link);
         if (client->fiber != NULL)
             fiber_cancel(client->fiber);
@@ -554,7 +573,6 @@ void tools_clear(struct queue *queue)
 
     for (size_t i = 0; i < tools->listener_count; i++)
         listener_free(&tools->listeners[i]);
-    list_each_removable(link, &tools->clients)
-        client_free(list_entry(link, struct client, link));
+    list_each_removable(link, &tools->clients) client_free(list_entry(link, struct client, link));
     map_free(&tools->changing);
 }

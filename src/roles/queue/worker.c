@@ -89,11 +89,10 @@ static void send_job(struct worker *worker, struct attempt *attempt, enum conten
                               .queue_manager_us = message->taken_up_us,
                           });
     if (kind == CONTENT_BESIDE)
-        wire_send_deliver_content_fd(worker->channel,
-                                     &(struct wire_deliver_content_fd){
-                                         .job = attempt->job,
-                                         .content_fd = message->content_fd,
-                                     });
+        wire_send_deliver_content_fd(worker->channel, &(struct wire_deliver_content_fd){
+                                                          .job = attempt->job,
+                                                          .content_fd = message->content_fd,
+                                                      });
 }
 
 /* The content cannot be had: the attempt ends here. */
@@ -294,7 +293,8 @@ bool workers_add(struct queue *queue, uint32_t number, int fd, struct error *err
     }
     /* An older one with this number finishes what it has (a reload replaces workers); it gets
      * nothing new. */
-    list_each(link, &queue->workers.all) {
+    list_each(link, &queue->workers.all)
+    {
         struct worker *other = list_entry(link, struct worker, link);
         if (other->number == number)
             other->is_retired = true;
@@ -310,7 +310,8 @@ struct worker *workers_choose(struct queue *queue, uint64_t affinity)
     struct worker *preferred = NULL, *idlest = NULL;
     uint64_t best = 0;
 
-    list_each(link, &queue->workers.all) {
+    list_each(link, &queue->workers.all)
+    {
         struct worker *worker = list_entry(link, struct worker, link);
         if (worker->is_retired || channel_unsent_bytes(worker->channel) > WORKER_UNSENT_MAX)
             continue;

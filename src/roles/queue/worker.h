@@ -16,8 +16,8 @@ struct worker {
     uint32_t number;
     struct list attempts; /* in flight here */
     size_t load;          /* their count */
-    bool is_closed;  /* the channel is gone */
-    bool is_retired; /* another took its number: it only finishes what it has */
+    bool is_closed;       /* the channel is gone */
+    bool is_retired;      /* another took its number: it only finishes what it has */
 };
 
 struct workers {

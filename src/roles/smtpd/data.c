@@ -124,16 +124,14 @@ static void append_received(const struct conversation *conversation, struct buf 
     received_format(&received, out);
 }
 
-/* local_header_rewrite_clients: whose mail gets the headers that it lacks. */
-static bool may_complete_headers(const struct conversation *conversation)
+/* local_header_rewrite_clients: whose mail gets the headers and domains that it lacks. */
+static bool may_rewrite_headers(const struct conversation *conversation)
 {
     const struct policy *policy = conversation->policy;
     const struct session *session = &conversation->session;
     struct str words = policy->config->local_header_rewrite_clients;
     struct str word;
 
-    if (policy->config->always_add_missing_headers)
-        return true;
     while (str_next_word(&words, ", \t\r\n", &word)) {
         if (str_equal_fold(word, STR("permit_inet_interfaces")) && session->is_local_client)
             return true;
@@ -151,14 +149,16 @@ static void take_headers(struct conversation *conversation, struct content *cont
 {
     const struct policy *policy = conversation->policy;
     const struct envelope *envelope = &conversation->session.transaction.envelope;
+    bool may_rewrite = may_rewrite_headers(conversation);
     struct header_completion completion = {
         .myhostname = policy->myhostname,
         .queue_id = conversation_queue_id(conversation),
         .sender = envelope->sender,
         .undisclosed_recipients_header = policy->config->undisclosed_recipients_header,
         .drop = policy->config->message_drop_headers,
+        .rewrite = may_rewrite ? &policy->rewrite : NULL,
         .wall_s = envelope->arrival_us / 1000000,
-        .may_add_missing = may_complete_headers(conversation),
+        .may_add_missing = may_rewrite || policy->config->always_add_missing_headers,
     };
     struct header_summary summary;
     struct str message_id;
@@ -299,9 +299,10 @@ static enum next submit(struct conversation *conversation, struct content *conte
                               loop_now_ms(server->loop) + COMMIT_PATIENCE_MS)) {
     case SUBMISSION_ACCEPTED:
         server->message_count++;
-        return reply_text(conversation, 250,
-                          str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
-                                                transaction->queue_id_text.text)));
+        return reply_text(
+            conversation, 250,
+            str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
+                                  transaction->queue_id_text.text)));
     case SUBMISSION_REFUSED:
         return reply_verdict(conversation, &(struct verdict){ .code = message->reply.code,
                                                               .enhanced = message->reply.enhanced,

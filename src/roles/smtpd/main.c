@@ -185,7 +185,8 @@ static void smtpd_status(struct service *service, struct buf *out)
     const struct smtpd *smtpd = service->state;
     const struct server *server = &smtpd->server;
 
-    buf_printf(out, "connections %llu (%zu open), messages accepted %llu, recipients refused %llu\n",
+    buf_printf(out,
+               "connections %llu (%zu open), messages accepted %llu, recipients refused %llu\n",
                (unsigned long long)server->accepted_count, server->conversation_count,
                (unsigned long long)server->message_count,
                (unsigned long long)server->refused_count);

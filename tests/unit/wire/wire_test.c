@@ -41,7 +41,7 @@ static void fill_u64(uint64_t *value, uint64_t *seed)
 
 static void fill_i64(int64_t *value, uint64_t *seed)
 {
-    *value = -(int64_t)++*seed - (INT64_C(1) << 40);
+    *value = -(int64_t)++ * seed - (INT64_C(1) << 40);
 }
 
 static void fill_str(struct str *value, uint64_t *seed)
@@ -119,33 +119,33 @@ static void end_fd(int value)
 /* ---- one message ---- */
 
 #define FIELD(type, field) fill_##type(&message->field, &seed);
-#define MESSAGE(name, number, fields)                      \
-    static void fill_##name(struct wire_##name *message)   \
-    {                                                      \
-        uint64_t seed = (number);                          \
-                                                           \
-        seed %= 16;                                        \
-        fields                                             \
+#define MESSAGE(name, number, fields)                                                              \
+    static void fill_##name(struct wire_##name *message)                                           \
+    {                                                                                              \
+        uint64_t seed = (number);                                                                  \
+                                                                                                   \
+        seed %= 16;                                                                                \
+        fields                                                                                     \
     }
 #include WIRE_FILES
 #undef MESSAGE
 #undef FIELD
 
 #define FIELD(type, field) same_##type(sent->field, got->field);
-#define MESSAGE(name, number, fields)                                                         \
-    static void same_##name(const struct wire_##name *sent, const struct wire_##name *got)    \
-    {                                                                                         \
-        fields                                                                                \
+#define MESSAGE(name, number, fields)                                                              \
+    static void same_##name(const struct wire_##name *sent, const struct wire_##name *got)         \
+    {                                                                                              \
+        fields                                                                                     \
     }
 #include WIRE_FILES
 #undef MESSAGE
 #undef FIELD
 
 #define FIELD(type, field) end_##type(message->field);
-#define MESSAGE(name, number, fields)                     \
-    static void end_##name(struct wire_##name *message)   \
-    {                                                     \
-        fields                                            \
+#define MESSAGE(name, number, fields)                                                              \
+    static void end_##name(struct wire_##name *message)                                            \
+    {                                                                                              \
+        fields                                                                                     \
     }
 #include WIRE_FILES
 #undef MESSAGE
@@ -153,32 +153,32 @@ static void end_fd(int value)
 
 /* Decodes what came whole, or with a byte more, against the same values made here. */
 #define FIELD(type, field)
-#define MESSAGE(name, number, fields)                                                         \
-    static void receive_##name(struct peer *peer, struct channel *channel, struct str payload) \
-    {                                                                                         \
-        struct wire_##name expected, message;                                                 \
-        autofree_buf struct buf longer = { 0 };                                               \
-                                                                                              \
-        buf_append(&longer, payload);                                                         \
-        buf_append_byte(&longer, 0);                                                          \
-        if (peer->mode == LONGER) {                                                           \
-            assert_false(wire_decode_##name(channel, buf_str(&longer), &message));            \
-            return;                                                                           \
-        }                                                                                     \
-        for (size_t len = 0; len < payload.len; len++)                                        \
-            assert_false(wire_decode_##name(NULL, str_take(payload, len), &message));         \
-        fill_##name(&expected);                                                               \
-        assert_true(wire_decode_##name(channel, payload, &message));                          \
-        same_##name(&expected, &message);                                                     \
-        end_##name(&expected);                                                                \
-    }                                                                                         \
-    static void send_##name(struct channel *channel)                                          \
-    {                                                                                         \
-        struct wire_##name message;                                                           \
-                                                                                              \
-        fill_##name(&message);                                                                \
-        wire_send_##name(channel, &message);                                                  \
-        end_##name(&message);                                                                 \
+#define MESSAGE(name, number, fields)                                                              \
+    static void receive_##name(struct peer *peer, struct channel *channel, struct str payload)     \
+    {                                                                                              \
+        struct wire_##name expected, message;                                                      \
+        autofree_buf struct buf longer = { 0 };                                                    \
+                                                                                                   \
+        buf_append(&longer, payload);                                                              \
+        buf_append_byte(&longer, 0);                                                               \
+        if (peer->mode == LONGER) {                                                                \
+            assert_false(wire_decode_##name(channel, buf_str(&longer), &message));                 \
+            return;                                                                                \
+        }                                                                                          \
+        for (size_t len = 0; len < payload.len; len++)                                             \
+            assert_false(wire_decode_##name(NULL, str_take(payload, len), &message));              \
+        fill_##name(&expected);                                                                    \
+        assert_true(wire_decode_##name(channel, payload, &message));                               \
+        same_##name(&expected, &message);                                                          \
+        end_##name(&expected);                                                                     \
+    }                                                                                              \
+    static void send_##name(struct channel *channel)                                               \
+    {                                                                                              \
+        struct wire_##name message;                                                                \
+                                                                                                   \
+        fill_##name(&message);                                                                     \
+        wire_send_##name(channel, &message);                                                       \
+        end_##name(&message);                                                                      \
     }
 #include WIRE_FILES
 #undef MESSAGE

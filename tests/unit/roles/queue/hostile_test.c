@@ -82,15 +82,24 @@ static void envelopes_with_states_of_our_own_are_refused(void **state)
                                                : i == 2 ? ENVELOPE_HELD
                                                         : 0 };
         if (i != 4)
-            envelope_add_recipient(&arena, &envelope,
-                                   &(struct recipient){ .address = STR("a@b"),
-                                                        .state = i == 0 ? RECIPIENT_DELIVERED
-                                                                        : RECIPIENT_WAITING });
+            envelope_add_recipient(
+                &arena, &envelope,
+                &(struct recipient){ .address = STR("a@b"),
+                                     .state = i == 0 ? RECIPIENT_DELIVERED : RECIPIENT_WAITING });
         buf_clear(&bytes);
         envelope_encode(&envelope, &bytes);
         submit_raw(world, 1, world_next_id(world), buf_str(&bytes));
         expect_closed(world);
     }
+    static char huge[1000000];
+    memset(huge, 'h', sizeof huge);
+    envelope = (struct envelope){ .arrival_us = 1 };
+    envelope_add_recipient(&arena, &envelope,
+                           &(struct recipient){ .address = str_of(huge, sizeof huge) });
+    buf_clear(&bytes);
+    envelope_encode(&envelope, &bytes);
+    submit_raw(world, 1, world_next_id(world), buf_str(&bytes));
+    expect_closed(world);
     submit_raw(world, 1, world_next_id(world), STR("\xff\xff\xff\xff garbage"));
     expect_closed(world);
     buf_free(&bytes);
@@ -105,9 +114,9 @@ static void transactions_cannot_be_mixed_up(void **state)
     world_envelope(&plain, &envelope);
     world_connect_submitter(world);
     uint64_t first = world_next_id(world), second = world_next_id(world);
-    wire_send_submit_chunk(world->submitter, &(struct wire_submit_chunk){ .transaction = 1,
-                                                                          .queue_id = first,
-                                                                          .content = STR("x") });
+    wire_send_submit_chunk(
+        world->submitter,
+        &(struct wire_submit_chunk){ .transaction = 1, .queue_id = first, .content = STR("x") });
     submit_raw(world, 1, second, buf_str(&envelope));
     expect_closed(world);
     /* Two messages of one transaction. */
@@ -215,10 +224,21 @@ static uint32_t next_random(uint32_t *seed)
 static void send_noise(struct channel *channel, uint32_t *seed)
 {
     static const uint16_t numbers[] = {
-        WIRE_submit_lease,  WIRE_submit_chunk, WIRE_submit_message, WIRE_submit_abort,
-        WIRE_deliver_result, WIRE_deliver_done, WIRE_deliver_job,   WIRE_tool_list,
-        WIRE_tool_delete,   WIRE_tool_flush,   WIRE_tool_show,      WIRE_tool_hold,
-        WIRE_control_drain, 0,                 65535,
+        WIRE_submit_lease,
+        WIRE_submit_chunk,
+        WIRE_submit_message,
+        WIRE_submit_abort,
+        WIRE_deliver_result,
+        WIRE_deliver_done,
+        WIRE_deliver_job,
+        WIRE_tool_list,
+        WIRE_tool_delete,
+        WIRE_tool_flush,
+        WIRE_tool_show,
+        WIRE_tool_hold,
+        WIRE_control_drain,
+        0,
+        65535,
     };
     size_t choice = next_random(seed) % (sizeof numbers / sizeof numbers[0]);
     struct buf *frame = channel_frame_start(channel, numbers[choice]);
@@ -267,12 +287,12 @@ static void flood_of_content_is_held_back(void **state)
     world_connect_submitter(world);
     memset(portion, 'y', sizeof portion);
     for (int i = 0; i < 400; i++) /* 40 MB at once */
-        wire_send_submit_chunk(world->submitter,
-                               &(struct wire_submit_chunk){
-                                   .transaction = 1,
-                                   .queue_id = i == 0 ? world_next_id(world)
-                                                      : world->ids[world->id_next - 1],
-                                   .content = str_of(portion, sizeof portion) });
+        wire_send_submit_chunk(
+            world->submitter,
+            &(struct wire_submit_chunk){ .transaction = 1,
+                                         .queue_id = i == 0 ? world_next_id(world)
+                                                            : world->ids[world->id_next - 1],
+                                         .content = str_of(portion, sizeof portion) });
     size_t most = 0;
     for (int i = 0; i < 3000 && channel_unsent_bytes(world->submitter) > 0; i++) {
         world_run_ms(world, 1);

@@ -4,7 +4,8 @@
 
 #include "base/clock.h"
 
-static const struct mail plain = { .sender = "from@client.example", .recipients = "to@far.example" };
+static const struct mail plain = { .sender = "from@client.example",
+                                   .recipients = "to@far.example" };
 
 static bool has_job(struct world *world)
 {
@@ -33,7 +34,8 @@ static void accepted_mail_is_delivered_and_removed(void **state)
     assert_string_equal(world->jobs[0].recipients[0], "to@far.example");
     assert_int_equal(world->jobs[0].content_len, strlen("Subject: x\r\n\r\nbody\r\n"));
     assert_true(world_has_line(world, "postfix/qmgr: "));
-    assert_true(world_has_line(world, "from=<from@client.example>, size=0, nrcpt=1 (queue active)"));
+    assert_true(
+        world_has_line(world, "from=<from@client.example>, size=0, nrcpt=1 (queue active)"));
     assert_true(world_has_line(world, ": removed\n"));
 }
 
@@ -43,7 +45,8 @@ static void recipients_go_to_their_destinations_in_batches(void **state)
 
     world_connect_worker(world, 0);
     world->on_job = deliver_all;
-    world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "big.example",
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "big.example",
                                         .recipient_count = 120 });
     world_submit(world, &(struct mail){ .sender = "a@b.example",
                                         .recipients = "x@one.example y@two.example "
@@ -117,7 +120,8 @@ static void nobody_is_told_of_a_bounce_that_asks_for_silence(void **state)
 
     world_connect_worker(world, 0);
     world->on_job = bounce_all;
-    world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example",
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "x@far.example",
                                         .dsn_notify = DSN_NOTIFY_NEVER });
     world_submit(world, &(struct mail){ .sender = "", .recipients = "x@far.example" });
     world_run(world, is_queue_empty);
@@ -147,13 +151,14 @@ static void old_mail_expires_after_a_failed_attempt(void **state)
 
     world_connect_worker(world, 0);
     world->on_job = defer_all;
-    world_submit(world, &(struct mail){ .sender = "a@relayed.example", .recipients = "x@far.example",
+    world_submit(world, &(struct mail){ .sender = "a@relayed.example",
+                                        .recipients = "x@far.example",
                                         .age_s = 6 * 86400 });
     world_run(world, has_job);
     world_run_ms(world, 200);
     assert_int_equal(world->job_count, 2);
-    assert_true(world_has_line(world,
-                               "from=<a@relayed.example>, status=expired, returned to sender"));
+    assert_true(
+        world_has_line(world, "from=<a@relayed.example>, status=expired, returned to sender"));
     assert_string_equal(world->jobs[1].recipients[0], "a@relayed.example");
     assert_string_equal(world->jobs[1].transport, "relay");
 }
@@ -221,18 +226,16 @@ static void large_mail_streams_in_and_goes_out_beside(void **state)
             buf_append_byte(&content, (char)('a' + (i * 7 + k) % 26));
         for (size_t k = 0; k < content.len; k++)
             expected = expected * 31 + (unsigned char)content.ptr[k];
-        wire_send_submit_chunk(world->submitter,
-                               &(struct wire_submit_chunk){ .transaction = 1,
-                                                            .queue_id = id,
-                                                            .content = buf_str(&content) });
+        wire_send_submit_chunk(
+            world->submitter, &(struct wire_submit_chunk){
+                                  .transaction = 1, .queue_id = id, .content = buf_str(&content) });
         world_run_ms(world, 1);
     }
     world_envelope(&plain, &envelope);
     /* content_bytes says nothing here: the queue must not rely on it */
-    wire_send_submit_message(world->submitter,
-                             &(struct wire_submit_message){ .transaction = 1,
-                                                            .queue_id = id,
-                                                            .envelope = buf_str(&envelope) });
+    wire_send_submit_message(
+        world->submitter, &(struct wire_submit_message){
+                              .transaction = 1, .queue_id = id, .envelope = buf_str(&envelope) });
     world->transactions = 1;
     world_run(world, is_queue_empty);
     assert_int_equal(world->accepted_count, 1);
@@ -253,10 +256,10 @@ static void chunks_of_a_lost_submitter_are_dropped(void **state)
     memset(bytes, 'x', sizeof bytes);
     for (int i = 0; i < 3; i++) {
         uint64_t id = world_next_id(world);
-        wire_send_submit_chunk(world->submitter,
-                               &(struct wire_submit_chunk){ .transaction = id,
-                                                            .queue_id = id,
-                                                            .content = str_of(bytes, sizeof bytes) });
+        wire_send_submit_chunk(
+            world->submitter,
+            &(struct wire_submit_chunk){
+                .transaction = id, .queue_id = id, .content = str_of(bytes, sizeof bytes) });
     }
     uint64_t id = world_next_id(world);
     wire_send_submit_chunk(world->submitter,
@@ -300,7 +303,8 @@ static void backlog_is_delivered_after_a_restart(void **state)
 
     world_restart(world, "qmgr_message_active_limit = 20\n");
     for (int i = 0; i < COUNT; i++)
-        world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+        world_submit(world,
+                     &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
     world_run(world, is_answered);
     assert_int_equal(world->accepted_count, COUNT);
     assert_true(active_count(world->queue) <= 20);
@@ -319,7 +323,8 @@ static void message_to_ten_thousand_recipients(void **state)
     world_connect_worker(world, 0);
     world_connect_worker(world, 1);
     world->on_job = deliver_all;
-    world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "big.example",
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "big.example",
                                         .recipient_count = 10000 });
     world_run(world, is_queue_empty);
     assert_int_equal(world->job_count, 200);
@@ -340,7 +345,8 @@ static void refuses_what_it_does_not_have_yet(void **state)
     assert_true(config_source_read(world->folder, NULL, NULL, &source, &error));
     struct config *config = config_new(&source, NULL, NULL, NULL, &error);
     assert_non_null(config);
-    assert_null(settings_new(&source, config, NULL, world->log, &error));
+    assert_null(settings_new(&source, config, &(struct settings_surroundings){ .log = world->log },
+                             &error));
     assert_non_null(strstr(error.message, "transport_maps"));
     config_free(&config);
     config_source_free(&source);

@@ -107,8 +107,9 @@ static void transport_with_one_recipient_has_a_destination_for_each(void **state
 
     world_restart(world, "default_transport = single\nsingle_destination_concurrency_limit = 1\n");
     world_connect_worker(world, 0);
-    world_submit(world, &(struct mail){ .sender = "a@b.example",
-                                        .recipients = "x@far.example y@far.example x@far.example" });
+    world_submit(world,
+                 &(struct mail){ .sender = "a@b.example",
+                                 .recipients = "x@far.example y@far.example x@far.example" });
     world_run(world, has_job);
     world_run_ms(world, 50);
     assert_int_equal(world->job_count, 2); /* x and y; the second x waits for the first */
@@ -203,9 +204,9 @@ static void results_are_written_while_others_are_open(void **state)
     struct world *world = *state;
 
     world_connect_worker(world, 0);
-    uint64_t id = world_submit(world, &(struct mail){
-                                          .sender = "a@b.example",
-                                          .recipients = "x@one.example y@two.example" });
+    uint64_t id =
+        world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                            .recipients = "x@one.example y@two.example" });
     world_run(world, has_job);
     world_run_ms(world, 20);
     assert_int_equal(world->job_count, 2);
@@ -332,7 +333,8 @@ static void reload_changes_limits_in_place(void **state)
     assert_true(config_source_read(world->folder, NULL, NULL, &source, &error));
     struct config *config = config_new(&source, NULL, NULL, NULL, &error);
     assert_non_null(config);
-    struct settings *settings = settings_new(&source, config, NULL, world->log, &error);
+    struct settings *settings =
+        settings_new(&source, config, &(struct settings_surroundings){ .log = world->log }, &error);
     assert_non_null(settings);
     queue_reload(world->queue, settings);
     config_free(&world->config);

@@ -24,7 +24,8 @@ static void defer_some(struct world *world, int count)
         world_connect_worker(world, 0);
     world->on_job = defer_all;
     for (int i = 0; i < count; i++)
-        world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+        world_submit(world,
+                     &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
     world_run(world, is_at_rest);
 }
 
@@ -44,16 +45,16 @@ static void ask_list(struct world *world, const char *queue)
 static void ask_delete(struct world *world, const char *id, const char *queue)
 {
     world_connect_tool(world);
-    wire_send_tool_delete(world->tool, &(struct wire_tool_delete){ .id = str_from(id),
-                                                                   .queue = str_from(queue) });
+    wire_send_tool_delete(
+        world->tool, &(struct wire_tool_delete){ .id = str_from(id), .queue = str_from(queue) });
     world_run(world, is_tool_done);
 }
 
 static void ask_hold(struct world *world, const char *id, bool is_release)
 {
     world_connect_tool(world);
-    wire_send_tool_hold(world->tool, &(struct wire_tool_hold){ .id = str_from(id),
-                                                               .is_release = is_release });
+    wire_send_tool_hold(world->tool,
+                        &(struct wire_tool_hold){ .id = str_from(id), .is_release = is_release });
     world_run(world, is_tool_done);
 }
 
@@ -152,7 +153,8 @@ static void deleted_while_in_flight_is_not_requeued(void **state)
     world_connect_worker(world, 0);
     world->on_job = NULL;
     for (int i = 0; i < 20; i++) /* five in flight, the others wait */
-        world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+        world_submit(world,
+                     &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
     world_run(world, is_answered);
     world_run(world, has_job);
     world_run_ms(world, 20);
@@ -228,8 +230,8 @@ static void flushes_all_one_or_a_site(void **state)
     assert_int_equal(world->job_count, before + 1);
     assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
     world_connect_tool(world);
-    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){
-                                          .id = str_from(queue_id_format(id, false).text) });
+    wire_send_tool_flush(
+        world->tool, &(struct wire_tool_flush){ .id = str_from(queue_id_format(id, false).text) });
     world_run(world, is_tool_done);
     world_run_ms(world, 100);
     assert_int_equal(world->job_count, before + 2);
@@ -248,8 +250,8 @@ static void shows_a_message_with_its_content(void **state)
     defer_some(world, 1);
     assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
     world_connect_tool(world);
-    wire_send_tool_show(world->tool, &(struct wire_tool_show){
-                                         .id = str_from(queue_id_format(id, true).text) });
+    wire_send_tool_show(world->tool,
+                        &(struct wire_tool_show){ .id = str_from(queue_id_format(id, true).text) });
     world_run(world, is_tool_done);
     assert_int_equal(world->tool_status, EX_OK);
     assert_int_equal(world->tool_message_count, 1);
@@ -258,6 +260,42 @@ static void shows_a_message_with_its_content(void **state)
     wire_send_tool_show(world->tool, &(struct wire_tool_show){ .id = STR("000000000000") });
     world_run(world, is_tool_done);
     assert_int_equal(world->tool_status, EX_NOINPUT);
+}
+
+static void message_beyond_a_frame_is_shown_in_part(void **state)
+{
+    enum { RECIPIENTS = 12000 };
+    struct world *world = *state;
+    static char reason[600];
+
+    memset(reason, 'r', sizeof reason - 1);
+    world_restart(world, "default_transport = retry\n");
+    memcpy(reason, "4.0.0 ", 6);
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "big.example",
+                                        .recipient_count = RECIPIENTS });
+    world_run(world, is_at_rest);
+    uint64_t id;
+    struct queue_message message = { 0 };
+    struct error error;
+    assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
+    assert_int_equal(queue_message_read(world->store, id, &message, &error), STORE_OK);
+    for (size_t i = 0; i < RECIPIENTS; i++)
+        message.envelope.recipients[i].diagnostic = str_from(reason);
+    struct buf bytes = { 0 };
+    envelope_encode(&message.envelope, &bytes);
+    assert_true(bytes.len > CHANNEL_FRAME_MAX);
+    queue_free(&world->queue);
+    assert_true(store_begin(world->store, &error));
+    assert_int_equal(
+        store_update_message(world->store, id, buf_str(&bytes), message.due_ms, &error), STORE_OK);
+    assert_int_equal(store_commit(world->store, &error), STORE_OK);
+    buf_free(&bytes);
+    queue_message_clear(&message);
+    world_restart(world, NULL);
+    ask_list(world, "");
+    assert_int_equal(world->tool_status, EX_OK);
+    assert_int_equal(world->tool_message_count, 1);
 }
 
 static void two_requests_at_once_are_answered_in_turn(void **state)
@@ -312,15 +350,15 @@ static void works_on_a_store_while_the_queue_is_down(void **state)
     assert_true(queue_selection_parse(STR("ALL"), STR("deferred"), &selection, &error));
     assert_true(queue_tool_list(world->store, &selection, count_visit, NULL, &seen, &error));
     assert_int_equal(seen, 600);
-    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_HOLD, NULL, NULL, &count,
-                                  &error));
+    assert_true(
+        queue_tool_change(world->store, &selection, QUEUE_TOOL_HOLD, NULL, NULL, &count, &error));
     assert_int_equal(count, 600);
-    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count,
-                                  &error));
+    assert_true(
+        queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count, &error));
     assert_int_equal(count, 0); /* none is deferred now */
     selection.queues = 0;
-    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count,
-                                  &error));
+    assert_true(
+        queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count, &error));
     assert_int_equal(count, 600);
     assert_int_equal(store_message_count(world->store), 0);
 }
@@ -338,6 +376,7 @@ int main(void)
         WORLD_TEST(holds_what_is_in_flight_when_it_ends),
         WORLD_TEST(flushes_all_one_or_a_site),
         WORLD_TEST(shows_a_message_with_its_content),
+        WORLD_TEST(message_beyond_a_frame_is_shown_in_part),
         WORLD_TEST(two_requests_at_once_are_answered_in_turn),
         WORLD_TEST(client_that_leaves_disturbs_nothing),
         WORLD_TEST(works_on_a_store_while_the_queue_is_down),

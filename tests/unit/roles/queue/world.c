@@ -129,7 +129,8 @@ void world_start(struct world *world)
         fail_msg("%s", error.message);
     open_store(world);
     struct settings *settings =
-        settings_new(&world->source, world->config, NULL, world->log, &error);
+        settings_new(&world->source, world->config,
+                     &(struct settings_surroundings){ .log = world->log }, &error);
     if (settings == NULL)
         fail_msg("%s", error.message);
     struct queue_options options = {
@@ -330,9 +331,8 @@ void world_connect_submitter(struct world *world)
     channel_free(&world->submitter);
     world->is_submitter_closed = false;
     world->id_count = world->id_next = 0;
-    assert_true(intake_add(world->queue,
-                           connect_pair(world, &world->submitter, &submitter_events, world),
-                           &error));
+    assert_true(intake_add(
+        world->queue, connect_pair(world, &world->submitter, &submitter_events, world), &error));
 }
 
 static bool has_ids(struct world *world)
@@ -362,10 +362,10 @@ void world_envelope(const struct mail *mail, struct buf *out)
     struct str rest = str_from(mail->recipients), word;
 
     for (size_t i = 0; i < mail->recipient_count; i++)
-        envelope_add_recipient(&arena, &envelope,
-                               &(struct recipient){ .address = str_from(arena_printf(
-                                                        &arena, "user%zu@%s", i,
-                                                        mail->recipients)) });
+        envelope_add_recipient(
+            &arena, &envelope,
+            &(struct recipient){
+                .address = str_from(arena_printf(&arena, "user%zu@%s", i, mail->recipients)) });
     while (mail->recipient_count == 0 && str_next_word(&rest, " ", &word))
         envelope_add_recipient(
             &arena, &envelope,
@@ -389,7 +389,8 @@ uint64_t world_submit(struct world *world, const struct mail *mail)
             .transaction = ++world->transactions,
             .queue_id = queue_id,
             .envelope = buf_str(&envelope),
-            .content = str_from(mail->content != NULL ? mail->content : "Subject: x\r\n\r\nbody\r\n"),
+            .content =
+                str_from(mail->content != NULL ? mail->content : "Subject: x\r\n\r\nbody\r\n"),
         });
     buf_free(&envelope);
     return queue_id;
@@ -403,8 +404,7 @@ bool is_answered(struct world *world)
 bool is_queue_empty(struct world *world)
 {
     return is_answered(world) && store_message_count(world->store) == 0 &&
-           active_count(world->queue) == 0 &&
-           committer_waiting_count(world->queue->committer) == 0;
+           active_count(world->queue) == 0 && committer_waiting_count(world->queue->committer) == 0;
 }
 
 /* ---- the workers ---- */
@@ -505,8 +505,7 @@ void world_connect_worker(struct world *world, int number)
     channel_free(&worker->channel);
     *worker = (struct played_worker){ .world = world, .number = number };
     assert_true(workers_add(world->queue, (uint32_t)number,
-                            connect_pair(world, &worker->channel, &worker_events, worker),
-                            &error));
+                            connect_pair(world, &worker->channel, &worker_events, worker), &error));
 }
 
 void job_result(struct world *world, struct job *job, uint32_t recipient,
@@ -573,8 +572,7 @@ struct job *find_job(struct world *world, uint64_t queue_id)
 
 /* ---- the tool ---- */
 
-static bool tool_received(void *owner, struct channel *channel, uint16_t number,
-                          struct str payload)
+static bool tool_received(void *owner, struct channel *channel, uint16_t number, struct str payload)
 {
     struct world *world = owner;
     struct wire_tool_message message;

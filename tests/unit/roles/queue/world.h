@@ -115,7 +115,7 @@ struct mail {
 uint64_t world_submit(struct world *world, const struct mail *mail);
 void world_envelope(const struct mail *mail, struct buf *out);
 uint64_t world_next_id(struct world *world); /* a leased one */
-bool is_answered(struct world *world); /* every submission so far */
+bool is_answered(struct world *world);       /* every submission so far */
 bool is_queue_empty(struct world *world);
 bool is_tool_done(struct world *world);
 

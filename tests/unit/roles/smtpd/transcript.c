@@ -11,7 +11,7 @@ struct player {
     const char *path;
     struct str text;
     struct str client_address;
-    struct buf main_cf;
+    struct buf main_cf, early;
     bool is_byte_by_byte, is_whole_only;
     struct buf unsent;
     int line_number;
@@ -259,6 +259,7 @@ static const struct {
     { "Q:", on_count },     { "from:", on_from },  { "to:", on_to },
     { "ends:", on_ends },   { "L:", on_log },      { "L!", on_no_log },
     { "main.cf:", on_setting }, { "client:", on_setting }, { "whole", on_setting },
+    { "early:", on_setting },
 };
 
 /* ---- a file ---- */
@@ -311,6 +312,9 @@ static void read_settings(struct player *player)
             buf_append_byte(&player->main_cf, '\n');
         } else if (str_equal(name, STR("client:"))) {
             player->client_address = line;
+        } else if (str_equal(name, STR("early:"))) {
+            buf_append(&player->early, line);
+            buf_append_text(&player->early, "\r\n");
         } else if (str_equal(name, STR("whole"))) {
             player->is_whole_only = true;
         }
@@ -324,6 +328,7 @@ static void play_once(struct player *player)
 
     buf_append(&address, player->client_address);
     world_open(&world, buf_text(&player->main_cf));
+    world.early = buf_str(&player->early);
     world_run(&world, buf_text(&address), play_file, player);
     if (player->has_failed)
         fprintf(stderr, "the log:\n%.*s", STR_ARGS(world_log(&world)));
@@ -347,6 +352,7 @@ bool transcript_play(const char *path)
     if (!player.has_failed && !player.is_whole_only)
         play_once(&player);
     buf_free(&player.main_cf);
+    buf_free(&player.early);
     buf_free(&player.unsent);
     return !player.has_failed;
 }

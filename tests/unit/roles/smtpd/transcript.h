@@ -5,6 +5,7 @@
  *     # a comment
  *     main.cf: name = value    another line for main.cf (before the first C: or S:)
  *     client: 192.0.2.1        from where it connects (default 127.0.0.1)
+ *     early: EHLO x            a line that is sent before the server greets
  *     whole only               not also byte by byte: the dialogue is about timing
  *     queue: refuses           accepts, refuses, dies, shut: from here on
  *     C: MAIL FROM:<a@b>       sent with CRLF behind it

@@ -195,7 +195,7 @@ void world_open(struct world *world, const char *main_cf)
     struct error error;
     int log_ends[2];
 
-    *world = (struct world){ .next_queue_id = 0x1234567890 };
+    *world = (struct world){ .next_queue_id = 0x1234567890, .early = STR("") };
     world->loop = loop_new(&error);
     if (world->loop == NULL)
         die("the loop", &error);
@@ -255,6 +255,7 @@ void world_run(struct world *world, const char *client_address,
     world->server.emptied = NULL;
     world->play = play;
     world->play_argument = argument;
+    ensure(write(ends[1], world->early.ptr, world->early.len) == (ssize_t)world->early.len);
     world->client = stream_new(world->loop, ends[1], &error);
     if (world->client == NULL)
         die("the client", &error);

@@ -40,6 +40,7 @@ struct world {
     struct taken_message message;
 
     struct stream *client; /* our end of the connection */
+    struct str early; /* sent before the conversation begins */
     void (*play)(struct world *world, void *argument);
     void *play_argument;
 };

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a configuration must have before anybody may connect, and what the restrictions decide. */
+#include "world.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+struct refusal {
+    const char *main_cf;
+    const char *reason; /* part of the error */
+};
+
+static void a_policy_that_cannot_be_is_refused_with_its_reason(void **state)
+{
+    static const struct refusal cases[] = {
+        { "smtpd_relay_restrictions =\nsmtpd_recipient_restrictions =\n",
+          "specify at least one working instance of: reject_unauth_destination" },
+        { "smtpd_relay_restrictions = permit_mynetworks\nsmtpd_recipient_restrictions =\n",
+          "specify at least one working instance" },
+        /* An earlier permit hides the guard. */
+        { "smtpd_relay_restrictions = permit, reject_unauth_destination\n"
+          "smtpd_recipient_restrictions = permit_mynetworks, permit, reject\n",
+          "specify at least one working instance" },
+        { "smtpd_recipient_restrictions = reject_rbl_client zen.example, reject\n",
+          "\"reject_rbl_client\" is not built yet" },
+        { "smtpd_recipient_restrictions = check_policy_service unix:x, reject\n",
+          "\"check_policy_service\" is not built yet" },
+        { "smtpd_recipient_restrictions = hash:/etc/access, reject\n", "access tables" },
+        { "smtpd_recipient_restrictions = reject_unauth_destinations\n",
+          "unknown smtpd restriction: \"reject_unauth_destinations\"" },
+        { "smtpd_client_restrictions = permit_mynetworks, reject\n",
+          "smtpd_client_restrictions is not built yet" },
+        { "smtpd_data_restrictions = reject_unauth_pipelining\n",
+          "smtpd_data_restrictions is not built yet" },
+        { "mynetworks = 0.0.0.0/0\n", "mynetworks" },
+        { "mynetworks = ::/0\n", "mynetworks" },
+        { "mynetworks = 192.0.2.0/33\n", "192.0.2.0/33" },
+        { "mynetworks = 192.0.2.1/24\n", "192.0.2.1/24" },
+        { "mynetworks = /does/not/exist\n", "/does/not/exist" },
+        { "reject_code = 250\n", "reject_code" },
+        { "relay_domains_reject_code = 200\n", "relay_domains_reject_code" },
+        { "smtpd_forbid_bare_newline = maybe\n", "smtpd_forbid_bare_newline" },
+        { "inet_interfaces = no.such.host.invalid\n", "inet_interfaces" },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct error error = { 0 };
+        struct world world;
+        world_open(&world, "");
+        struct policy *policy = world_policy(&world, cases[i].main_cf, &error);
+        if (policy != NULL)
+            fail_msg("accepted: %s", cases[i].main_cf);
+        if (strstr(error.message, cases[i].reason) == NULL)
+            fail_msg("%s: %s", cases[i].main_cf, error.message);
+        world_close(&world);
+    }
+}
+
+struct judgement {
+    const char *main_cf;
+    const char *client;
+    const char *recipient;
+    unsigned code; /* 0: accepted */
+};
+
+static void restrictions_decide_as_in_postfix(void **state)
+{
+    static const struct judgement cases[] = {
+        { "", "127.0.0.1", "x@elsewhere.example", 0 },
+        { "", "192.0.2.1", "x@elsewhere.example", 554 },
+        { "", "192.0.2.1", "x@localhost", 0 },
+        { "", "192.0.2.1", "x@mail.test.example", 0 },
+        { "", "192.0.2.1", "x@[127.0.0.1]", 0 },
+        { "", "192.0.2.1", "x@[127.0.0.2]", 554 },
+        { "", "192.0.2.1", "x%y@localhost", 554 },
+        { "allow_untrusted_routing = yes\n", "192.0.2.1", "x%y@localhost", 0 },
+        { "relay_domains = a.example\n", "192.0.2.1", "x@b.a.example", 0 },
+        { "relay_domains = a.example\nparent_domain_matches_subdomains =\n", "192.0.2.1",
+          "x@b.a.example", 554 },
+        { "mynetworks = !192.0.2.1 192.0.2.0/24\n", "192.0.2.1", "x@elsewhere.example", 554 },
+        { "mynetworks = !192.0.2.1 192.0.2.0/24\n", "192.0.2.2", "x@elsewhere.example", 0 },
+        /* permit ends its own list only. */
+        { "smtpd_relay_restrictions = permit_mynetworks, reject\n"
+          "smtpd_recipient_restrictions = permit\n",
+          "192.0.2.1", "x@localhost", 554 },
+        { "smtpd_relay_restrictions = permit_mynetworks, defer\n"
+          "smtpd_recipient_restrictions = permit\n",
+          "192.0.2.1", "x@localhost", 450 },
+        { "smtpd_relay_restrictions = permit_mynetworks, defer_unauth_destination\n"
+          "smtpd_recipient_restrictions =\n",
+          "192.0.2.1", "x@elsewhere.example", 454 },
+        { "smtpd_relay_restrictions = permit_auth_destination, reject\n"
+          "smtpd_recipient_restrictions =\n",
+          "192.0.2.1", "x@localhost", 0 },
+        { "smtpd_relay_restrictions = permit_inet_interfaces, reject\n"
+          "smtpd_recipient_restrictions =\nmynetworks = 10.0.0.0/8\n",
+          "127.0.0.1", "x@elsewhere.example", 0 },
+        /* A table that cannot answer is no "no". */
+        { "relay_domains = fail:broken\n", "192.0.2.1", "x@elsewhere.example", 451 },
+        { "mynetworks = fail:broken\n", "192.0.2.1", "x@elsewhere.example", 451 },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct arena scratch = { 0 };
+        struct world world;
+        world_open(&world, cases[i].main_cf);
+        struct restriction_subject subject = {
+            .client_name = STR("unknown"),
+            .client_address = str_from(cases[i].client),
+            .recipient = str_from(cases[i].recipient),
+            .recipient_as_sent = str_from(cases[i].recipient),
+        };
+        struct verdict verdict =
+            restrictions_check_recipient(world.policy->restrictions, &scratch, &subject);
+        if (verdict.is_accepted != (cases[i].code == 0) || verdict.code != cases[i].code)
+            fail_msg("case %zu: %s from %s: %u %s", i, cases[i].recipient, cases[i].client,
+                     verdict.code, verdict.text != NULL ? verdict.text : "");
+        arena_clear(&scratch);
+        world_close(&world);
+    }
+}
+
+static void commands_of_other_protocols_are_known(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, "smtpd_noop_commands = ONEX, XSTAT\n");
+    assert_true(policy_forbids_command(world.policy, STR("GET")));
+    assert_true(policy_forbids_command(world.policy, STR("post")));
+    assert_true(policy_forbids_command(world.policy, STR("Subject:")));
+    assert_true(policy_forbids_command(world.policy, STR("\x16\x03\x01")));
+    assert_false(policy_forbids_command(world.policy, STR("HELP")));
+    assert_false(policy_forbids_command(world.policy, STR("{{/^[^A-Z]/")) &&
+                 policy_forbids_command(world.policy, STR("Bogus")));
+    assert_true(policy_ignores_command(world.policy, STR("onex")));
+    assert_false(policy_ignores_command(world.policy, STR("HELP")));
+    world_close(&world);
+}
+
+static void ehlo_offers_what_is_not_discarded(void **state)
+{
+    struct world world;
+
+    (void)state;
+    world_open(&world, "smtpd_discard_ehlo_keywords = size, 8bitmime\n"
+                       "disable_vrfy_command = yes\n");
+    assert_string_equal(world.policy->ehlo_reply.ptr,
+                        "250-mail.test.example\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n");
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_policy_that_cannot_be_is_refused_with_its_reason),
+        cmocka_unit_test(restrictions_decide_as_in_postfix),
+        cmocka_unit_test(commands_of_other_protocols_are_known),
+        cmocka_unit_test(ehlo_offers_what_is_not_discarded),
+    };
+
+    return cmocka_run_group_tests_name("smtpd policy", tests, NULL, NULL);
+}
