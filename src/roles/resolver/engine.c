@@ -45,8 +45,8 @@ static const char *const settings[][2] = {
     /* A private name server may well answer for 192.168.0.0/16. */
     { "unblock-lan-zones:", "yes" },
     /* libunbound would say "no such name" for all below these; a private network may have them. */
-    { "local-zone:", "test. nodefault" },
-    { "local-zone:", "home.arpa. nodefault" },
+    { "local-zone:", "test. transparent" },
+    { "local-zone:", "home.arpa. transparent" },
     { "num-queries-per-thread:", "512" },
     { "outgoing-range:", "512" },
     { "so-rcvbuf:", "0" },
