@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engine.h"
 
+#include "base/file.h"
 #include "base/list.h"
+#include "base/map.h"
 #include "base/memory.h"
+#include "hosts.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -15,6 +18,7 @@ enum {
     DNS_CLASS_IN = 1,
     DNS_RCODE_NOERROR = 0,
     DNS_RCODE_NXDOMAIN = 3,
+    HOSTS_BYTES_MAX = 4 * 1024 * 1024,
     TTL_MIN_S = 5,
     TTL_MAX_S = 24 * 60 * 60,
 };
@@ -40,6 +44,9 @@ static const char *const settings[][2] = {
     { "do-not-query-localhost:", "no" },
     /* A private name server may well answer for 192.168.0.0/16. */
     { "unblock-lan-zones:", "yes" },
+    /* libunbound would say "no such name" for all below these; a private network may have them. */
+    { "local-zone:", "test. transparent" },
+    { "local-zone:", "home.arpa. transparent" },
     { "num-queries-per-thread:", "512" },
     { "outgoing-range:", "512" },
     { "so-rcvbuf:", "0" },
@@ -103,6 +110,65 @@ static bool add_servers(struct ub_ctx *context, const struct engine_options *opt
     return true;
 }
 
+/* The record answers its own type alone: for MX the name still counts as DNS has it. */
+static bool add_data(struct ub_ctx *context, const char *name, const char *type, const char *data,
+                     struct error *error)
+{
+    autofree_buf struct buf record = { 0 };
+    int status = ub_ctx_zone_add(context, name, "typetransparent");
+
+    buf_printf(&record, "%s 3600 IN %s %s", name, type, data);
+    if (status == 0)
+        status = ub_ctx_data_add(context, buf_text(&record));
+    return status == 0 || unbound_failed(error, buf_text(&record), status);
+}
+
+static bool add_host(struct ub_ctx *context, const struct hosts_entry *entry, struct map *seen,
+                     struct error *error)
+{
+    autofree_buf struct buf address = { 0 }, reverse = { 0 };
+    struct str rest = entry->names;
+    struct str word;
+
+    net_address_format(&entry->address, &address);
+    if (!dns_reverse_name(&entry->address, &reverse))
+        return true;
+    while (str_next_word(&rest, " \t\r", &word)) {
+        autofree_buf struct buf name = { 0 };
+        const char *type = entry->address.any.sa_family == AF_INET ? "A" : "AAAA";
+        if (!dns_name_is_valid(word) || str_equal_fold(word, STR("localhost")))
+            continue; /* libunbound knows localhost */
+        buf_append(&name, word);
+        if (!add_data(context, buf_text(&name), type, buf_text(&address), error))
+            return false;
+        /* The first name of the first line with this address is the address's. */
+        if (map_set(seen, buf_str(&reverse), seen) == NULL &&
+            !add_data(context, buf_text(&reverse), "PTR", buf_text(&name), error))
+            return false;
+    }
+    return true;
+}
+
+/* No hosts file is no misfortune. */
+static bool add_hosts(struct ub_ctx *context, const char *path, struct error *error)
+{
+    autofree_buf struct buf contents = { 0 };
+    struct hosts_entry entry;
+    struct map *seen;
+    bool is_fine = true;
+
+    if (access(path, R_OK) != 0)
+        return true;
+    if (!file_read(path, HOSTS_BYTES_MAX, &contents, error))
+        return false;
+    seen = map_new();
+    struct str rest = buf_str(&contents);
+    while (is_fine && hosts_next(&rest, &entry))
+        is_fine = add_host(context, &entry, seen, error);
+    map_free(&seen);
+    return is_fine || error_context(error, "%s", path);
+}
+
 static bool configure(struct ub_ctx *context, const struct engine_options *options,
                       struct error *error)
 {
@@ -113,23 +179,10 @@ static bool configure(struct ub_ctx *context, const struct engine_options *optio
     }
     if (!add_servers(context, options, error))
         return false;
-    /* No hosts file is no misfortune. */
-    if (access(options->hosts, R_OK) == 0 && ub_ctx_hosts(context, options->hosts) != 0 &&
-        options->warning != NULL)
-        options->warning(options->argument, "the hosts file has a line that cannot be read; none "
-                                            "of its names is known");
     int status = ub_ctx_async(context, 1);
     if (status != 0)
         return unbound_failed(error, "start the resolver's thread", status);
-    /* libunbound answers "no such name" for everything below these; a private network or a test
-     * may have them. From here on its settings are fixed. */
-    static const char *const served_elsewhere[] = { "test.", "home.arpa." };
-    for (size_t i = 0; i < sizeof served_elsewhere / sizeof served_elsewhere[0]; i++) {
-        status = ub_ctx_zone_remove(context, served_elsewhere[i]);
-        if (status != 0)
-            return unbound_failed(error, served_elsewhere[i], status);
-    }
-    return true;
+    return add_hosts(context, options->hosts, error); /* after this its settings are fixed */
 }
 
 static void answers_ready(struct watch *watch, uint32_t events)
