@@ -17,8 +17,8 @@ struct checker {
 /* Guessing what was meant is slow; a file full of nonsense needs no guesses. */
 enum { GUESS_LIMIT = 100 };
 
-static __attribute__((format(printf, 2, 3))) void warn(struct checker *checker,
-                                                       const char *format, ...)
+static __attribute__((format(printf, 2, 3))) void warn(struct checker *checker, const char *format,
+                                                       ...)
 {
     autofree_buf struct buf text = { 0 };
     va_list arguments;
@@ -51,9 +51,9 @@ static void each_setting(struct checker *checker,
     for (size_t i = 0; i < master_cf->line_count; i++) {
         const struct master_service *service = &master_cf->lines[i];
         for (size_t j = 0; j < service->override_count; j++)
-            check(checker, &(struct setting){ service->file, service->line,
-                                              service->overrides[j].name,
-                                              service->overrides[j].value });
+            check(checker,
+                  &(struct setting){ service->file, service->line, service->overrides[j].name,
+                                     service->overrides[j].value });
     }
 }
 
@@ -71,9 +71,8 @@ static void check_unused(struct checker *checker, const struct setting *setting)
     warn(checker, "%s: unused parameter: %.*s=%.*s (line %d%s%s%s%.*s%s)", setting->file,
          STR_ARGS(setting->name), STR_ARGS(str_take(setting->value, 200)), setting->line,
          fate != NULL ? "; " : "", fate != NULL ? fate : "",
-         nearest != NULL ? "; did you mean " : "",
-         nearest != NULL ? (int)nearest->name.len : 0, nearest != NULL ? nearest->name.ptr : "",
-         nearest != NULL ? "?" : "");
+         nearest != NULL ? "; did you mean " : "", nearest != NULL ? (int)nearest->name.len : 0,
+         nearest != NULL ? nearest->name.ptr : "", nearest != NULL ? "?" : "");
 }
 
 static void check_honoured(struct checker *checker, const struct setting *setting)
@@ -102,6 +101,34 @@ static void check_overrides(struct checker *checker, const struct master_service
     }
 }
 
+/* The programs of Postfix; what else a line may name is nothing that we could run. */
+static bool is_known_command(struct str command)
+{
+    static const char *const commands[] = {
+        "anvil",    "bounce",   "cleanup", "discard", "dnsblog",         "error",    "flush",
+        "lmtp",     "local",    "nqmgr",   "oqmgr",   "nbdb_reindexd",   "pickup",   "pipe",
+        "postlogd", "proxymap", "qmgr",    "qmqpd",   "postscreen",      "scache",   "showq",
+        "smtp",     "smtpd",    "spawn",   "tlsmgr",  "trivial-rewrite", "tlsproxy", "verify",
+        "virtual",
+    };
+
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (str_equal(command, str_from(commands[i])))
+            return true;
+    return false;
+}
+
+static void check_command(struct checker *checker, const struct master_service *service)
+{
+    if (!is_known_command(service->command))
+        warn(checker,
+             "%s, line %d: service %.*s: there is no program \"%.*s\"; the others go on without it",
+             service->file, service->line, STR_ARGS(service->name), STR_ARGS(service->command));
+    else if (service->type == SERVICE_INET && !str_equal(service->command, STR("smtpd")))
+        warn(checker, "%s, line %d: nothing listens on %.*s, because %.*s is not built yet",
+             service->file, service->line, STR_ARGS(service->name), STR_ARGS(service->command));
+}
+
 void config_check_lines(const struct config_source *source,
                         void (*warning)(void *argument, const char *text), void *argument)
 {
@@ -113,8 +140,7 @@ void config_check_lines(const struct config_source *source,
         warning(argument, main_cf->notes[i].text);
     for (size_t i = 0; i < main_cf->count; i++) {
         const struct main_cf_assignment *each = &main_cf->assignments[i];
-        const struct main_cf_assignment *last =
-            config_usage_assignment(checker.usage, each->name);
+        const struct main_cf_assignment *last = config_usage_assignment(checker.usage, each->name);
         if (last != each)
             warn(&checker, "%s, line %d: %.*s is set again in line %d, which counts", each->file,
                  each->line, STR_ARGS(each->name), last->line);
@@ -145,8 +171,10 @@ void config_check_honoured(const struct config_source *source,
     struct checker checker = { source, config_usage_new(source), warning, argument, 0 };
 
     each_setting(&checker, check_honoured);
-    for (size_t i = 0; i < source->master_cf.line_count; i++)
+    for (size_t i = 0; i < source->master_cf.line_count; i++) {
         check_overrides(&checker, &source->master_cf.lines[i]);
+        check_command(&checker, &source->master_cf.lines[i]);
+    }
     config_usage_free(&checker.usage);
 }
 

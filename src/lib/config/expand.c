@@ -140,8 +140,9 @@ static bool expand_choice(struct expander *expander, struct str choice, bool is_
     if (str_is_empty(rest))
         return true;
     if (!is_if_true || rest.ptr[0] != ':')
-        return error_set(expander->error, "unexpected text \"%.*s\" after a {…}; \"${name?{text}:"
-                                          "{text}}\" is the form",
+        return error_set(expander->error,
+                         "unexpected text \"%.*s\" after a {…}; \"${name?{text}:"
+                         "{text}}\" is the form",
                          STR_ARGS(rest));
     return expand_choice(expander, rest, is_true, out);
 }

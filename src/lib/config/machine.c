@@ -199,26 +199,26 @@ static bool check_style(struct str style, struct error *error)
                      STR_ARGS(style));
 }
 
-bool machine_networks(const struct machine *machine, struct str style, struct str interfaces,
-                      struct str protocols, struct buf *out, struct error *error)
+bool machine_networks(const struct machine *machine, const struct network_choice *choice,
+                      struct buf *out, struct error *error)
 {
-    bool has_all = is_named(protocols, "all");
-    bool has_ipv4 = has_all || is_named(protocols, "ipv4");
-    bool has_ipv6 = has_all || is_named(protocols, "ipv6");
+    bool has_all = is_named(choice->protocols, "all");
+    bool has_ipv4 = has_all || is_named(choice->protocols, "ipv4");
+    bool has_ipv6 = has_all || is_named(choice->protocols, "ipv6");
     autoclear_arena struct arena scratch = { 0 };
     struct machine_address *networks =
         arena_new_array(&scratch, machine->address_count + 1, sizeof *networks);
     size_t count = 0;
 
-    if (!check_style(style, error))
+    if (!check_style(choice->style, error))
         return false;
     for (size_t i = 0; i < 2 * machine->address_count; i++) {
         struct machine_address network = machine->addresses[i % machine->address_count];
         bool is_second_pass = i >= machine->address_count; /* IPv4 comes first */
         if (network.is_ipv6 != is_second_pass || (network.is_ipv6 ? !has_ipv6 : !has_ipv4) ||
-            !is_listened(&network, interfaces))
+            !is_listened(&network, choice->interfaces))
             continue;
-        network.prefix_bits = network_bits(&network, style);
+        network.prefix_bits = network_bits(&network, choice->style);
         mask_address(&network);
         if (is_known(networks, count, &network))
             continue;

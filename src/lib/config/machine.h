@@ -27,9 +27,11 @@ void machine_read(struct arena *arena, struct machine *machine);
 void machine_save(const struct machine *machine, struct buf *out);
 must_check bool machine_load(struct arena *arena, struct str text, struct machine *machine);
 
-/* The default of mynetworks: the networks of the addresses in `interfaces` (inet_interfaces,
- * expanded) and `protocols` (inet_protocols), by mynetworks_style: "subnet", "host" or "class".
- * Appended to `out`. */
-must_check bool machine_networks(const struct machine *machine, struct str style,
-                                 struct str interfaces, struct str protocols, struct buf *out,
-                                 struct error *error);
+/* Which networks are meant: the values of mynetworks_style, inet_interfaces and inet_protocols. */
+struct network_choice {
+    struct str style, interfaces, protocols;
+};
+
+/* Appends the default of mynetworks. */
+must_check bool machine_networks(const struct machine *machine, const struct network_choice *choice,
+                                 struct buf *out, struct error *error);

@@ -160,8 +160,7 @@ static bool parse_columns(struct parser *parser, struct str type, struct master_
     while (i < sizeof type_names / sizeof *type_names && !str_equal(type, str_from(type_names[i])))
         i++;
     if (i == sizeof type_names / sizeof *type_names)
-        return fail(parser, "bad service type", type,
-                    "it is inet, unix, unix-dgram, fifo or pass");
+        return fail(parser, "bad service type", type, "it is inet, unix, unix-dgram, fifo or pass");
     service->type = (enum service_type)i;
     service->is_wakeup_lazy = str_ends_with(wakeup, STR("?"));
     if (service->is_wakeup_lazy)
@@ -185,8 +184,7 @@ static bool parse_service(struct parser *parser, struct str text, struct master_
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         if (!str_next_word(&rest, blanks, &fields[i]))
             return fail(parser, "bad field count: a service has 8 columns, but there are fewer in",
-                        text,
-                        "a line that continues the one before it begins with white space");
+                        text, "a line that continues the one before it begins with white space");
         fields[i] = arena_copy(parser->arena, fields[i]);
     }
     *service = (struct master_service){
@@ -244,8 +242,9 @@ bool master_cf_parse(struct arena *arena, const char *file, struct str text,
     logical_line_start(&reader, text);
     while (logical_line_next(&reader, &logical, &parser.line)) {
         if (ascii_is_space(buf_text(&logical)[0]))
-            return fail(&parser, "the first service begins with white space:",
-                        str_trim(buf_str(&logical)), "remove it");
+            return fail(&parser,
+                        "the first service begins with white space:", str_trim(buf_str(&logical)),
+                        "remove it");
         if (master_cf->line_count == SERVICE_LIMIT)
             return fail(&parser, "more than 10000 services, from", str_trim(buf_str(&logical)), "");
         if (!parse_service(&parser, str_trim(buf_str(&logical)), &service))

@@ -5,9 +5,9 @@
 
 #include <stdlib.h>
 
-#define PARAMETER_NAMED(type, field, name, default_text, scope, honoured, documentation)         \
-    { STR_INIT(name),      PARAMETER_##type,   STR_INIT(default_text),        PARAMETER_##scope, \
-      PARAMETER_##honoured, documentation, offsetof(struct config, field) },
+#define PARAMETER_NAMED(type, field, name, default_text, scope, honoured, documentation)           \
+    { STR_INIT(name),       PARAMETER_##type, STR_INIT(default_text),        PARAMETER_##scope,    \
+      PARAMETER_##honoured, documentation,    offsetof(struct config, field) },
 #define PARAMETER(type, name, ...) PARAMETER_NAMED(type, name, #name, __VA_ARGS__)
 enum { PARAMETER_NOT_YET, PARAMETER_HONOURED };
 
@@ -17,7 +17,10 @@ const struct parameter parameters[] = {
 #undef PARAMETER
 const size_t parameter_count = sizeof parameters / sizeof *parameters;
 
-#define TRANSPORT_PARAMETER(suffix) { STR_INIT("_" suffix), STR_INIT("default_" suffix) }
+#define TRANSPORT_PARAMETER(suffix)                                                                \
+    {                                                                                              \
+        STR_INIT("_" suffix), STR_INIT("default_" suffix)                                          \
+    }
 const struct transport_parameter transport_parameters[] = {
     TRANSPORT_PARAMETER("destination_concurrency_failed_cohort_limit"),
     TRANSPORT_PARAMETER("destination_concurrency_limit"),
@@ -37,8 +40,7 @@ const struct transport_parameter transport_parameters[] = {
     { STR_INIT("_initial_destination_concurrency"), STR_INIT("initial_destination_concurrency") },
     { STR_INIT("_time_limit"), STR_INIT("command_time_limit") },
 };
-const size_t transport_parameter_count =
-    sizeof transport_parameters / sizeof *transport_parameters;
+const size_t transport_parameter_count = sizeof transport_parameters / sizeof *transport_parameters;
 
 static const struct {
     const char *name, *fate;

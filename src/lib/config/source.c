@@ -19,8 +19,8 @@ static bool read_text(struct config_source *source, const char *name, struct str
     return true;
 }
 
-static bool parse_both(struct config_source *source, const char *main_path,
-                       const char *master_path, struct error *error)
+static bool parse_both(struct config_source *source, const char *main_path, const char *master_path,
+                       struct error *error)
 {
     return main_cf_parse(&source->arena, main_path, source->main_text, &source->main_cf, error) &&
            master_cf_parse(&source->arena, master_path, source->master_text, &source->master_cf,
@@ -110,8 +110,10 @@ bool config_source_load(struct str bytes, struct config_source *source, struct e
 
     *source = (struct config_source){ 0 };
     for (size_t i = 0; i < 4; i++) {
-        if (!take_part(&bytes, &parts[i]))
+        if (!take_part(&bytes, &parts[i])) {
+            config_source_free(source);
             return error_set(error, "the copy of the configuration is cut short");
+        }
         parts[i] = arena_copy(&source->arena, parts[i]);
     }
     source->folder = parts[0];

@@ -127,12 +127,12 @@ static bool default_mydomain(struct config_values *values, struct buf *out, stru
 
 static bool default_mynetworks(struct config_values *values, struct buf *out, struct error *error)
 {
-    struct str style, interfaces, protocols;
+    struct network_choice choice;
 
-    return expand_by_name(values, "mynetworks_style", &style, error) &&
-           expand_by_name(values, "inet_interfaces", &interfaces, error) &&
-           expand_by_name(values, "inet_protocols", &protocols, error) &&
-           machine_networks(&values->source->machine, style, interfaces, protocols, out, error);
+    return expand_by_name(values, "mynetworks_style", &choice.style, error) &&
+           expand_by_name(values, "inet_interfaces", &choice.interfaces, error) &&
+           expand_by_name(values, "inet_protocols", &choice.protocols, error) &&
+           machine_networks(&values->source->machine, &choice, out, error);
 }
 
 static const struct {

@@ -42,5 +42,4 @@ must_check bool config_values_compute(struct config_values *values, struct confi
                                       struct error *error);
 /* Called for each name that is referred to and that nobody defines; NULL = not. */
 void config_values_on_undefined(struct config_values *values,
-                                void (*undefined)(void *argument, struct str name),
-                                void *argument);
+                                void (*undefined)(void *argument, struct str name), void *argument);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* postconf: shows and edits main.cf and master.cf. */
+#include "postconf.h"
 #include "base/file.h"
 #include "commands.h"
 #include "config/check.h"
 #include "config/manual.h"
-#include "postconf.h"
 
 #include <errno.h>
 #include <unistd.h>
@@ -164,8 +164,8 @@ static const char *find_conflict(const struct postconf *postconf)
     return NULL;
 }
 
-static bool read_file(struct postconf *postconf, const char *name, bool is_needed,
-                      struct buf *text, struct error *error)
+static bool read_file(struct postconf *postconf, const char *name, bool is_needed, struct buf *text,
+                      struct error *error)
 {
     struct arena scratch = { 0 };
     const char *path = arena_printf(&scratch, "%s/%s", postconf->folder, name);

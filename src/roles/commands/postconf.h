@@ -32,8 +32,8 @@ enum postconf_class {
 struct postconf {
     struct tool tool; /* its source is read for every request; its config is not made */
     const char *folder;
-    unsigned flags; /* enum postconf_flag */
-    unsigned class; /* enum postconf_class */
+    unsigned flags;       /* enum postconf_flag */
+    unsigned class;       /* enum postconf_class */
     struct buf overrides; /* from -o: lines that follow main.cf's own */
     struct config_values *values;
     struct config_usage *usage;

@@ -121,8 +121,8 @@ static bool edit_main(struct editor *editor)
     struct postconf *postconf = editor->postconf;
 
     editor->path = arena_printf(&editor->arena, "%s/main.cf", postconf->folder);
-    editor->edits = arena_new_array(&editor->arena, (size_t)postconf->word_count + 1,
-                                    sizeof *editor->edits);
+    editor->edits =
+        arena_new_array(&editor->arena, (size_t)postconf->word_count + 1, sizeof *editor->edits);
     for (int i = 0; i < postconf->word_count; i++)
         if (!parse_edit(editor, str_from(postconf->words[i])))
             return false;

@@ -142,8 +142,7 @@ static size_t drop_override(struct master_service *service, struct str name, str
 static void set_override(struct editor *editor, const struct edit *edit,
                          struct master_service *service)
 {
-    struct str *words =
-        arena_new_array(&editor->arena, service->argument_count + 3, sizeof *words);
+    struct str *words = arena_new_array(&editor->arena, service->argument_count + 3, sizeof *words);
     size_t count = drop_override(service, edit->name, words), options = 0;
 
     if (has(editor, POSTCONF_EDIT)) {
@@ -152,8 +151,8 @@ static void set_override(struct editor *editor, const struct edit *edit,
         options = options < count ? options : count;
         memmove(&words[options + 2], &words[options], (count - options) * sizeof *words);
         words[options] = STR("-o");
-        words[options + 1] = str_from(arena_printf(&editor->arena, "%.*s=%.*s",
-                                                   STR_ARGS(edit->name), STR_ARGS(edit->value)));
+        words[options + 1] = str_from(
+            arena_printf(&editor->arena, "%.*s=%.*s", STR_ARGS(edit->name), STR_ARGS(edit->value)));
         count += 2;
     }
     service->arguments = words;
@@ -241,8 +240,8 @@ static bool edit_master(struct editor *editor)
     size_t next = 0;
 
     editor->path = arena_printf(&editor->arena, "%s/master.cf", postconf->folder);
-    editor->edits = arena_new_array(&editor->arena, (size_t)postconf->word_count + 1,
-                                    sizeof *editor->edits);
+    editor->edits =
+        arena_new_array(&editor->arena, (size_t)postconf->word_count + 1, sizeof *editor->edits);
     for (int i = 0; i < postconf->word_count; i++)
         if (!parse_edit(editor, str_from(postconf->words[i])))
             return false;

@@ -37,8 +37,8 @@ static bool show_line(struct postconf *postconf, const struct master_service *se
         text = buf_str(&expanded);
     }
     if ((postconf->flags & POSTCONF_NO_NAMES) == 0) {
-        buf_printf(&line, "%.*s/%s/%.*s", STR_ARGS(service->name),
-                   service_type_name(service->type), STR_ARGS(name));
+        buf_printf(&line, "%.*s/%s/%.*s", STR_ARGS(service->name), service_type_name(service->type),
+                   STR_ARGS(name));
         if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
             buf_append_text(&line, " =");
     }

@@ -138,8 +138,8 @@ static bool find_raw(struct postconf *postconf, struct str name, struct buf *raw
 {
     struct config_value *value = config_values_find(postconf->values, name);
     bool is_folder = str_equal(name, STR("config_directory"));
-    bool is_set = value != NULL && str_equal(value->name, name) &&
-                  value->origin != VALUE_IS_DEFAULT;
+    bool is_set =
+        value != NULL && str_equal(value->name, name) && value->origin != VALUE_IS_DEFAULT;
 
     if (is_folder && (postconf->flags & POSTCONF_DEFAULTS) != 0) {
         buf_append_text(raw, WAYPOST_CONFIG_DIRECTORY);

@@ -24,7 +24,7 @@ static bool find(void *argument, struct str name, struct expand_value *value)
 }
 
 static const struct definition definitions[] = {
-    { "one", "1" },    { "none", "" },      { "deep", "<$one>" }, { "loop", "$pool" },
+    { "one", "1" },      { "none", "" },     { "deep", "<$one>" }, { "loop", "$pool" },
     { "pool", "$loop" }, { "level", "3.6" }, { NULL, NULL },
 };
 
@@ -89,11 +89,26 @@ static void values_are_put_in_place_of_macros(void **state)
 static void mistakes_are_errors(void **state)
 {
     static const char *const cases[] = {
-        "$",           "$ x",          "x$",           "${",
-        "${one",       "$(one",        "${}",          "${one!}",
-        "${one b}",    "${${one}}",    "${one?{a}b}",  "${one?{a}{b}}",
-        "${one:{a}?b}", "${one?{a}",   "${{a} == {a",  "${{a} = {a} ? x}",
-        "${{a} == a}", "${{a} like {a} ? x}", "${{x} <level {1} ? a}", "${{a} == {a} x}",
+        "$",
+        "$ x",
+        "x$",
+        "${",
+        "${one",
+        "$(one",
+        "${}",
+        "${one!}",
+        "${one b}",
+        "${${one}}",
+        "${one?{a}b}",
+        "${one?{a}{b}}",
+        "${one:{a}?b}",
+        "${one?{a}",
+        "${{a} == {a",
+        "${{a} = {a} ? x}",
+        "${{a} == a}",
+        "${{a} like {a} ? x}",
+        "${{x} <level {1} ? a}",
+        "${{a} == {a} x}",
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -131,8 +146,9 @@ static void ten_thousand_nested_macros_are_an_error(void **state)
 static void values_that_multiply_end_at_a_bound(void **state)
 {
     static const struct definition doubling[] = {
-        { "a", "$b$b$b$b$b$b$b$b" }, { "b", "$c$c$c$c$c$c$c$c" }, { "c", "$d$d$d$d$d$d$d$d" },
-        { "d", "$e$e$e$e$e$e$e$e" }, { "e", "$f$f$f$f$f$f$f$f" }, { "f", "$g$g$g$g$g$g$g$g" },
+        { "a", "$b$b$b$b$b$b$b$b" }, { "b", "$c$c$c$c$c$c$c$c" },
+        { "c", "$d$d$d$d$d$d$d$d" }, { "d", "$e$e$e$e$e$e$e$e" },
+        { "e", "$f$f$f$f$f$f$f$f" }, { "f", "$g$g$g$g$g$g$g$g" },
         { "g", "xxxxxxxx" },         { NULL, NULL },
     };
     autofree_buf struct buf out = { 0 };
