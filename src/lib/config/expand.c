@@ -44,7 +44,7 @@ static struct str take_name(struct str *rest)
     return name;
 }
 
-/* Cuts the balanced "{…}" or "(…)" that `rest` begins with; false when it does not end. */
+/* Cuts the balanced "{...}" or "(…)" that `rest` begins with; false when it does not end. */
 static bool take_balanced(struct str *rest, struct str *inside)
 {
     char open = rest->ptr[0], close = open == '{' ? '}' : ')';
@@ -141,7 +141,7 @@ static bool expand_choice(struct expander *expander, struct str choice, bool is_
         return true;
     if (!is_if_true || rest.ptr[0] != ':')
         return error_set(expander->error,
-                         "unexpected text \"%.*s\" after a {…}; \"${name?{text}:"
+                         "unexpected text \"%.*s\" after a {...}; \"${name?{text}:"
                          "{text}}\" is the form",
                          STR_ARGS(rest));
     return expand_choice(expander, rest, is_true, out);
