@@ -27,7 +27,7 @@ EXPRESSIONS = [
     "${one.b}", "${one-b}", "${$one}", "${${one}}", "${one?{x}y}", "${one?{x}{y}}",
     "${one?{x}:{y}z}", "${none:{y}?{x}}", "${{a} = {a} ? {y}}", "${{a} foo {a}?{x}}",
     "${{a}==a?x}", "${{$one}==?x}",
-    ("${{a} == {a}}", None), ("${{a} == {b}}", None),
+    "${{a} == {a}}", "${{a} == {b}}",
 ]
 
 MAIN_FRAGMENTS = [
@@ -69,7 +69,8 @@ MAIN_FRAGMENTS = [
     "myorigin = \xe4\xf6\n", "Myorigin = a\n", "MYORIGIN = a\nmyorigin = b\n",
     # Mistakes: both refuse.
     "a\n", "a b = c\n", "= c\n", "{ myorigin = a }\n", "myorigin = a\nx y z\n",
-    "one = $two\ntwo = $one\nmyorigin = $one\n", "one = $two\ntwo = $three\nthree=$one\nmydomain=$two\n",
+    ("one = $two\ntwo = $one\nmyorigin = $one\n", "-n shows here what there is to mend; -x refuses"),
+    ("one = $two\ntwo = $three\nthree=$one\nmydomain=$two\n", "-n shows here what there is to mend"),
 ]
 
 MASTER_FRAGMENTS = [
@@ -101,8 +102,9 @@ MASTER_FRAGMENTS = [
     # Mistakes: both refuse.
     "smtp inet n - n - - smtpd\n-o a=b\n", "smtp inet n - n - -\n", "smtp foo n - n - - smtpd\n",
     "smtp inet x - n - - smtpd\n", "smtp inet n - n 1x - smtpd\n", "smtp inet n - n - -3 smtpd\n",
-    "smtp inet n x n - - smtpd\n", "smtp inet n - x - - smtpd\n", "smtp inet n - n ? - smtpd\n",
+    "smtp inet n x n - - smtpd\n", "smtp inet n - x - - smtpd\n",
     "smtp inet n - n - 1? smtpd\n", "smtp\n", "smtp inet yes - n - - smtpd\n",
+    ("smtp inet n - n ? - smtpd\n", "a wake-up without a number: refused here, by the master there"),
     ("smtp inet n - n - - smtpd -o\n", "nothing follows -o: refused, so the daemon never sees it"),
     ("smtp inet n - n - - smtpd -o a\n", "-o without a value: refused here, by the daemon there"),
     (" smtp inet n - n - - smtpd\n", "there the line is dropped with a warning; here it is refused, "

@@ -19,7 +19,3 @@ void config_check_unused(const struct config_source *source,
 /* Names that are used and yet do not do all that is expected of them. */
 void config_check_honoured(const struct config_source *source,
                            void (*warning)(void *argument, const char *text), void *argument);
-
-/* Whether a name that is set is used by somebody: a parameter, one of a transport in master.cf, a
- * restriction class, a setting of a table, or a name that some value refers to. */
-bool config_name_is_used(const struct config_source *source, struct str name);

@@ -180,8 +180,7 @@ static bool expand_comparison(struct expander *expander, struct str inside, stru
     if (!str_is_empty(rest) && rest.ptr[0] != '?' && rest.ptr[0] != ':')
         return error_set(expander->error, "unexpected text \"%.*s\" after a comparison",
                          STR_ARGS(rest));
-    if (!expand_text(expander, str_trim(left), &left_value) ||
-        !expand_text(expander, str_trim(right), &right_value))
+    if (!expand_text(expander, left, &left_value) || !expand_text(expander, right, &right_value))
         return false;
     if (!expand_compare(buf_str(&left_value), operation, buf_str(&right_value), &is_true))
         return error_set(expander->error,
@@ -192,7 +191,7 @@ static bool expand_comparison(struct expander *expander, struct str inside, stru
     if (!str_is_empty(rest))
         return expand_choice(expander, rest, is_true, out);
     if (is_true)
-        buf_append_text(out, "bool:true");
+        buf_append_text(out, "true");
     return true;
 }
 
@@ -204,10 +203,6 @@ static bool expand_found(struct expander *expander, struct str name,
     for (const struct frame *each = expander->frame; each != NULL; each = each->outer) {
         if (str_equal(each->name, name))
             return error_set(expander->error, "$%.*s refers to itself", STR_ARGS(name));
-    }
-    if (value->is_literal) {
-        buf_append(out, value->text);
-        return true;
     }
     expander->frame = &frame;
     bool is_expanded = expand_text(expander, value->text, out);
@@ -248,7 +243,7 @@ static bool expand_dollar(struct expander *expander, struct str *rest, struct bu
     struct str inside;
 
     if (rest->len > 0 && rest->ptr[0] == '$') {
-        buf_append(out, expander->source->keeps_dollars ? STR("$$") : STR("$"));
+        buf_append_byte(out, '$');
         *rest = str_skip(*rest, 1);
         return true;
     }

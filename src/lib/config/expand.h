@@ -14,7 +14,6 @@
 /* What a name stands for. */
 struct expand_value {
     struct str text;
-    bool is_literal;   /* it is taken as it is, without looking for macros in it */
     const char *place; /* "main.cf, line 3", for errors; may be NULL */
 };
 
@@ -25,7 +24,6 @@ struct expand_source {
      * NULL. */
     void (*undefined)(void *argument, struct str name);
     void *argument;
-    bool keeps_dollars; /* $$ stays $$: the result is to be read as a value again */
 };
 
 /* Appends the expansion of `text` to `out`. `name` is the parameter whose value it is, for the

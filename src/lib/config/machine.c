@@ -69,9 +69,10 @@ void machine_read(struct arena *arena, struct machine *machine)
 {
     char name[HOST_NAME_MAX + 1] = "";
 
-    if (gethostname(name, sizeof name - 1) != 0 || name[0] == '\0')
-        strcpy(name, "localhost");
-    *machine = (struct machine){ .host_name = arena_copy(arena, str_from(name)) };
+    bool has_name = gethostname(name, sizeof name - 1) == 0 && name[0] != '\0';
+    *machine = (struct machine){
+        .host_name = arena_copy(arena, str_from(has_name ? name : "localhost")),
+    };
     read_addresses(arena, machine);
 }
 
@@ -147,9 +148,10 @@ static bool is_listened(const struct machine_address *address, struct str interf
     struct machine_address literal;
     struct str word;
 
-    if (is_named(interfaces, "all") || (is_named(interfaces, "loopback-only") && is_loopback(address)))
+    if (is_named(interfaces, "all"))
         return true;
-    if (is_named(interfaces, "localhost") && is_loopback(address))
+    if (is_loopback(address) &&
+        (is_named(interfaces, "loopback-only") || is_named(interfaces, "localhost")))
         return true;
     while (str_next_word(&interfaces, " \t\r\n,", &word)) {
         if (str_starts_with(word, STR("[")) && str_ends_with(word, STR("]")))

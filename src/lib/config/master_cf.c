@@ -6,8 +6,8 @@
 
 #include <limits.h>
 
-static const char blanks[] = " \t\r\n\v\f,";
-enum { FIELD_COUNT = 8, WORD_LIMIT = 4096 };
+static const char blanks[] = " \t\r\n\v\f";
+enum { FIELD_COUNT = 8, SERVICE_LIMIT = 10000 };
 
 static const char *const type_names[] = {
     [SERVICE_INET] = "inet", [SERVICE_UNIX] = "unix", [SERVICE_UNIX_DGRAM] = "unix-dgram",
@@ -28,8 +28,8 @@ const char *service_type_name(enum service_type type)
 
 static bool fail(struct parser *parser, const char *what, struct str text, const char *advice)
 {
-    return error_set(parser->error, "%s, line %d: %s \"%.*s\"%s%s", parser->file, parser->line, what,
-                     STR_ARGS(str_take(text, 100)), *advice != '\0' ? "; " : "", advice);
+    return error_set(parser->error, "%s, line %d: %s \"%.*s\"%s%s", parser->file, parser->line,
+                     what, STR_ARGS(str_take(text, 100)), *advice != '\0' ? "; " : "", advice);
 }
 
 /* "name = value" from inside { } loses the blanks around its "=" as Postfix has it. */
@@ -116,13 +116,12 @@ static bool parse_options(struct parser *parser, struct master_service *service)
         if (word->ptr[1] == 'v') {
             service->verbosity += (int)word->len - 1;
         } else if (word->ptr[1] == 'o') {
-            if (word->len == 2 && ++i == service->argument_count)
+            bool is_joined = word->len > 2;
+            if (!is_joined && ++i == service->argument_count)
                 return fail(parser, "nothing follows the last -o of service", service->name, "");
             word = &service->arguments[i];
-            bool is_joined = str_starts_with(*word, STR("-o")) && word != service->arguments &&
-                             !str_equal(word[-1], STR("-o"));
-            struct str text = is_joined ? str_skip(*word, 2) : *word;
-            text = normalize_assignment(parser->arena, text);
+            struct str text =
+                normalize_assignment(parser->arena, is_joined ? str_skip(*word, 2) : *word);
             if (!add_override(parser, text, service))
                 return false;
             if (!is_joined)
@@ -247,6 +246,8 @@ bool master_cf_parse(struct arena *arena, const char *file, struct str text,
         if (ascii_is_space(buf_text(&logical)[0]))
             return fail(&parser, "the first service begins with white space:",
                         str_trim(buf_str(&logical)), "remove it");
+        if (master_cf->line_count == SERVICE_LIMIT)
+            return fail(&parser, "more than 10000 services, from", str_trim(buf_str(&logical)), "");
         if (!parse_service(&parser, str_trim(buf_str(&logical)), &service))
             return false;
         add_line(arena, master_cf, &service);

@@ -125,10 +125,12 @@ static size_t edit_distance(struct str a, struct str b)
 const struct parameter *parameter_nearest(struct str name)
 {
     const struct parameter *nearest = NULL;
-    size_t best = name.len / 4 + 1;
+    size_t best = name.len < NAME_LEN_MAX ? name.len / 4 + 1 : 0;
 
     for (size_t i = 0; i < parameter_count; i++) {
-        size_t distance = edit_distance(name, parameters[i].name);
+        struct str other = parameters[i].name;
+        size_t difference = name.len > other.len ? name.len - other.len : other.len - name.len;
+        size_t distance = difference <= best ? edit_distance(name, other) : NAME_LEN_MAX;
         if (distance <= best && (nearest == NULL || distance < best)) {
             best = distance;
             nearest = &parameters[i];

@@ -186,7 +186,6 @@ static bool find_for_expansion(void *argument, struct str name, struct expand_va
         return false;
     *found = (struct expand_value){
         .text = value->raw,
-        .is_literal = value->parameter != NULL && value->parameter->type == PARAMETER_RAW,
         .place = value->place,
     };
     return true;
@@ -203,15 +202,7 @@ static void report_undefined(void *argument, struct str name)
 bool config_values_expand_text(struct config_values *values, struct str name, struct str text,
                                struct buf *out, struct error *error)
 {
-    const struct expand_source source = { find_for_expansion, report_undefined, values, false };
-
-    return expand(&source, name, text, out, error);
-}
-
-bool config_values_expand_shown(struct config_values *values, struct str name, struct str text,
-                                struct buf *out, struct error *error)
-{
-    const struct expand_source source = { find_for_expansion, report_undefined, values, true };
+    const struct expand_source source = { find_for_expansion, report_undefined, values };
 
     return expand(&source, name, text, out, error);
 }

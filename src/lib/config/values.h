@@ -37,9 +37,6 @@ must_check bool config_values_expand(struct config_values *values, struct config
 /* Expands any text with these values, as a part of `name`. */
 must_check bool config_values_expand_text(struct config_values *values, struct str name,
                                           struct str text, struct buf *out, struct error *error);
-/* The same for showing to people, who take it for a value again: $$ stays $$. */
-must_check bool config_values_expand_shown(struct config_values *values, struct str name,
-                                           struct str text, struct buf *out, struct error *error);
 /* Gives a default that depends on the machine its text; others stay. */
 must_check bool config_values_compute(struct config_values *values, struct config_value *value,
                                       struct error *error);

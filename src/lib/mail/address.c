@@ -222,6 +222,8 @@ void address_format_angle(struct str address, struct buf *out)
 struct str address_unquote(struct arena *arena, struct str external)
 {
     char *text = arena_new(arena, external.len + 1);
+    ptrdiff_t at = str_find_last_byte(external, '@');
+    bool has_domain = at >= 0 && str_find_byte(str_skip(external, (size_t)at), '"') < 0;
     size_t len = 0, i = 0;
     bool is_quoted = false;
 
@@ -231,8 +233,7 @@ struct str address_unquote(struct arena *arena, struct str external)
             text[len++] = external.ptr[++i];
         else if (byte == '"')
             is_quoted = !is_quoted;
-        else if (byte == '@' && !is_quoted && str_find_byte(str_skip(external, i + 1), '"') < 0 &&
-                 str_find_byte(str_skip(external, i + 1), '@') < 0)
+        else if (has_domain && (ptrdiff_t)i == at && !is_quoted)
             break; /* the domain is taken as it is */
         else
             text[len++] = byte;

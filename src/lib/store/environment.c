@@ -211,7 +211,10 @@ static bool check_structure(struct store *store, const char *path, struct error 
     case STRUCTURE_TORN:
         return repair(store, fd, error);
     case STRUCTURE_DAMAGED:
-        return error_context(error, "%s", path);
+        if (!store->options.may_repair || !rescue_queue(store, fd, path, error))
+            return error_context(error, "%s", path);
+        store->was_repaired = true;
+        return true;
     }
     unreachable();
 }

@@ -115,3 +115,9 @@ void space_reserve(struct store *store);
 /* ---- sweep.c ---- */
 /* Removes chunks without a message. Outside a batch. */
 must_check bool sweep_orphans(struct store *store, struct error *error);
+
+/* ---- rescue.c ---- */
+/* Replaces the damaged file by a new one with all that can still be read; keeps the old one beside
+ * it. On failure `error` is as it was: what the damage is. */
+must_check bool rescue_queue(struct store *store, int damaged_fd, const char *path,
+                             struct error *error);

@@ -31,7 +31,9 @@ struct store_options {
     bool may_create;        /* an existing spool without its data file is never re-created */
     bool is_any_filesystem; /* accept tmpfs, overlay, nfs, … (tests) */
     /* Goes back to the last commit but one where the newest is torn (a disk that does not write
-     * sectors whole). Mail may be sent twice then: look at store_was_repaired. */
+     * sectors whole; nothing acknowledged is lost by it), and rescues what can be read of a file
+     * whose structure is damaged, keeping that as data.mdb.damaged. What was damaged is reported
+     * message by message as it is read; look at store_was_repaired, and tell. */
     bool may_repair;
     uint64_t reserve_bytes; /* preallocated room beyond the live data; 0 = 64 MiB */
     /* What an operator should know beside errors (an unusual file system, a sweep, a repair); may
@@ -50,7 +52,7 @@ void store_close(struct store **store);
  * on disk, all of it. STORE_ABSENT: it is not, nothing of it. STORE_FAILED (see `error`): the store
  * stays closed, every function fails until another store_reopen succeeds. */
 enum store_outcome store_reopen(struct store *store, struct error *error);
-/* Whether store_open had to go back behind a torn commit: hold all mail then, and tell. */
+/* Whether store_open or store_reopen had to repair something. */
 bool store_was_repaired(const struct store *store);
 
 enum {

@@ -3,43 +3,11 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/data_file.h"
 #include "store/record.h"
+#include "store/salvage.h"
 
-#include <errno.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-/* LMDB's file format, as 0.9 writes it on 64-bit little-endian machines. */
-enum { PAGE = 4096, META_COUNT = 2, DEPTH_MAX = 32, KEY_MAX = 511, NODE_HEADER = 8, HEADER = 16 };
-enum { BRANCH_PAGE = 1, LEAF_PAGE = 2, RUN_PAGE = 4, META_PAGE = 8 };
-enum { NODE_HAS_RUN = 1, FREE_TREE = 0, MAIN_TREE = 1, INTEGER_KEYS = 8 };
-
-static const uint32_t meta_magic = 0xbeefc0de;
-static const uint64_t no_page = UINT64_MAX;
-
-struct tree {
-    uint32_t padding; /* of the free tree: the page size */
-    uint16_t flags;
-    uint16_t depth;
-    uint64_t branch_pages, leaf_pages, run_pages, entries, root;
-};
-
-struct meta {
-    uint32_t magic, version;
-    uint64_t address, map_bytes;
-    struct tree trees[2];
-    uint64_t last_page, transaction;
-};
-
-struct page_header {
-    uint64_t page;
-    uint16_t padding, flags;
-    uint16_t lower, upper; /* of a run: its length in both together */
-};
-
-struct node {
-    uint16_t low, high, flags, key_bytes; /* then the key, then the value or its page */
-};
 
 struct walk {
     int fd;
@@ -61,18 +29,6 @@ struct walk {
     bool has_self;
     uint64_t messages, scheduled;
 };
-
-static bool read_at(int fd, uint64_t offset, size_t len, void *out, struct error *error)
-{
-    ssize_t count = pread(fd, out, len, (off_t)offset);
-
-    if (count < 0)
-        return error_errno(error, "read the data file at byte %llu", (unsigned long long)offset);
-    if ((size_t)count < len)
-        return error_set(error, "the data file ends within page %llu: it is truncated",
-                         (unsigned long long)offset / PAGE);
-    return true;
-}
 
 static bool wrong(struct walk *walk, uint64_t page, const char *what)
 {
@@ -140,7 +96,7 @@ static bool check_free_list(struct walk *walk, uint64_t page, const char *value,
 static bool read_free_run(struct walk *walk, uint64_t page, size_t len)
 {
     char *value = memory_new(len);
-    bool is_fine = read_at(walk->fd, page * PAGE + HEADER, len, value, walk->error) &&
+    bool is_fine = data_file_read(walk->fd, page * PAGE + HEADER, len, value, walk->error) &&
                    check_free_list(walk, page, value, len);
 
     memory_free(value);
@@ -173,26 +129,12 @@ static void note_self(struct walk *walk, struct str key, struct str value)
         walk->has_self = self_record_parse(value, &walk->self);
 }
 
-/* Where the node at `offset` lies entirely within the page: its size there, or 0. */
-static size_t node_bytes(const char *bytes, size_t offset, bool is_leaf, struct node *node)
-{
-    if (offset + NODE_HEADER > PAGE)
-        return 0;
-    memcpy(node, bytes + offset, sizeof *node);
-    size_t value_bytes = node->low | (size_t)node->high << 16;
-    size_t size = NODE_HEADER + (size_t)node->key_bytes;
-    if (is_leaf)
-        size += (node->flags & NODE_HAS_RUN) != 0 ? sizeof(uint64_t) : value_bytes;
-    size += size % 2;
-    return offset + size <= PAGE && node->key_bytes <= KEY_MAX ? size : 0;
-}
-
 static bool check_leaf_node(struct walk *walk, uint64_t page, const char *at,
                             const struct node *node)
 {
     struct str key = str_of(at + NODE_HEADER, node->key_bytes);
     const char *value = key.ptr + key.len;
-    size_t value_bytes = node->low | (size_t)node->high << 16;
+    size_t value_bytes = data_file_value_bytes(node);
 
     if ((node->flags & ~NODE_HAS_RUN) != 0 || key.len == 0 ||
         (walk->is_free_tree && (key.len != sizeof(uint64_t) || value_bytes < sizeof(uint64_t))))
@@ -214,7 +156,7 @@ static bool walk_page(struct walk *walk, uint64_t page, unsigned level);
 static bool check_branch_node(struct walk *walk, uint64_t page, const char *at,
                               const struct node *node, unsigned level, bool is_first)
 {
-    uint64_t child = node->low | (uint64_t)node->high << 16 | (uint64_t)node->flags << 32;
+    uint64_t child = data_file_child(node);
     struct str key = str_of(at + NODE_HEADER, node->key_bytes);
 
     if (!is_first && (key.len == 0 || (walk->is_free_tree && key.len != sizeof(uint64_t))))
@@ -237,7 +179,7 @@ static bool check_nodes(struct walk *walk, uint64_t page, unsigned level, const 
         struct node node;
 
         memcpy(&offset, bytes + HEADER + 2 * i, sizeof offset);
-        size_t size = node_bytes(bytes, offset, is_leaf, &node);
+        size_t size = data_file_node(bytes, offset, is_leaf, &node);
         if (size == 0 || offset < header->upper)
             return wrong(walk, page, "an entry lies outside of it");
         total += size;
@@ -255,7 +197,7 @@ static bool walk_page(struct walk *walk, uint64_t page, unsigned level)
     bool is_leaf = level + 1 == walk->tree->depth;
     struct page_header header;
 
-    if (!claim(walk, page, 1) || !read_at(walk->fd, page * PAGE, PAGE, bytes, walk->error))
+    if (!claim(walk, page, 1) || !data_file_read(walk->fd, page * PAGE, PAGE, bytes, walk->error))
         return false;
     memcpy(&header, bytes, sizeof header);
     if (header.page != page || header.flags != (is_leaf ? LEAF_PAGE : BRANCH_PAGE))
@@ -314,23 +256,6 @@ static bool walk_trees(struct walk *walk, uint64_t meta_page)
     return is_fine;
 }
 
-static bool read_meta(int fd, uint64_t page, struct meta *meta, struct error *error)
-{
-    struct page_header header;
-
-    if (!read_at(fd, page * PAGE, sizeof header, &header, error) ||
-        !read_at(fd, page * PAGE + HEADER, sizeof *meta, meta, error))
-        return false;
-    if ((header.flags & META_PAGE) == 0 || meta->magic != meta_magic || meta->version != 1)
-        return error_set(error, "the data file is not a queue: its page %llu is no meta page",
-                         (unsigned long long)page);
-    if (meta->trees[FREE_TREE].padding != PAGE || meta->trees[FREE_TREE].flags != INTEGER_KEYS ||
-        meta->trees[MAIN_TREE].flags != 0 || meta->trees[MAIN_TREE].padding != 0)
-        return error_set(error, "page %llu of the data file is damaged: its settings are not ours",
-                         (unsigned long long)page);
-    return true;
-}
-
 /* The commit that a meta page describes. */
 static bool check_commit(int fd, uint64_t page, const struct meta *meta, uint64_t file_bytes,
                          struct structure_report *report, struct error *error)
@@ -354,18 +279,24 @@ static bool check_commit(int fd, uint64_t page, const struct meta *meta, uint64_
     return true;
 }
 
-static bool read_metas(int fd, struct meta metas[META_COUNT], uint64_t *newest,
-                       uint64_t *file_bytes, struct error *error)
+static bool take_self(void *argument, struct str key, struct str value)
 {
-    struct stat status;
+    struct self_record *self = argument;
 
-    if (fstat(fd, &status) < 0)
-        return error_errno(error, "stat the data file");
-    if (!read_meta(fd, 0, &metas[0], error) || !read_meta(fd, 1, &metas[1], error))
-        return false;
-    *file_bytes = (uint64_t)status.st_size;
-    *newest = metas[0].transaction < metas[1].transaction;
-    return true;
+    return key.ptr[0] != RECORD_SELF || self_record_parse(value, self);
+}
+
+/* Whether the newest commit was complete once: then its damage came later, and to go back behind it
+ * would lose what it acknowledged. A commit that a power loss interrupted has no self-check record
+ * of its own number. */
+static bool was_complete(int fd, uint64_t transaction)
+{
+    struct self_record self = { 0 };
+    struct salvage_report report;
+    struct error ignored;
+
+    return salvage_records(fd, take_self, &self, &report, &ignored) &&
+           self.transaction == transaction;
 }
 
 enum structure_state structure_check(int fd, struct structure_report *report, struct error *error)
@@ -377,13 +308,15 @@ enum structure_state structure_check(int fd, struct structure_report *report, st
 
     if (report == NULL)
         report = &ignored_report;
-    if (!read_metas(fd, metas, &newest, &file_bytes, error))
+    if (!data_file_metas(fd, metas, &newest, &file_bytes, error))
         return STRUCTURE_DAMAGED;
     if (check_commit(fd, newest, &metas[newest], file_bytes, report, error))
         return STRUCTURE_SOUND;
     uint64_t older = 1 - newest;
-    return check_commit(fd, older, &metas[older], file_bytes, report, &ignored) ? STRUCTURE_TORN
-                                                                                : STRUCTURE_DAMAGED;
+    return check_commit(fd, older, &metas[older], file_bytes, report, &ignored) &&
+                   !was_complete(fd, metas[newest].transaction)
+               ? STRUCTURE_TORN
+               : STRUCTURE_DAMAGED;
 }
 
 bool structure_drop_newest(int fd, struct error *error)
@@ -391,7 +324,7 @@ bool structure_drop_newest(int fd, struct error *error)
     struct meta metas[META_COUNT];
     uint64_t newest, file_bytes;
 
-    if (!read_metas(fd, metas, &newest, &file_bytes, error))
+    if (!data_file_metas(fd, metas, &newest, &file_bytes, error))
         return false;
     if (pwrite(fd, &metas[1 - newest], sizeof(struct meta), (off_t)(newest * PAGE + HEADER)) !=
         (ssize_t)sizeof(struct meta))

@@ -66,8 +66,9 @@ static const struct table_type table_type_fail = {
 /* ---- all types ---- */
 
 static const struct table_type *const types[] = {
-    &table_type_hash,     &table_type_btree,  &table_type_lmdb,   &table_type_cidr,
-    &table_type_texthash, &table_type_inline, &table_type_static, &table_type_fail,
+    &table_type_hash,   &table_type_btree,    &table_type_lmdb,
+    &table_type_cidr,   &table_type_texthash, &table_type_regexp,
+    &table_type_inline, &table_type_static,   &table_type_fail,
 };
 
 static const struct table_type *type_find(struct str name)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Look-up tables, "type:name" in configuration: texthash, inline, static, fail, cidr, and hash,
- * btree, lmdb (LMDB files that postmap builds). A table belongs to the role that opened it.
+ * Look-up tables, "type:name" in configuration: texthash, inline, static, fail, cidr, regexp,
+ * and hash, btree, lmdb (LMDB files that postmap builds). A table belongs to the role that opened
+ * it.
  */
 #pragma once
 

@@ -32,6 +32,7 @@ extern const struct table_type table_type_inline;
 extern const struct table_type table_type_static;
 extern const struct table_type table_type_texthash;
 extern const struct table_type table_type_cidr;
+extern const struct table_type table_type_regexp;
 extern const struct table_type table_type_hash;
 extern const struct table_type table_type_btree;
 extern const struct table_type table_type_lmdb;

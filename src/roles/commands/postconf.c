@@ -101,7 +101,7 @@ static bool parse_options(struct postconf *postconf, int argc, char **argv, int 
 
     *status = POSTCONF_FAILED;
     opterr = 0;
-    while ((option = getopt(argc, argv, "aAbBc:C:deEfFhHjlmMno:pPtT:vxX#")) != -1) {
+    while ((option = getopt(argc, argv, "+aAbc:C:defFhHjlmMno:pPtT:vxX#")) != -1) {
         if (option == 'c')
             postconf->folder = optarg;
         else if (option == 'o')
@@ -109,7 +109,7 @@ static bool parse_options(struct postconf *postconf, int argc, char **argv, int 
         else if (option == 'C' && !parse_class(postconf, str_from(optarg))) {
             tool_fail(&postconf->tool, POSTCONF_FAILED, "bad parameter class: \"%s\"", optarg);
             return false;
-        } else if (strchr("aAbBEjlmtT", option) != NULL) {
+        } else if (strchr("aAbjlmtT", option) != NULL) {
             *status = tool_fail(&postconf->tool, EX_UNAVAILABLE, "-%c is not built yet", option);
             return false;
         } else if (option == '?') {
@@ -207,6 +207,7 @@ static int show(struct postconf *postconf)
     if (!read_source(postconf, &error))
         return tool_fail(&postconf->tool, POSTCONF_FAILED, "%s", error.message);
     postconf->values = config_values_new(&postconf->tool.source, NULL);
+    postconf->usage = config_usage_new(&postconf->tool.source);
     config_values_on_undefined(postconf->values, print_undefined, postconf);
     config_check_lines(&postconf->tool.source, print_warning, postconf);
     if (count_flags(postconf, POSTCONF_SERVICES | POSTCONF_FIELDS | POSTCONF_OVERRIDES) > 0)
@@ -216,6 +217,7 @@ static int show(struct postconf *postconf)
     fflush(stdout);
     config_check_unused(&postconf->tool.source, print_warning, postconf);
     config_values_free(&postconf->values);
+    config_usage_free(&postconf->usage);
     return status != EX_OK ? status : tool_flush_output(&postconf->tool);
 }
 

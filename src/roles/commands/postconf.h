@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include "config/usage.h"
 #include "config/values.h"
 #include "tool.h"
 
@@ -35,6 +36,7 @@ struct postconf {
     unsigned class; /* enum postconf_class */
     struct buf overrides; /* from -o: lines that follow main.cf's own */
     struct config_values *values;
+    struct config_usage *usage;
     char **words; /* the names behind the options */
     int word_count;
 };

@@ -73,8 +73,7 @@ static struct str name_of(struct str logical)
 
 static void append_setting(struct editor *editor, const struct edit *edit)
 {
-    buf_printf(&editor->out, "%.*s =%s%.*s\n", STR_ARGS(edit->name),
-               str_is_empty(edit->value) ? "" : " ", STR_ARGS(edit->value));
+    buf_printf(&editor->out, "%.*s = %.*s\n", STR_ARGS(edit->name), STR_ARGS(edit->value));
 }
 
 static void apply_line(struct editor *editor, const struct file_line *line, struct edit *edit,

@@ -61,22 +61,21 @@ static bool write_draft(int fd, const char *draft, const struct stat *status, st
 bool file_lines_write(const char *path, struct str text, struct error *error)
 {
     char *target = realpath(path, NULL);
-    struct arena scratch = { 0 };
     struct stat status;
 
     if (target == NULL || stat(target, &status) < 0) {
         free(target);
         return error_errno(error, "find %s", path);
     }
-    char *draft = arena_new(&scratch, strlen(target) + sizeof ".XXXXXX");
-    stpcpy(stpcpy(draft, target), ".XXXXXX");
+    autofree_buf struct buf draft_name = { 0 };
+    buf_printf(&draft_name, "%s.XXXXXX", target);
+    char *draft = draft_name.ptr;
     autoclose int fd = mkostemp(draft, O_CLOEXEC);
     bool is_written = fd >= 0 ? write_draft(fd, draft, &status, text, error) &&
                                     rename_durably(draft, target, error)
                               : error_errno(error, "create %s", draft);
     if (fd >= 0 && !is_written)
         unlink(draft);
-    arena_clear(&scratch);
     free(target);
     return is_written;
 }

@@ -29,7 +29,7 @@ static bool show_line(struct postconf *postconf, const struct master_service *se
 
     if ((postconf->flags & POSTCONF_EXPAND) != 0) {
         struct config_values *values = config_values_new(&postconf->tool.source, service);
-        bool is_expanded = config_values_expand_shown(values, STR(""), text, &expanded, error);
+        bool is_expanded = config_values_expand_text(values, STR(""), text, &expanded, error);
         config_values_free(&values);
         if (!is_expanded)
             return error_context(error, "%s, line %d: %.*s", service->file, service->line,
@@ -42,7 +42,9 @@ static bool show_line(struct postconf *postconf, const struct master_service *se
         if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
             buf_append_text(&line, " =");
     }
-    if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
+    if ((postconf->flags & POSTCONF_FIELDS) != 0 && (postconf->flags & POSTCONF_NAMES_ONLY) == 0)
+        buf_printf(&line, "%s%.*s", line.len > 0 ? " " : "", STR_ARGS(text));
+    else if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
         postconf_lay_out_words(&line, text, (postconf->flags & POSTCONF_FOLD) != 0);
     buf_append_byte(&line, '\n');
     fwrite(line.ptr, 1, line.len, stdout);
@@ -54,9 +56,19 @@ static bool is_asked_for(struct str wanted, struct str name)
     return str_is_empty(wanted) || str_equal(wanted, STR("*")) || str_equal(wanted, name);
 }
 
+static bool is_field(struct str name)
+{
+    for (size_t i = 0; i < FIELD_COUNT; i++)
+        if (is_asked_for(name, str_from(field_names[i])))
+            return true;
+    return false;
+}
+
 static bool show_fields(struct postconf *postconf, const struct master_service *service,
                         struct str wanted, struct error *error)
 {
+    if (!is_field(wanted))
+        return error_set(error, "invalid service attribute name: \"%.*s\"", STR_ARGS(wanted));
     for (size_t i = 0; i < FIELD_COUNT; i++) {
         autofree_buf struct buf text = { 0 };
         field_text(service, i, &text);

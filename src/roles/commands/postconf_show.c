@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* postconf: parameters of main.cf, as set, by default, or expanded. */
-#include "config/check.h"
 #include "postconf.h"
 #include "waypost_build.h"
 
@@ -77,15 +76,15 @@ static bool transport_default(const struct postconf *postconf, struct str name, 
 
 static void add_user_names(const struct postconf *postconf, struct names *names)
 {
-    const struct config_source *source = &postconf->tool.source;
-    const struct main_cf *main_cf = &source->main_cf;
+    const struct main_cf *main_cf = &postconf->tool.source.main_cf;
 
     for (size_t i = 0; i < main_cf->count; i++) {
         const struct main_cf_assignment *each = &main_cf->assignments[i];
         autofree_buf struct buf unused = { 0 };
-        if (main_cf_find(main_cf, each->name) == each && parameter_find(each->name) == NULL &&
+        if (config_usage_assignment(postconf->usage, each->name) == each &&
+            parameter_find(each->name) == NULL &&
             !transport_default(postconf, each->name, &unused) &&
-            config_name_is_used(source, each->name))
+            config_usage_has(postconf->usage, each->name))
             add_name(names, each->name);
     }
 }
@@ -118,8 +117,8 @@ static bool is_known(const struct postconf *postconf, struct str name)
     autofree_buf struct buf unused = { 0 };
 
     return parameter_find(name) != NULL || transport_default(postconf, name, &unused) ||
-           (main_cf_find(&postconf->tool.source.main_cf, name) != NULL &&
-            config_name_is_used(&postconf->tool.source, name));
+           (config_usage_assignment(postconf->usage, name) != NULL &&
+            config_usage_has(postconf->usage, name));
 }
 
 static void collect_named(const struct postconf *postconf, struct names *names)
@@ -159,7 +158,7 @@ static bool find_raw(struct postconf *postconf, struct str name, struct buf *raw
     return true;
 }
 
-static bool show(struct postconf *postconf, struct str name, struct error *error)
+static bool show(struct postconf *postconf, struct str name, struct buf *out, struct error *error)
 {
     const struct parameter *parameter = parameter_find(name);
     autofree_buf struct buf raw = { 0 }, expanded = { 0 }, line = { 0 };
@@ -170,7 +169,7 @@ static bool show(struct postconf *postconf, struct str name, struct error *error
     struct str text = buf_str(&raw);
     if ((postconf->flags & POSTCONF_EXPAND) != 0 &&
         (parameter == NULL || parameter->type != PARAMETER_RAW)) {
-        if (!config_values_expand_shown(postconf->values, name, text, &expanded, error))
+        if (!config_values_expand_text(postconf->values, name, text, &expanded, error))
             return error_context(error, "%.*s", STR_ARGS(name));
         text = buf_str(&expanded);
     }
@@ -182,7 +181,7 @@ static bool show(struct postconf *postconf, struct str name, struct error *error
     if ((postconf->flags & POSTCONF_NAMES_ONLY) == 0)
         postconf_lay_out_words(&line, text, folds);
     buf_append_byte(&line, '\n');
-    fwrite(line.ptr, 1, line.len, stdout);
+    buf_append(out, buf_str(&line));
     return true;
 }
 
@@ -190,6 +189,7 @@ int postconf_show_parameters(struct postconf *postconf)
 {
     struct names names = { 0 };
     struct error error = { 0 };
+    autofree_buf struct buf out = { 0 };
     bool is_shown = true;
 
     if (postconf->word_count > 0)
@@ -197,7 +197,9 @@ int postconf_show_parameters(struct postconf *postconf)
     else
         collect_all(postconf, &names);
     for (size_t i = 0; is_shown && i < names.count; i++)
-        is_shown = show(postconf, names.items[i], &error);
+        is_shown = show(postconf, names.items[i], &out, &error);
     arena_clear(&names.arena);
+    if (is_shown)
+        fwrite(buf_text(&out), 1, out.len, stdout);
     return is_shown ? EX_OK : tool_fail(&postconf->tool, POSTCONF_FAILED, "%s", error.message);
 }

@@ -203,6 +203,32 @@ static void incomplete_addresses_get_their_domain(void **state)
     }
 }
 
+/* A megabyte of each; quadratic time would not come to an end here. */
+static void hostile_lists_take_linear_time(void **state)
+{
+    static const struct rewrite_rules rules = {
+        STR_INIT("origin.example"), STR_INIT("example.com"), true, true, true, true,
+    };
+    static const char *const parts[] = { "@", "a,", "(",    "<", "\"", "a@b, ",
+                                         ":", "\\", "((a)", "[", " ",  ";" };
+
+    for (size_t i = 0; i < COUNT(parts); i++) {
+        struct arena arena = { 0 };
+        struct buf value = { 0 }, out = { 0 };
+        struct str address;
+        while (value.len < 1000000)
+            buf_append_text(&value, parts[i]);
+        struct str rest = buf_str(&value);
+        while (header_next_address(&arena, &rest, &address))
+            arena_clear(&arena);
+        header_rewrite_addresses(&rules, buf_str(&value), &out);
+        assert_true(out.len >= value.len);
+        buf_free(&value);
+        buf_free(&out);
+        arena_clear(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -211,6 +237,7 @@ int main(void)
         cmocka_unit_test(completion_adds_and_drops_as_cleanup_does),
         cmocka_unit_test(addresses_come_out_of_any_list),
         cmocka_unit_test(incomplete_addresses_get_their_domain),
+        cmocka_unit_test(hostile_lists_take_linear_time),
     };
 
     setenv("TZ", "UTC", 1);

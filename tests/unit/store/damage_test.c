@@ -10,11 +10,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGE = 4096, MESSAGE_COUNT = 40, FLIPS_PER_PAGE = 4, FILE_MAX = 16 << 20 };
+enum { PAGE = 4096, MESSAGE_COUNT = 40, FLIPS_PER_PAGE = 2, FILE_MAX = 16 << 20 };
 
 static size_t size_of(uint64_t id)
 {
-    static const size_t sizes[] = { 100, 1500, 3000, 9000, 40000, 120000 };
+    static const size_t sizes[] = { 100, 1500, 3000, 9000, 40000, 70000 };
 
     return sizes[id % (sizeof sizes / sizeof *sizes)];
 }
@@ -156,15 +156,21 @@ static size_t used_pages(struct str bytes)
     return count;
 }
 
-static void a_flipped_bit_anywhere_never_crashes_nor_changes_mail(void **state)
+static void forget_damaged(struct spool *spool)
 {
-    struct spool *spool = *state;
+    char path[128];
+
+    snprintf(path, sizeof path, "%s/data.mdb.damaged", spool->folder);
+    unlink(path);
+}
+
+static void flip_everywhere(struct spool *spool, size_t first_page)
+{
     autofree_buf struct buf bytes = read_data(spool);
     size_t pages = used_pages(buf_str(&bytes)), refused = 0, tried = 0;
 
-    srand(3);
     assert_true(pages > 100);
-    for (size_t page = 0; page < pages; page++)
+    for (size_t page = first_page; page < pages; page++)
         for (int flip = 0; flip < FLIPS_PER_PAGE; flip++) {
             size_t at = flip_at(page, flip);
             char bit = (char)(1 << rand() % 8);
@@ -177,12 +183,56 @@ static void a_flipped_bit_anywhere_never_crashes_nor_changes_mail(void **state)
                 fail_msg("byte %zu of page %zu, bit %d: fate %d", at % PAGE, page, bit, fate);
             refused += fate == FATE_REFUSED;
             tried++;
+            forget_damaged(spool);
         }
     printf("%zu flips in %zu pages: %zu refused at the start, others survived\n", tried, pages,
            refused);
+    assert_true(refused == 0 || !spool->options.may_repair);
     write_data(spool, buf_str(&bytes));
     spool_open(spool);
     assert_true(reads_are_honest(spool->store));
+}
+
+static void a_flipped_bit_anywhere_never_crashes_nor_changes_mail(void **state)
+{
+    srand(3);
+    flip_everywhere(*state, 0);
+}
+
+/* But for the two meta pages, without which there is no beginning. */
+static void a_flipped_bit_anywhere_can_be_repaired(void **state)
+{
+    struct spool *spool = *state;
+
+    srand(4);
+    spool->options.may_repair = true;
+    flip_everywhere(spool, 2);
+}
+
+/* Every page of the tree in turn is overwritten. */
+static void all_but_a_lost_page_is_rescued(void **state)
+{
+    struct spool *spool = *state;
+    autofree_buf struct buf bytes = read_data(spool);
+    size_t rescued_most = 0;
+
+    spool->options.may_repair = true;
+    for (size_t page = 2; page < used_pages(buf_str(&bytes)); page++) {
+        if (bytes.ptr[page * PAGE + 10] != 2) /* only leaves */
+            continue;
+        autofree_buf struct buf garbled = { 0 };
+        buf_append(&garbled, buf_str(&bytes));
+        memset(garbled.ptr + page * PAGE, 0xa5, PAGE);
+        write_data(spool, buf_str(&garbled));
+        spool->notices[0] = '\0';
+        spool_open(spool);
+        assert_true(reads_are_honest(spool->store));
+        if (store_was_repaired(spool->store) && store_message_count(spool->store) > rescued_most)
+            rescued_most = store_message_count(spool->store);
+        spool_close(spool);
+        forget_damaged(spool);
+    }
+    assert_true(rescued_most >= MESSAGE_COUNT / 2);
 }
 
 static void damaged_content_is_told_and_can_be_removed(void **state)
@@ -308,16 +358,46 @@ static void a_torn_commit_is_refused_and_repaired_on_request(void **state)
     buf_free(&after);
 }
 
+/* The last commit was acknowledged; a page that it wrote has gone bad since. The commit before it
+ * is whole, but to go back to that would lose mail. */
+static void damage_to_the_newest_commit_is_not_taken_for_a_torn_one(void **state)
+{
+    static const char key[] = { 'M', 0, 0, 0, 0, 0, 0, 1, (char)0xf4 };
+    struct spool *spool = *state;
+    bool is_same;
+
+    spool_open(spool);
+    spool_put(spool, 500, 3000, 1);
+    autofree_buf struct buf bytes = read_data(spool);
+    spool_close(spool);
+    size_t upper_at = 0;
+    for (size_t at = 2 * PAGE; at + sizeof key < bytes.len; at++)
+        if (memcmp(bytes.ptr + at, key, sizeof key) == 0)
+            upper_at = at / PAGE * PAGE + 14;
+    assert_true(upper_at > 0);
+    bytes.ptr[upper_at] ^= 4;
+    write_data(spool, buf_str(&bytes));
+    assert_false(spool_try_open(spool));
+    spool->options.may_repair = true;
+    spool_open(spool);
+    assert_int_equal(message_check(spool->store, 500, 3000, &is_same), STORE_OK);
+    assert_true(reads_are_honest(spool->store));
+    forget_damaged(spool);
+}
+
 int main(void)
 {
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, memory_setup, spool_teardown)
     static const struct CMUnitTest tests[] = {
         SPOOL_TEST(a_flipped_bit_anywhere_never_crashes_nor_changes_mail),
+        SPOOL_TEST(a_flipped_bit_anywhere_can_be_repaired),
+        SPOOL_TEST(all_but_a_lost_page_is_rescued),
         SPOOL_TEST(damaged_content_is_told_and_can_be_removed),
         SPOOL_TEST(a_missing_or_short_data_file_is_never_made_anew),
         SPOOL_TEST(something_else_in_the_data_file_is_refused),
         SPOOL_TEST(a_garbled_or_missing_lock_file_is_made_anew),
         SPOOL_TEST(a_queue_of_another_version_is_refused),
+        SPOOL_TEST(damage_to_the_newest_commit_is_not_taken_for_a_torn_one),
         SPOOL_TEST(a_torn_commit_is_refused_and_repaired_on_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,7 +58,8 @@ int spool_setup(void **state)
 
 int spool_teardown(void **state)
 {
-    static const char *const names[] = { "data.mdb", "lock.mdb", "queue.lock", "queue.marker" };
+    static const char *const names[] = { "data.mdb", "lock.mdb", "queue.lock", "queue.marker",
+                                         "data.mdb.damaged" };
     struct spool *spool = *state;
     char path[128];
 

@@ -155,6 +155,26 @@ static void networks_are_tried_in_order(void **state)
     table_close(&table);
 }
 
+static void patterns_are_tried_in_order_and_bad_ones_left_out(void **state)
+{
+    warnings[0] = '\0';
+    write_file("patterns", "/^(.*)@old$/ $(1)@new$$\nif !/^x/\n/[/ bad\n/a/e bad\n/b/ $1\n!/c/ $1\n"
+                           "/(one)|(two)/ ${1}-$2\nendif\nendif\n/x\n!/q/ no q\n");
+    struct table *table = open_table(specification_of("regexp", "patterns"));
+
+    expect_entry(table, "Joe@OLD", "Joe@new$");
+    expect_entry(table, "qtwo", "-two");
+    expect_entry(table, "xone", "no q");
+    expect_entry(table, "xoneq", NULL);
+    assert_non_null(strstr(warnings, "line 3: "));
+    assert_non_null(strstr(warnings, "line 4: unknown regexp option \"e\""));
+    assert_non_null(strstr(warnings, "line 5: out-of-range replacement index \"1\""));
+    assert_non_null(strstr(warnings, "line 6: out-of-range"));
+    assert_non_null(strstr(warnings, "line 9: ignoring ENDIF"));
+    assert_non_null(strstr(warnings, "line 10: no closing regexp delimiter"));
+    table_close(&table);
+}
+
 static void add(struct table_builder *builder, const char *key, const char *value,
                 enum table_addition expected)
 {
@@ -329,9 +349,9 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    static const char *const names[] = { "text",       "nets",     "map.lmdb",
-                                         "unbuilt",    "old.db",   "random.lmdb",
-                                         "empty.lmdb", "moved.db", "moved" };
+    static const char *const names[] = { "text",     "nets",   "patterns",    "map.lmdb",
+                                         "unbuilt",  "old.db", "random.lmdb", "empty.lmdb",
+                                         "moved.db", "moved" };
 
     for (size_t i = 0; i < COUNT(names); i++)
         unlink(path_of(names[i]));
@@ -345,6 +365,7 @@ int main(void)
         cmocka_unit_test(source_lines_join_and_split),
         cmocka_unit_test(tables_in_memory_answer),
         cmocka_unit_test(networks_are_tried_in_order),
+        cmocka_unit_test(patterns_are_tried_in_order_and_bad_ones_left_out),
         cmocka_unit_test(built_tables_are_found_replaced_and_listed),
         cmocka_unit_test(a_build_that_is_given_up_leaves_nothing),
         cmocka_unit_test(many_entries_take_many_transactions),

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What can still be read of a data file whose structure is damaged: the newest commit's tree is
+ * followed as far as its pages make sense, and every record that passes its own checks is kept.
+ * Runs none of LMDB's code; writes nothing.
+ */
+#pragma once
+
+#include "base/error.h"
+#include "base/str.h"
+
+#include <stdint.h>
+
+struct salvage_report {
+    uint64_t records; /* handed out */
+    uint64_t lost;    /* records and pages that could not be read */
+};
+
+/* Calls `found` for each sound record, in no particular order, until it returns false. Fails where
+ * not even the beginning of the tree can be found, or `found` said no (`error` is then its own). */
+must_check bool salvage_records(int fd,
+                                bool (*found)(void *argument, struct str key, struct str value),
+                                void *argument, struct salvage_report *report, struct error *error);
