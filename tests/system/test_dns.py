@@ -105,7 +105,7 @@ def test_exchangers_addresses_and_aliases_lead_to_the_server(sink):
         for domain in ["good.test", "plain.test", "alias.test"]:
             send(relay, domain)
         sink.wait(3)
-        relay.wait_log(r"relay=mx\.good\.test\[127\.0\.0\.1\]:")
+        relay.wait_log(r"relay=mx\.good\.test\[127\.0\.0\.1\]:\d+, .*status=sent")
         relay.wait_log(r"connect to dead\.good\.test\[127\.0\.0\.77\]:\d+: Connection refused$")
         relay.wait_log(r"relay=plain\.test\[127\.0\.0\.1\]:\d+, .*status=sent")
         relay.wait_log(r"relay=www\.alias\.test\[127\.0\.0\.1\]:\d+, .*status=sent")
