@@ -22,6 +22,7 @@ void connection_cache_init(struct connection_cache *cache, struct loop *loop,
     *cache = (struct connection_cache){
         .loop = loop, .destinations = map_new(), .closed_one = closed_one, .argument = argument
     };
+    list_init(&cache->closing);
 }
 
 static void say_quit(void *argument)
@@ -39,7 +40,15 @@ static void drop(struct connection_cache *cache, struct session *session)
 {
     session->closing_cache = cache;
     cache->closing_count++;
-    (void)fiber_start(cache->loop, "quit", say_quit, session);
+    list_append(&cache->closing, &session->by_destination);
+    session->closing_fiber = fiber_start(cache->loop, "quit", say_quit, session);
+}
+
+void connection_cache_hurry(struct connection_cache *cache)
+{
+    list_each (link, &cache->closing) {
+        fiber_cancel(list_entry(link, struct session, by_destination)->closing_fiber);
+    }
 }
 
 static void take_off(struct session *session)
@@ -203,8 +212,7 @@ void connection_cache_close(struct connection_cache *cache)
     cache->is_closed = true;
     while (map_next(cache->destinations, &cursor)) {
         struct destination *destination = cursor.value;
-        list_each_removable(link, &destination->idle)
-        {
+        list_each_removable (link, &destination->idle) {
             struct session *session = list_entry(link, struct session, by_destination);
             stream_unpark(session->stream);
             take_off(session);

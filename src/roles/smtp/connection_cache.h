@@ -15,8 +15,9 @@ struct connection_cache {
     struct loop *loop;
     struct map *destinations; /* transport and nexthop → struct destination */
     size_t idle_count;
-    bool is_closed;       /* keeps nothing any more */
-    size_t closing_count; /* fibers that say QUIT */
+    bool is_closed;      /* keeps nothing any more */
+    struct list closing; /* struct session, by_destination: their fibers say QUIT */
+    size_t closing_count;
     void (*closed_one)(void *argument);
     void *argument;
 };
@@ -28,6 +29,8 @@ void connection_cache_init(struct connection_cache *cache, struct loop *loop,
                            void (*closed_one)(void *argument), void *argument);
 /* Drops all and keeps nothing from now on. */
 void connection_cache_close(struct connection_cache *cache);
+/* The connections that say QUIT no longer wait for anything. */
+void connection_cache_hurry(struct connection_cache *cache);
 void connection_cache_clear(struct connection_cache *cache);
 
 /* A job for this destination begins (ends). Returns the destination, valid until the end. */

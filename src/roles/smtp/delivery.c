@@ -19,6 +19,7 @@ struct site {
     struct delivery *delivery;
     struct destination *destination; /* in the connection cache */
     struct str tried_relay;          /* where a cached connection led; empty: none */
+    uint16_t best_preference;
     int address_count, session_count;
 };
 
@@ -179,6 +180,7 @@ static void use_target(struct site *site, const struct target *target)
     site->address_count++;
     session = connect_target(delivery, target, &failure);
     if (session != NULL) {
+        session->is_backup = target->preference > site->best_preference;
         if (dialogue_greet(session, delivery, &failure)) {
             transact(site, session);
             return;
@@ -198,6 +200,7 @@ static void use_targets(struct site *site, const struct target_list *targets)
     struct delivery *delivery = site->delivery;
     const struct config *config = delivery->transport->config;
 
+    site->best_preference = targets->items[0].preference;
     for (size_t i = 0; i < targets->count && !is_over(delivery); i++) {
         if ((config->smtp_mx_address_limit > 0 &&
              site->address_count >= config->smtp_mx_address_limit) ||

@@ -50,9 +50,10 @@ static bool is_own_name(const struct session *session)
 static const struct failure *blame_loop(const struct session *session)
 {
     struct delivery *delivery = session->delivery;
+    /* Where a better server exists this one is only in the way: it may be a mistake that passes. */
     struct failure *failure =
-        failure_new(&delivery->arena, "5.4.6", "mail for %.*s loops back to myself",
-                    STR_ARGS(delivery->nexthop));
+        failure_new(&delivery->arena, session->is_backup ? "4.4.6" : "5.4.6",
+                    "mail for %.*s loops back to myself", STR_ARGS(delivery->nexthop));
 
     log_warning(&session->transport->log,
                 "host %.*s replied to HELO/EHLO with my own hostname %.*s",

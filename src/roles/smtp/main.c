@@ -56,7 +56,7 @@ static void last_call(struct timer *timer)
 {
     struct smtp_state *state = list_entry(timer, struct smtp_state, last_call);
 
-    worker_cancel_all(&state->worker);
+    worker_abandon_all(&state->worker);
 }
 
 static void smtp_drain(struct service *service, int64_t deadline_ms)
@@ -86,6 +86,10 @@ static void smtp_stop(struct service *service)
     if (state == NULL)
         return;
     timer_clear(service->loop, &state->last_call);
+    worker_drain(&state->worker);
+    worker_abandon_all(&state->worker);
+    if (fiber_count(service->loop) > 0)
+        loop_run(service->loop); /* until drained() */
     worker_clear(&state->worker);
     memory_free(state);
     service->state = NULL;

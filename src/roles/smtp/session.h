@@ -64,6 +64,7 @@ struct session {
     struct str name;    /* "mx.example.com[192.0.2.1]" */
     struct str relay;   /* the same with ":25" */
     uint16_t port;
+    bool is_backup; /* there is a server of better preference */
     struct offer offer;
     bool greets_esmtp;      /* the greeting has the word ESMTP */
     struct reply reply;     /* the latest one */
@@ -82,7 +83,8 @@ struct session {
 
     struct list by_destination;             /* in the cache; see connection_cache.h */
     struct destination *destination;        /* in whose idle list it is */
-    struct connection_cache *closing_cache; /* while its fiber says QUIT */
+    struct connection_cache *closing_cache; /* while its fiber says QUIT; and that fiber */
+    struct fiber *closing_fiber;
 };
 
 /* Takes over the stream. */

@@ -188,14 +188,25 @@ void worker_drain(struct worker *worker)
 
 void worker_cancel_all(struct worker *worker)
 {
-    list_each_removable(link, &worker->deliveries)
-    {
+    list_each_removable (link, &worker->deliveries) {
         struct delivery *delivery = list_entry(link, struct delivery, by_worker);
         if (delivery->is_content_expected)
             refuse_job(worker, delivery, NULL);
         else
             delivery_cancel(delivery);
     }
+}
+
+void worker_abandon_all(struct worker *worker)
+{
+    list_each_removable (link, &worker->deliveries) {
+        struct delivery *delivery = list_entry(link, struct delivery, by_worker);
+        if (delivery->is_content_expected)
+            refuse_job(worker, delivery, NULL);
+        else
+            fiber_cancel(delivery->fiber);
+    }
+    connection_cache_hurry(&worker->cache);
 }
 
 void worker_delivery_ended(struct worker *worker)

@@ -54,6 +54,9 @@ must_check bool worker_attach_queue(struct worker *worker, int fd, struct error 
 void worker_drain(struct worker *worker);
 /* The deliveries that can be given up are. */
 void worker_cancel_all(struct worker *worker);
+/* Everything that is under way ends at its next wait: what is open is left undone, and what a
+ * server has got without answering yet is deferred. */
+void worker_abandon_all(struct worker *worker);
 /* The channel that the delivery's results go to; NULL where that queue process is gone. */
 struct channel *worker_queue_of(const struct worker *worker, const struct delivery *delivery);
 /* A delivery has ended; its fiber frees it. */

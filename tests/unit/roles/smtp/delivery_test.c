@@ -496,6 +496,25 @@ static void cancelled_job_is_left_undone(void **state)
                          "1 untouched\n");
 }
 
+static void abandoned_content_is_deferred(void **state)
+{
+    struct world world;
+    struct world_job job = plain_job;
+
+    world_open(&world, "");
+    world_transcript(&world, 0, HELLO ENVELOPE "S: 250 a\nS: 250 b\nS: 354 c\nB:\nX: wait\n");
+    job.nexthop = "[127.0.0.1]:PORT";
+    world_send(&world, &job);
+    world_idle(&world, 200);
+    worker_cancel_all(&world.worker);
+    world_idle(&world, 100);
+    assert_string_equal(buf_text(&world.results), ""); /* cancelling does not harm it */
+    worker_abandon_all(&world.worker);
+    world_run(&world, 1);
+    assert_world(&world, "1/0 deferred 4.4.2 lost connection with 127.0.0.1[127.0.0.1] while "
+                         "sending end of data -- message may be sent more than once\n1 failed\n");
+}
+
 static void draining_worker_takes_no_more_jobs(void **state)
 {
     struct world world;
@@ -564,6 +583,7 @@ int main(void)
         cmocka_unit_test(server_that_refuses_early_is_heard),
         cmocka_unit_test(server_that_does_not_read_is_given_up),
         cmocka_unit_test(cancelled_job_is_left_undone),
+        cmocka_unit_test(abandoned_content_is_deferred),
         cmocka_unit_test(draining_worker_takes_no_more_jobs),
         cmocka_unit_test(many_recipients_go_out_in_portions),
     };
