@@ -10,7 +10,7 @@
 
 noreturn void ensure_failed(const char *condition, const char *file, int line);
 
-#define ensure(condition) \
+#define ensure(condition)                                                                          \
     (__builtin_expect(!!(condition), 1) ? (void)0 : ensure_failed(#condition, __FILE__, __LINE__))
 
 /* A switch over an enum that has handled every value ends with this. */

@@ -12,14 +12,17 @@ struct list {
     struct list *next, *previous;
 };
 
-#define LIST_INIT(name) { &(name), &(name) }
+#define LIST_INIT(name)                                                                            \
+    {                                                                                              \
+        &(name), &(name)                                                                           \
+    }
 /* The object around a link: list_entry(link, struct job, by_destination). */
 #define list_entry(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
-#define list_each(link, head) \
+#define list_each(link, head)                                                                      \
     for (struct list *link = (head)->next; link != (head); link = link->next)
 /* As list_each; the member may be removed (and freed) in the body. */
-#define list_each_removable(link, head) \
-    for (struct list *link = (head)->next, *link##_next = link->next; link != (head); \
+#define list_each_removable(link, head)                                                            \
+    for (struct list *link = (head)->next, *link##_next = link->next; link != (head);              \
          link = link##_next, link##_next = link->next)
 
 static inline void list_init(struct list *link)

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 enum {
-    DATAGRAM_BYTES = 60 * 1024,         /* a batch leaves when it is this large */
-    RING_BYTES = 1024 * 1024,           /* what may wait for a log role that does not keep up */
-    TEXT_BYTES_MAX = 16 * 1024,         /* of one line */
+    DATAGRAM_BYTES = 60 * 1024, /* a batch leaves when it is this large */
+    RING_BYTES = 1024 * 1024,   /* what may wait for a log role that does not keep up */
+    TEXT_BYTES_MAX = 16 * 1024, /* of one line */
     TAG_BYTES_MAX = 255,
     LOST_TEXT_BYTES = 64,
 };
@@ -100,7 +100,7 @@ const char *severity_word(enum severity severity)
 static size_t utf8_sequence(const unsigned char *s, size_t len, uint32_t *point)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-    size_t size = s[0] >= 0xf0 && s[0] < 0xf5 ? 4
+    size_t size = s[0] >= 0xf0 && s[0] < 0xf5   ? 4
                   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
                   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
                                                 : 0;
@@ -272,8 +272,7 @@ bool log_flush(struct log *log)
         return true;
     while (sent < log->pending.len) {
         size_t len = batch_len(log, sent);
-        ssize_t count =
-            send(log->fd, log->pending.ptr + sent, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t count = send(log->fd, log->pending.ptr + sent, len, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (count < 0 && errno == EINTR)
             continue;
         if (count < 0)

@@ -39,19 +39,18 @@ struct log_context {
     struct str tag;
 };
 
-__attribute__((format(printf, 3, 4))) void log_write(const struct log_context *context,
-                                                     enum severity severity, const char *format,
-                                                     ...);
+__attribute__((format(printf, 3, 4))) void
+log_write(const struct log_context *context, enum severity severity, const char *format, ...);
 __attribute__((format(printf, 3, 0))) void log_vwrite(const struct log_context *context,
                                                       enum severity severity, const char *format,
                                                       va_list arguments);
 /* A line that is complete already (mail/log_line.c builds those without printf). */
 void log_write_text(const struct log_context *context, enum severity severity, struct str text);
 
-#define log_info(context, ...) log_write((context), SEVERITY_INFO, __VA_ARGS__)
+#define log_info(context, ...)    log_write((context), SEVERITY_INFO, __VA_ARGS__)
 #define log_warning(context, ...) log_write((context), SEVERITY_WARNING, __VA_ARGS__)
-#define log_error(context, ...) log_write((context), SEVERITY_ERROR, __VA_ARGS__)
-#define log_fatal(context, ...) log_write((context), SEVERITY_FATAL, __VA_ARGS__)
+#define log_error(context, ...)   log_write((context), SEVERITY_ERROR, __VA_ARGS__)
+#define log_fatal(context, ...)   log_write((context), SEVERITY_FATAL, __VA_ARGS__)
 
 /* How many bytes of records wait; what a role's skeleton lets gather before it flushes. */
 size_t log_pending_bytes(const struct log *log);

@@ -19,7 +19,10 @@ struct str {
 #define STR_ARGS(s) (int)(s).len, (s).ptr
 /* A literal as a struct str; STR_INIT where a constant initialiser is needed. */
 #define STR(literal) ((struct str){ "" literal, sizeof(literal) - 1 })
-#define STR_INIT(literal) { "" literal, sizeof(literal) - 1 }
+#define STR_INIT(literal)                                                                          \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    }
 
 /* NULL becomes the empty string. */
 static inline struct str str_from(const char *text)

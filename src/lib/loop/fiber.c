@@ -289,8 +289,7 @@ void fiber_dump(const struct loop *loop, FILE *out)
     const struct fibers *fibers = loop_fibers(loop);
     int64_t now_ms = loop_now_ms(loop);
 
-    list_each(link, &fibers->all)
-    {
+    list_each (link, &fibers->all) {
         const struct fiber *fiber = list_entry(link, const struct fiber, by_fibers);
         fprintf(out, "%s: %s", fiber->name, state_text(fibers, fiber));
         if (fiber->waiting_for != NULL) {

@@ -8,12 +8,12 @@
 #include "base/arena.h"
 
 struct rewrite_rules {
-    struct str myorigin;       /* expanded; a leading '/' was read by the configuration */
+    struct str myorigin; /* expanded; a leading '/' was read by the configuration */
     struct str mydomain;
-    bool may_append_myorigin;  /* append_at_myorigin */
-    bool may_append_mydomain;  /* append_dot_mydomain */
-    bool may_swap_bangpath;    /* swap_bangpath: host!user without '@' is user@host */
-    bool has_percent_hack;     /* allow_percent_hack: user%host without '@' is user@host */
+    bool may_append_myorigin; /* append_at_myorigin */
+    bool may_append_mydomain; /* append_dot_mydomain */
+    bool may_swap_bangpath;   /* swap_bangpath: host!user without '@' is user@host */
+    bool has_percent_hack;    /* allow_percent_hack: user%host without '@' is user@host */
 };
 
 /* Internal form in and out; canonical (address_normalise). The null sender stays empty. The result

@@ -10,8 +10,7 @@ static void unmap(struct net_address *address)
     static const unsigned char prefix[12] = { [10] = 0xff, [11] = 0xff };
     struct sockaddr_in6 mapped = address->in6;
 
-    if (address->any.sa_family != AF_INET6 ||
-        memcmp(&mapped.sin6_addr, prefix, sizeof prefix) != 0)
+    if (address->any.sa_family != AF_INET6 || memcmp(&mapped.sin6_addr, prefix, sizeof prefix) != 0)
         return;
     address->in6 = (struct sockaddr_in6){ 0 };
     address->in4.sin_family = AF_INET;

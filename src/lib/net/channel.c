@@ -72,7 +72,7 @@ struct channel {
 
 static void wake_room_waiters(struct channel *channel)
 {
-    list_each(link, &channel->room_waiters)
+    list_each (link, &channel->room_waiters)
         fiber_wake(list_entry(link, struct room_waiter, link)->fiber);
 }
 

@@ -9,8 +9,15 @@
 #include "net/address.h"
 #include "net/channel.h"
 
-enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_SRV = 33,
-                DNS_TLSA = 52 };
+enum dns_type {
+    DNS_A = 1,
+    DNS_PTR = 12,
+    DNS_MX = 15,
+    DNS_TXT = 16,
+    DNS_AAAA = 28,
+    DNS_SRV = 33,
+    DNS_TLSA = 52
+};
 
 enum dns_outcome {
     DNS_FOUND = 1,
@@ -21,10 +28,10 @@ enum dns_outcome {
 };
 
 struct dns_record {
-    uint16_t preference; /* MX; SRV priority */
+    uint16_t preference;   /* MX; SRV priority */
     uint16_t weight, port; /* SRV */
-    struct str name;     /* MX, SRV, PTR target without trailing dot ("" = null MX) */
-    struct str data;     /* A, AAAA: 4 or 16 bytes; TXT: joined text; TLSA: rdata */
+    struct str name;       /* MX, SRV, PTR target without trailing dot ("" = null MX) */
+    struct str data;       /* A, AAAA: 4 or 16 bytes; TXT: joined text; TLSA: rdata */
 };
 
 struct dns_answer {

@@ -55,8 +55,9 @@ static bool add_host(struct own_addresses *addresses, struct str name, struct er
     buf_append(&text, name);
     int status = getaddrinfo(buf_text(&text), NULL, &hints, &found);
     if (status != 0)
-        return error_set(error, "host not found: %s: %s; name an address or a host that /etc/hosts "
-                                "knows",
+        return error_set(error,
+                         "host not found: %s: %s; name an address or a host that /etc/hosts "
+                         "knows",
                          buf_text(&text), gai_strerror(status));
     for (const struct addrinfo *entry = found; entry != NULL; entry = entry->ai_next)
         add(addresses, entry->ai_addr, entry->ai_addrlen);
@@ -119,8 +120,7 @@ void own_addresses_free(struct own_addresses **addresses)
     *addresses = NULL;
 }
 
-bool own_addresses_contain(const struct own_addresses *addresses,
-                           const struct net_address *address)
+bool own_addresses_contain(const struct own_addresses *addresses, const struct net_address *address)
 {
     struct str bytes = net_address_bytes(address);
 

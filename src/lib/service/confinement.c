@@ -42,8 +42,7 @@ static bool drop_superuser(const struct config *config, bool keeps_root_director
     if (geteuid() != 0)
         return true;
     return spool_owner_find(config, &owner, error) &&
-           (keeps_root_directory || enter_empty_root(config, error)) &&
-           become_owner(&owner, error);
+           (keeps_root_directory || enter_empty_root(config, error)) && become_owner(&owner, error);
 }
 
 static bool drop_privileges(unsigned rights, struct error *error)

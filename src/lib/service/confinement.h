@@ -14,9 +14,9 @@
 #include "service/service.h"
 
 enum confinement_right {
-    CONFINEMENT_INET = 1,         /* new sockets to the network: smtp, resolver */
-    CONFINEMENT_LOCAL = 2,        /* new Unix sockets: log, to a logger that came back */
-    CONFINEMENT_THREADS = 4,      /* new threads: queue, resolver */
+    CONFINEMENT_INET = 1,    /* new sockets to the network: smtp, resolver */
+    CONFINEMENT_LOCAL = 2,   /* new Unix sockets: log, to a logger that came back */
+    CONFINEMENT_THREADS = 4, /* new threads: queue, resolver */
 };
 
 struct confinement {

@@ -232,9 +232,8 @@ static bool on_start(struct skeleton *skeleton, struct str payload)
     skeleton->is_ready = true;
     if (service->role->ready != NULL)
         service->role->ready(service);
-    wire_send_control_ready(
-        skeleton->control,
-        &(struct wire_control_ready){ .is_confined = service->role->confine != NULL });
+    wire_send_control_ready(skeleton->control, &(struct wire_control_ready){
+                                                   .is_confined = service->role->confine != NULL });
     return true;
 }
 

@@ -17,18 +17,18 @@ struct service {
     struct log *log;
     struct log_context log_context; /* the role's own tag, "postfix/qmgr" */
     struct config_source *source;
-    struct config *config;          /* main.cf with the overrides of the role's own service line */
-    uint32_t worker;                /* 0, 1, … among workers of the role */
+    struct config *config; /* main.cf with the overrides of the role's own service line */
+    uint32_t worker;       /* 0, 1, … among workers of the role */
     bool is_draining;
-    void *state;                    /* the role's */
+    void *state; /* the role's */
 };
 
 /* A role is this declaration, in its main.c. Each function may be NULL. All run in the loop,
  * outside of fibers. */
 struct role {
-    const char *name;    /* "smtpd" */
+    const char *name;     /* "smtpd" */
     const char *log_name; /* "smtpd", "qmgr": what Postfix calls it, behind syslog_name */
-    const char *command; /* the master.cf command whose line overrides apply, "qmgr"; or NULL */
+    const char *command;  /* the master.cf command whose line overrides apply, "qmgr"; or NULL */
     /* Everything that needs files or rights: tables, certificates. Sets service->state. */
     bool (*start)(struct service *service, struct error *error);
     /* Drops what is not needed any more; after this the process is confined. */

@@ -24,11 +24,11 @@ static const struct folder {
     enum folder_owner owner;
 } folders[] = {
     { "pid", 0755, OWNER_ROOT },
-    { "public", 0755, OWNER_MAIL },     /* the queue's socket: it asks the kernel who calls */
+    { "public", 0755, OWNER_MAIL }, /* the queue's socket: it asks the kernel who calls */
     { "maildrop", 01770, OWNER_MAIL_AND_DROP }, /* the setgid postdrop writes, and syncs it */
-    { "corrupt", 0700, OWNER_MAIL },    /* what pickup could not read */
-    { "store", 0700, OWNER_MAIL },      /* the queue role alone */
-    { "empty", 0555, OWNER_ROOT },      /* the root directory of confined roles */
+    { "corrupt", 0700, OWNER_MAIL },            /* what pickup could not read */
+    { "store", 0700, OWNER_MAIL },              /* the queue role alone */
+    { "empty", 0555, OWNER_ROOT },              /* the root directory of confined roles */
 };
 
 const char *spool_path(struct arena *arena, const struct config *config, const char *name)
@@ -46,8 +46,9 @@ static bool find_user(const char *name, struct spool_owner *owner, struct error 
                          "--no-create-home --home-dir / --shell /usr/sbin/nologin %s",
                          name, name);
     if (user->pw_uid == 0)
-        return error_set(error, "mail_owner: %s is the superuser; give the mail system a user of "
-                                "its own",
+        return error_set(error,
+                         "mail_owner: %s is the superuser; give the mail system a user of "
+                         "its own",
                          name);
     owner->uid = user->pw_uid;
     owner->gid = user->pw_gid;

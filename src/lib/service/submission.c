@@ -11,9 +11,9 @@
 _Static_assert((int)SUBMISSION_INLINE_MAX <= (int)STORE_INLINE_MAX, "what the store takes whole");
 
 enum {
-    LEASE_COUNT = 64,      /* ids in one block */
-    LEASE_LOW_COUNT = 16,  /* ask for the next block when no more than this is left */
-    LEASE_BLOCKS = 2,      /* blocks in stock: the one in use and the next */
+    LEASE_COUNT = 64,              /* ids in one block */
+    LEASE_LOW_COUNT = 16,          /* ask for the next block when no more than this is left */
+    LEASE_BLOCKS = 2,              /* blocks in stock: the one in use and the next */
     LEASE_LIFETIME_MS = 10 * 1000, /* an id also tells roughly when the mail came: old ones go */
 };
 
@@ -108,7 +108,7 @@ static bool on_leased(struct submission *submission, struct channel *channel, st
     lease->next_id = leased.first_queue_id;
     lease->count = leased.count;
     lease->expires_ms = clock_monotonic_ms() + LEASE_LIFETIME_MS;
-    list_each(link, &submission->id_waiters)
+    list_each (link, &submission->id_waiters)
         fiber_wake(list_entry(link, struct id_waiter, link)->fiber);
     return true;
 }

@@ -48,18 +48,18 @@ struct submission_message {
     struct submission *submission; /* NULL: not begun */
     uint64_t queue_id;
     uint64_t transaction;
-    uint64_t generation;   /* of the channel that it began on */
+    uint64_t generation; /* of the channel that it began on */
     bool has_chunks;
-    struct fiber *waiter;  /* in submission_finish */
-    int answer;            /* enum submission_outcome, or 0 while there is none */
+    struct fiber *waiter; /* in submission_finish */
+    int answer;           /* enum submission_outcome, or 0 while there is none */
     struct submission_reply reply;
 };
 
 enum submission_outcome {
     SUBMISSION_ACCEPTED = 1, /* durable: answer 250 */
     SUBMISSION_REFUSED,      /* `reply` says why */
-    SUBMISSION_LOST,         /* no answer: the queue went away, or the deadline passed. It may or may
-                                not have been committed; the client must keep its copy: 451 */
+    SUBMISSION_LOST, /* no answer: the queue went away, or the deadline passed. It may or may
+                        not have been committed; the client must keep its copy: 451 */
 };
 
 void submission_begin(struct submission *submission, uint64_t queue_id,

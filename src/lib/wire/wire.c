@@ -163,8 +163,7 @@ static inline void drop_fd(int *value)
 #define MESSAGE(name, number, fields)                                                              \
     static bool refuse_##name(struct wire_##name *message)                                         \
     {                                                                                              \
-        fields                                                                                     \
-        return false;                                                                              \
+        fields return false;                                                                       \
     }
 #include WIRE_FILES
 #undef MESSAGE
@@ -177,9 +176,7 @@ static inline void drop_fd(int *value)
     {                                                                                              \
         struct input input = { .channel = channel, .rest = payload };                              \
         *message = (struct wire_##name){ 0 };                                                      \
-        fields                                                                                     \
-        if (input.is_bad || input.rest.len > 0)                                                    \
-            return refuse_##name(message);                                                         \
+        fields if (input.is_bad || input.rest.len > 0) return refuse_##name(message);              \
         return true;                                                                               \
     }
 #include WIRE_FILES
@@ -190,8 +187,8 @@ const char *wire_name(uint16_t number)
 {
     switch (number) {
 #define FIELD(type, field)
-#define MESSAGE(name, number, fields) \
-    case WIRE_##name:                 \
+#define MESSAGE(name, number, fields)                                                              \
+    case WIRE_##name:                                                                              \
         return #name;
 #include WIRE_FILES
 #undef MESSAGE

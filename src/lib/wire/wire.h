@@ -31,9 +31,9 @@ typedef int wire_fd;
 #define WIRE_FILES "wire/all.def"
 
 #define FIELD(type, field) wire_##type field;
-#define MESSAGE(name, number, fields) \
-    struct wire_##name {              \
-        fields                        \
+#define MESSAGE(name, number, fields)                                                              \
+    struct wire_##name {                                                                           \
+        fields                                                                                     \
     };
 #include WIRE_FILES
 #undef MESSAGE
@@ -48,10 +48,10 @@ enum wire_number {
 };
 
 #define FIELD(type, field)
-#define MESSAGE(name, number, fields)                                                       \
-    void wire_send_##name(struct channel *channel, const struct wire_##name *message);      \
-    void wire_encode_##name(struct buf *payload, const struct wire_##name *message);        \
-    must_check bool wire_decode_##name(struct channel *channel, struct str payload,         \
+#define MESSAGE(name, number, fields)                                                              \
+    void wire_send_##name(struct channel *channel, const struct wire_##name *message);             \
+    void wire_encode_##name(struct buf *payload, const struct wire_##name *message);               \
+    must_check bool wire_decode_##name(struct channel *channel, struct str payload,                \
                                        struct wire_##name *message);
 #include WIRE_FILES
 #undef MESSAGE

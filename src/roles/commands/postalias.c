@@ -31,14 +31,13 @@ int postalias_main(int argc, char **argv)
     return table_tool_main(&table_tool, argc, argv);
 }
 
-const char newaliases_help[] =
-    "usage: newaliases [-C config_dir]\n"
-    "\n"
-    "Rebuilds the tables in alias_database.\n"
-    "\n"
-    "  -C DIR      use the configuration in DIR\n"
-    "  --help      show this text\n"
-    "  --version   show the version\n";
+const char newaliases_help[] = "usage: newaliases [-C config_dir]\n"
+                               "\n"
+                               "Rebuilds the tables in alias_database.\n"
+                               "\n"
+                               "  -C DIR      use the configuration in DIR\n"
+                               "  --help      show this text\n"
+                               "  --version   show the version\n";
 
 int newaliases_main(int argc, char **argv)
 {

@@ -150,8 +150,9 @@ static bool wait_for_report(int fd, struct error *error)
         int64_t left_ms = deadline_ms - clock_monotonic_ms();
         struct pollfd poll_fd = { .fd = fd, .events = POLLIN };
         if (left_ms <= 0)
-            return error_set(error, "the mail system does not come up within %d seconds; its log "
-                                    "says more",
+            return error_set(error,
+                             "the mail system does not come up within %d seconds; its log "
+                             "says more",
                              START_WAIT_MS / 1000);
         if (poll(&poll_fd, 1, (int)left_ms) <= 0)
             continue;
@@ -321,8 +322,9 @@ static int on_status(struct control *control)
     log_info(&control->log_context, "the Postfix mail system is running: PID: %d", (int)pid);
     if (control->verbosity == 0)
         return EXIT_SUCCESS;
-    log_info(&control->log_context,
-             "every role writes what it does at this moment to the mail log (look for \"status:\")");
+    log_info(
+        &control->log_context,
+        "every role writes what it does at this moment to the mail log (look for \"status:\")");
     return send_signal(control, pid, SIGUSR1);
 }
 
@@ -350,24 +352,23 @@ static const struct {
     { "tls", not_yet },
 };
 
-const char postfix_help[] =
-    "usage: postfix [-c config_directory] [-v] command\n"
-    "\n"
-    "commands:\n"
-    "  start       start the mail system in the background\n"
-    "  start-fg    start it in the foreground\n"
-    "  stop        finish what is in flight and stop\n"
-    "  abort       stop at once; nothing accepted is lost\n"
-    "  reload      take over a changed configuration\n"
-    "  flush       try all deferred mail now\n"
-    "  status      say whether it runs; with -v, log what it does\n"
-    "  check       look for mistakes in the configuration\n"
-    "\n"
-    "options:\n"
-    "  -c DIR      the configuration directory (default: $MAIL_CONFIG, or\n"
-    "              " WAYPOST_CONFIG_DIRECTORY ")\n"
-    "  -D          accepted for compatibility\n"
-    "  -v          say more\n";
+const char postfix_help[] = "usage: postfix [-c config_directory] [-v] command\n"
+                            "\n"
+                            "commands:\n"
+                            "  start       start the mail system in the background\n"
+                            "  start-fg    start it in the foreground\n"
+                            "  stop        finish what is in flight and stop\n"
+                            "  abort       stop at once; nothing accepted is lost\n"
+                            "  reload      take over a changed configuration\n"
+                            "  flush       try all deferred mail now\n"
+                            "  status      say whether it runs; with -v, log what it does\n"
+                            "  check       look for mistakes in the configuration\n"
+                            "\n"
+                            "options:\n"
+                            "  -c DIR      the configuration directory (default: $MAIL_CONFIG, or\n"
+                            "              " WAYPOST_CONFIG_DIRECTORY ")\n"
+                            "  -D          accepted for compatibility\n"
+                            "  -v          say more\n";
 
 static int run_action(struct control *control, const char *name)
 {

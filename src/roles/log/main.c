@@ -53,8 +53,7 @@ static void write_line(void *argument, const struct log_record *record)
 static bool read_turn(struct log_state *state)
 {
     for (int i = 0; i < DATAGRAMS_PER_TURN; i++) {
-        ssize_t len =
-            recv(state->input.fd, state->datagram, DATAGRAM_BYTES_MAX, MSG_DONTWAIT);
+        ssize_t len = recv(state->input.fd, state->datagram, DATAGRAM_BYTES_MAX, MSG_DONTWAIT);
         if (len < 0 && errno == EINTR)
             continue;
         if (len < 0)
@@ -81,8 +80,8 @@ static void read_input(struct log_state *state)
     bool has_more = read_turn(state);
 
     if (!order_is_empty(state->order) && state->tick.heap_slot == 0)
-        timer_set(state->service->loop, &state->tick,
-                  loop_now_ms(state->service->loop) + TICK_MS, tick);
+        timer_set(state->service->loop, &state->tick, loop_now_ms(state->service->loop) + TICK_MS,
+                  tick);
     if (has_more)
         timer_set(state->service->loop, &state->again, loop_now_ms(state->service->loop),
                   again_due);

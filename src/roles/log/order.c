@@ -72,7 +72,8 @@ static int64_t newest_settled_us(const struct order *order)
     return newest_us;
 }
 
-/* What stays was fresh, and is settled from now on; its texts move, so that memory is given back. */
+/* What stays was fresh, and is settled from now on; its texts move, so that memory is given back.
+ */
 static void settle_rest(struct order *order, size_t written)
 {
     struct arena kept = { 0 };

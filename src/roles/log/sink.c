@@ -30,7 +30,7 @@ struct sink {
     bool is_file;
     int facility;
     char host[HOST_NAME_BYTES];
-    struct buf pending;       /* a file's bytes; or frames for the logger: u32 length, bytes */
+    struct buf pending; /* a file's bytes; or frames for the logger: u32 length, bytes */
     struct timer retry;
     uint64_t lost, lost_unsaid;
     int64_t stamp_s; /* the second that `stamp` was made for */
@@ -41,12 +41,12 @@ static const struct {
     const char *name;
     int facility;
 } facilities[] = {
-    { "mail", LOG_MAIL },     { "daemon", LOG_DAEMON }, { "user", LOG_USER },
+    { "mail", LOG_MAIL },     { "daemon", LOG_DAEMON },     { "user", LOG_USER },
     { "auth", LOG_AUTH },     { "authpriv", LOG_AUTHPRIV }, { "cron", LOG_CRON },
-    { "news", LOG_NEWS },     { "uucp", LOG_UUCP },     { "syslog", LOG_SYSLOG },
-    { "lpr", LOG_LPR },       { "kern", LOG_KERN },     { "ftp", LOG_FTP },
-    { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 },
-    { "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 },
+    { "news", LOG_NEWS },     { "uucp", LOG_UUCP },         { "syslog", LOG_SYSLOG },
+    { "lpr", LOG_LPR },       { "kern", LOG_KERN },         { "ftp", LOG_FTP },
+    { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 },     { "local2", LOG_LOCAL2 },
+    { "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 },     { "local5", LOG_LOCAL5 },
     { "local6", LOG_LOCAL6 }, { "local7", LOG_LOCAL7 },
 };
 

@@ -99,8 +99,8 @@ static void forget_configuration(struct config_source **source, struct config **
 
 static void name_log(struct master *master)
 {
-    const char *tag = arena_printf(&master->arena, "%.*s/master",
-                                   STR_ARGS(master->config->syslog_name));
+    const char *tag =
+        arena_printf(&master->arena, "%.*s/master", STR_ARGS(master->config->syslog_name));
 
     master->log_context.tag = str_from(tag);
 }
@@ -134,16 +134,16 @@ static void reload(struct master *master)
     struct error error;
 
     if (!read_configuration(master, &source, &config, &error)) {
-        log_error(&master->log_context,
-                  "reload: %s; the configuration before stays in force", error.message);
+        log_error(&master->log_context, "reload: %s; the configuration before stays in force",
+                  error.message);
         return;
     }
     if (!str_equal(config->queue_directory, master->config->queue_directory))
         log_warning(&master->log_context, "reload: a new queue_directory takes effect with "
                                           "\"postfix stop\" and \"postfix start\" only");
     if (!apply_new(master, source, config, &error)) {
-        log_error(&master->log_context,
-                  "reload: %s; the configuration before stays in force", error.message);
+        log_error(&master->log_context, "reload: %s; the configuration before stays in force",
+                  error.message);
         forget_configuration(&source, &config);
         return;
     }

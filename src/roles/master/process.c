@@ -19,8 +19,9 @@ enum { CONTROL_FD = 3, LOG_FD = 4, FIRST_UNUSED_FD = 5, ENVIRONMENT_MAX = 16 };
 
 /* All that a role inherits of the environment: the time zone for its log and dates, and what
  * sanitizer builds are told. */
-static const char *const inherited[] = { "TZ=", "LANG=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
-                                         "LSAN_OPTIONS=", "TSAN_OPTIONS=" };
+static const char *const inherited[] = {
+    "TZ=", "LANG=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=", "TSAN_OPTIONS="
+};
 
 static char search_path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
 

@@ -33,8 +33,8 @@ static const char *address_text(struct arena *scratch, const struct net_address 
     if (address->any.sa_family == AF_UNIX)
         return arena_printf(scratch, "%s", address->local.sun_path);
     net_address_format(address, &text);
-    const char *result = arena_printf(scratch, "%s port %u", buf_text(&text),
-                                      (unsigned)net_address_port(address));
+    const char *result =
+        arena_printf(scratch, "%s port %u", buf_text(&text), (unsigned)net_address_port(address));
     buf_free(&text);
     return result;
 }
@@ -96,8 +96,8 @@ static bool add(const struct wanted *wanted, const struct net_address *address, 
     int fd = shared >= 0 ? fcntl(shared, F_DUPFD_CLOEXEC, 3) : open_socket(address, error);
     if (fd < 0)
         return shared < 0 ? false : error_errno(error, "keep a listening socket");
-    sockets->entries = memory_resize(sockets->entries,
-                                     (sockets->count + 1) * sizeof *sockets->entries);
+    sockets->entries =
+        memory_resize(sockets->entries, (sockets->count + 1) * sizeof *sockets->entries);
     sockets->entries[sockets->count++] = (struct listening){
         .address = *address, .fd = fd, .service_line = wanted->service_line, .role = wanted->role
     };
@@ -156,8 +156,7 @@ static bool add_host(const struct wanted *wanted, struct str host, uint16_t port
 static bool add_any(const struct wanted *wanted, struct str ipv4, struct str ipv6, uint16_t port,
                     size_t *count, struct error *error)
 {
-    if (is_protocol_wanted(wanted->config, AF_INET) &&
-        !add_host(wanted, ipv4, port, count, error))
+    if (is_protocol_wanted(wanted->config, AF_INET) && !add_host(wanted, ipv4, port, count, error))
         return false;
     return !is_protocol_wanted(wanted->config, AF_INET6) || !is_family_there(AF_INET6) ||
            add_host(wanted, ipv6, port, count, error);
@@ -239,7 +238,9 @@ static bool add_queue_socket(const struct wanted *wanted, struct error *error)
 bool sockets_open(const struct config_source *source, const struct config *config,
                   struct sockets *older, struct sockets *sockets, struct error *error)
 {
-    struct wanted wanted = { .config = config, .older = older, .sockets = sockets, .role = "queue" };
+    struct wanted wanted = {
+        .config = config, .older = older, .sockets = sockets, .role = "queue"
+    };
 
     *sockets = (struct sockets){ 0 };
     bool is_opened = add_queue_socket(&wanted, error);

@@ -18,9 +18,9 @@
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 60 * 1000,
-    HEALTHY_MS = 10 * 1000,                /* who ran this long is started again at once */
-    RETIRED_DRAIN_MS = 60 * 60 * 1000,     /* at a reload, for conversations in flight */
-    KILL_AFTER_MS = 2000,                  /* beyond its drain time */
+    HEALTHY_MS = 10 * 1000,            /* who ran this long is started again at once */
+    RETIRED_DRAIN_MS = 60 * 60 * 1000, /* at a reload, for conversations in flight */
+    KILL_AFTER_MS = 2000,              /* beyond its drain time */
     WORKERS_MAX = 64,
 };
 
@@ -74,8 +74,8 @@ enum { ROLE_COUNT = sizeof roles / sizeof *roles };
 static const struct {
     const char *a, *b;
 } topology[] = {
-    { "smtpd", "queue" },    { "smtpd", "resolver" }, { "smtp", "queue" },
-    { "smtp", "resolver" },  { "pickup", "queue" },
+    { "smtpd", "queue" },   { "smtpd", "resolver" }, { "smtp", "queue" },
+    { "smtp", "resolver" }, { "pickup", "queue" },
 };
 
 struct process;
@@ -147,8 +147,8 @@ static void link_processes(struct process *a, struct process *b)
     int pair[2];
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        log_warning(&a->supervisor->log_context, "no channel between %s and %s: %s",
-                    a->role->name, b->role->name, strerror(errno));
+        log_warning(&a->supervisor->log_context, "no channel between %s and %s: %s", a->role->name,
+                    b->role->name, strerror(errno));
         return;
     }
     send_peer(a, b, pair[0]);
@@ -254,8 +254,7 @@ static void on_failed(struct process *process, struct str reason)
 {
     struct supervisor *supervisor = process->supervisor;
     autoclear_arena struct arena scratch = { 0 };
-    const char *text =
-        arena_printf(&scratch, "%s: %.*s", process->role->name, STR_ARGS(reason));
+    const char *text = arena_printf(&scratch, "%s: %.*s", process->role->name, STR_ARGS(reason));
 
     log_fatal(&supervisor->log_context, "%s", text);
     if (!supervisor->was_ready && !supervisor->is_stopping)
@@ -315,8 +314,8 @@ static void drain(struct process *process, int64_t duration_ms)
                                 &(struct wire_control_drain){ .deadline_ms = duration_ms });
     else
         kill(process->pid, duration_ms > 0 ? SIGTERM : SIGKILL);
-    timer_set(supervisor->loop, &process->kill,
-              clock_monotonic_ms() + duration_ms + KILL_AFTER_MS, kill_expired);
+    timer_set(supervisor->loop, &process->kill, clock_monotonic_ms() + duration_ms + KILL_AFTER_MS,
+              kill_expired);
 }
 
 static void restart_due(struct timer *timer)
@@ -345,8 +344,7 @@ static bool open_process(struct seat *seat, struct process *process, struct erro
     if (!process_start(seat->role->name, supervisor->log_write_fd, &process->pid, &control_fd,
                        error))
         return false;
-    process->control =
-        channel_new(supervisor->loop, control_fd, &control_events, process, error);
+    process->control = channel_new(supervisor->loop, control_fd, &control_events, process, error);
     if (process->control != NULL)
         return true;
     kill(process->pid, SIGKILL);

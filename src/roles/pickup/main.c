@@ -132,7 +132,8 @@ static void start_workers(struct pickup *pickup)
 {
     size_t waiting_count = 0;
 
-    list_each(link, &pickup->waiting) waiting_count++;
+    list_each (link, &pickup->waiting)
+        waiting_count++;
     while (waiting_count-- > 0 && pickup->active_count < INTAKES_MAX) {
         pickup->active_count++;
         fiber_start(pickup->service->loop, "pickup", work, pickup);
@@ -337,8 +338,7 @@ static void pickup_stop(struct service *service)
 
     if (pickup == NULL)
         return;
-    list_each_removable(link, &pickup->waiting)
-    {
+    list_each_removable (link, &pickup->waiting) {
         list_remove(link);
         job_free(list_entry(link, struct job, link));
     }

@@ -82,7 +82,8 @@ static struct commit_request *request_of(struct list *link)
 static void hand_back(struct committer *committer, enum store_outcome outcome)
 {
     if (outcome != STORE_OK)
-        list_each(link, &committer->batch) request_of(link)->outcome = outcome;
+        list_each (link, &committer->batch)
+            request_of(link)->outcome = outcome;
     handoff_give(&committer->results, &committer->batch);
     loop_wake(&committer->wakeup);
 }
@@ -196,7 +197,8 @@ static bool take_unit(struct committer *committer, struct list *to)
 
 static void refuse(struct committer *committer, struct list *unit)
 {
-    list_each(link, unit) request_of(link)->outcome = STORE_FULL;
+    list_each (link, unit)
+        request_of(link)->outcome = STORE_FULL;
     handoff_give(&committer->results, unit);
     loop_wake(&committer->wakeup);
 }
@@ -274,7 +276,8 @@ static void count_commit(struct committer *committer, int64_t started_us)
     uint64_t took_us = (uint64_t)(clock_monotonic_us() - started_us);
     uint64_t size = 0;
 
-    list_each(link, &committer->batch) size++;
+    list_each (link, &committer->batch)
+        size++;
     committer->commits++;
     committer->committed += size;
     committer->commit_us += took_us;
@@ -379,8 +382,7 @@ static void tell(struct committer *committer)
     struct list remarks = LIST_INIT(remarks);
 
     handoff_take(&committer->remarks, &remarks);
-    list_each_removable(link, &remarks)
-    {
+    list_each_removable (link, &remarks) {
         struct remark *remark = list_entry(link, struct remark, link);
 
         committer->events.notice(committer->events.argument, remark->severity, remark->text);

@@ -251,8 +251,7 @@ static void write_dirty_expired(struct timer *timer)
 {
     struct queue *queue = list_entry(timer, struct queue, completion.write_dirty);
 
-    list_each_removable(link, &queue->completion.dirty)
-    {
+    list_each_removable (link, &queue->completion.dirty) {
         struct message *message = list_entry(link, struct message, waiting_link);
         list_remove(&message->waiting_link);
         if (!message->is_committing && !message->is_deleted)

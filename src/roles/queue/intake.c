@@ -520,8 +520,7 @@ bool intake_add(struct queue *queue, int fd, struct error *error)
 
 void intake_lease_ready(struct queue *queue)
 {
-    list_each(link, &queue->intake.submitters)
-    {
+    list_each (link, &queue->intake.submitters) {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         size_t given = 0;
         while (submitter->channel != NULL && given < submitter->lease_count &&
@@ -545,8 +544,7 @@ void intake_set_gate(struct queue *queue, bool is_open)
                     "not enough free disk space for new mail: it is refused with 452 4.3.1 until "
                     "there is room below %.*s",
                     STR_ARGS(queue->settings->config->queue_directory));
-    list_each(link, &queue->intake.submitters)
-    {
+    list_each (link, &queue->intake.submitters) {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         if (submitter->channel != NULL)
             send_gate(submitter, is_open);
@@ -561,8 +559,7 @@ void intake_init(struct queue *queue)
 
 void intake_clear(struct queue *queue)
 {
-    list_each_removable(link, &queue->intake.submitters)
-    {
+    list_each_removable (link, &queue->intake.submitters) {
         struct submitter *submitter = list_entry(link, struct submitter, link);
         if (submitter->channel != NULL)
             submitter_lose(submitter);

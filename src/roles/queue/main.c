@@ -131,8 +131,7 @@ static bool queue_role_confine(struct service *service, struct error *error)
     if (state->queue == NULL)
         return false;
     state->settings = NULL;
-    list_each_removable(link, &state->early)
-    {
+    list_each_removable (link, &state->early) {
         struct early *early = list_entry(link, struct early, link);
         is_good = is_good && add_peer(state, early->role, early->worker, early->fd, error);
         list_remove(&early->link);
@@ -233,8 +232,7 @@ static void queue_role_stop(struct service *service)
         store_close(&state->store);
     settings_free(&state->settings);
     own_addresses_free(&state->own_addresses);
-    list_each_removable(link, &state->early)
-    {
+    list_each_removable (link, &state->early) {
         struct early *early = list_entry(link, struct early, link);
         close(early->fd);
         memory_free(early);

@@ -354,8 +354,7 @@ void scheduler_unstall(struct queue *queue)
 {
     struct scheduler *scheduler = &queue->scheduler;
 
-    list_each_removable(link, &scheduler->stalled)
-    {
+    list_each_removable (link, &scheduler->stalled) {
         struct transport *transport = list_entry(link, struct transport, link);
         list_remove(&transport->link);
         transport->is_stalled = false;

@@ -553,8 +553,7 @@ void tools_drain(struct queue *queue)
     for (size_t i = 0; i < tools->listener_count; i++)
         listener_free(&tools->listeners[i]);
     tools->listener_count = 0;
-    list_each(link, &tools->clients)
-    {
+    list_each (link, &tools->clients) {
         struct client *client = list_entry(link, struct client, link);
         if (client->fiber != NULL)
             fiber_cancel(client->fiber);
@@ -573,6 +572,7 @@ void tools_clear(struct queue *queue)
 
     for (size_t i = 0; i < tools->listener_count; i++)
         listener_free(&tools->listeners[i]);
-    list_each_removable(link, &tools->clients) client_free(list_entry(link, struct client, link));
+    list_each_removable (link, &tools->clients)
+        client_free(list_entry(link, struct client, link));
     map_free(&tools->changing);
 }

@@ -293,8 +293,7 @@ bool workers_add(struct queue *queue, uint32_t number, int fd, struct error *err
     }
     /* An older one with this number finishes what it has (a reload replaces workers); it gets
      * nothing new. */
-    list_each(link, &queue->workers.all)
-    {
+    list_each (link, &queue->workers.all) {
         struct worker *other = list_entry(link, struct worker, link);
         if (other->number == number)
             other->is_retired = true;
@@ -310,8 +309,7 @@ struct worker *workers_choose(struct queue *queue, uint64_t affinity)
     struct worker *preferred = NULL, *idlest = NULL;
     uint64_t best = 0;
 
-    list_each(link, &queue->workers.all)
-    {
+    list_each (link, &queue->workers.all) {
         struct worker *worker = list_entry(link, struct worker, link);
         if (worker->is_retired || channel_unsent_bytes(worker->channel) > WORKER_UNSENT_MAX)
             continue;

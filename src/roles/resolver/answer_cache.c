@@ -28,7 +28,7 @@ static void entry_free(struct answer_cache *cache, struct cached_answer *entry)
 
 void answer_cache_clear(struct answer_cache *cache)
 {
-    list_each_removable(link, &cache->by_use)
+    list_each_removable (link, &cache->by_use)
         entry_free(cache, list_entry(link, struct cached_answer, by_use));
     map_free(&cache->entries);
 }

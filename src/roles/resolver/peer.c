@@ -173,8 +173,7 @@ static bool peer_received(void *owner, struct channel *channel, uint16_t number,
 
 static void peer_free(struct peer *peer)
 {
-    list_each_removable(link, &peer->questions)
-    {
+    list_each_removable (link, &peer->questions) {
         struct question *question = list_entry(link, struct question, by_peer);
         engine_cancel(&question->engine);
         question_free(question);
@@ -215,8 +214,7 @@ bool peers_add(struct peers *peers, int fd, struct error *error)
 
 void peers_clear(struct peers *peers)
 {
-    list_each_removable(link, &peers->members)
-    {
+    list_each_removable (link, &peers->members) {
         peer_free(list_entry(link, struct peer, by_peers));
     }
     answer_cache_clear(&peers->cache);

@@ -30,8 +30,7 @@ static bool name_is_usable(struct conversation *conversation, struct str name)
 }
 
 /* The forward half: does `name` lead back to the client's address? */
-static bool name_leads_back(struct conversation *conversation, struct str name,
-                            int64_t deadline_ms)
+static bool name_leads_back(struct conversation *conversation, struct str name, int64_t deadline_ms)
 {
     const struct str address = net_address_bytes(&conversation->peer);
     const struct session *session = &conversation->session;
@@ -71,8 +70,7 @@ void client_identify(struct conversation *conversation)
 {
     const struct policy *policy = conversation->policy;
 
-    conversation->session.is_local_client =
-        own_addresses_contain(policy->own, &conversation->peer);
+    conversation->session.is_local_client = own_addresses_contain(policy->own, &conversation->peer);
     if (policy->config->smtpd_peername_lookup && conversation->server->dns != NULL &&
         net_address_bytes(&conversation->peer).len > 0)
         look_up_name(conversation);

@@ -84,9 +84,8 @@ static enum next refuse_path(struct conversation *conversation, const char *verb
 
     (void)str_cut(&argument, ":");
     log_warning(&conversation->policy->log,
-                "Illegal address syntax from %.*s[%.*s] in %s command: %.*s",
-                STR_ARGS(client.name), STR_ARGS(client.address), verb,
-                STR_ARGS(str_take(str_trim(argument), 200)));
+                "Illegal address syntax from %.*s[%.*s] in %s command: %.*s", STR_ARGS(client.name),
+                STR_ARGS(client.address), verb, STR_ARGS(str_take(str_trim(argument), 200)));
     return reply(conversation, name);
 }
 
@@ -123,8 +122,7 @@ static enum next refuse_mail(struct conversation *conversation, struct str sende
 static enum next on_mail(struct conversation *conversation, struct str argument)
 {
     const struct config *config = conversation->policy->config;
-    struct path_rules rules = { .kind = PATH_SENDER,
-                                .is_strict = config->strict_rfc821_envelopes };
+    struct path_rules rules = { .kind = PATH_SENDER, .is_strict = config->strict_rfc821_envelopes };
     struct submission_reply shut;
     struct mail_parameters parameters;
     struct parameter_problem problem;
@@ -152,10 +150,9 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
                                .text = "Message size exceeds fixed limit",
                            });
     if (!submission_is_open(conversation->server->submission, &shut))
-        return refuse_mail(conversation, path.address,
-                           &(struct verdict){ .code = shut.code,
-                                              .enhanced = shut.enhanced,
-                                              .text = shut.text });
+        return refuse_mail(
+            conversation, path.address,
+            &(struct verdict){ .code = shut.code, .enhanced = shut.enhanced, .text = shut.text });
     transaction_start(conversation, path.address, &parameters);
     return reply(conversation, REPLY_SENDER_OK);
 }
@@ -176,8 +173,8 @@ static struct verdict judge(struct conversation *conversation, struct str sent,
     /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
     if (str_equal_fold(sent, STR("postmaster")))
         return (struct verdict){ .is_accepted = true };
-    return restrictions_check_recipient(conversation->policy->restrictions,
-                                        &conversation->scratch, &subject);
+    return restrictions_check_recipient(conversation->policy->restrictions, &conversation->scratch,
+                                        &subject);
 }
 
 static enum next refuse_recipient(struct conversation *conversation, const char *where,
@@ -202,9 +199,8 @@ static bool transaction_has_id(struct conversation *conversation)
     transaction->has_queue_id = true;
     transaction->queue_id_text =
         queue_id_format(transaction->queue_id, policy->config->enable_long_queue_ids);
-    log_line_client(conversation_queue_id(conversation),
-                    session_log_client(&conversation->session), STR(""), STR(""),
-                    conversation_log_start(conversation));
+    log_line_client(conversation_queue_id(conversation), session_log_client(&conversation->session),
+                    STR(""), STR(""), conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
     return true;
 }
@@ -271,8 +267,8 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
         conversation->session.transaction.envelope.recipient_count >=
             (size_t)config->smtpd_recipient_limit)
         return refuse_overshoot(conversation);
-    recipient.address = rewrite_address(&conversation->scratch, &conversation->policy->rewrite,
-                                        path.address);
+    recipient.address =
+        rewrite_address(&conversation->scratch, &conversation->policy->rewrite, path.address);
     struct verdict verdict = judge(conversation, path.address, recipient.address);
     if (!verdict.is_accepted)
         return refuse_recipient(conversation, "RCPT", &verdict, path.address);
@@ -292,8 +288,7 @@ static enum next on_vrfy(struct conversation *conversation, struct str argument)
     struct str as_path = str_from(arena_printf(scratch, "TO:%.*s", STR_ARGS(argument)));
     if (path_parse(scratch, as_path, rules, &path) != PATH_OK || !str_is_empty(path.parameters))
         return refuse_path(conversation, "VRFY", as_path, REPLY_BAD_RECIPIENT);
-    struct str rewritten =
-        rewrite_address(scratch, &conversation->policy->rewrite, path.address);
+    struct str rewritten = rewrite_address(scratch, &conversation->policy->rewrite, path.address);
     struct verdict verdict = judge(conversation, path.address, rewritten);
     if (!verdict.is_accepted)
         return refuse_recipient(conversation, "VRFY", &verdict, path.address);
@@ -386,8 +381,8 @@ static enum next on_etrn(struct conversation *conversation, struct str argument)
 /* ---- the protocol ---- */
 
 #define ANY_TIME (PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_RCPT)
-#define OUTSIDE (PHASE_NEW | PHASE_READY)
-#define ALLOWED REPLY_COUNT /* no refusal: it is allowed there */
+#define OUTSIDE  (PHASE_NEW | PHASE_READY)
+#define ALLOWED  REPLY_COUNT /* no refusal: it is allowed there */
 
 /* clang-format off */
 static const struct command commands[] = {
@@ -420,8 +415,7 @@ static const struct command *command_find(struct str verb)
     return NULL;
 }
 
-static enum next handle_unknown(struct conversation *conversation, struct str line,
-                                struct str verb)
+static enum next handle_unknown(struct conversation *conversation, struct str line, struct str verb)
 {
     struct session *session = &conversation->session;
 

@@ -29,8 +29,8 @@ struct str conversation_queue_id(const struct conversation *conversation)
     return transaction->has_queue_id ? str_from(transaction->queue_id_text.text) : STR("");
 }
 
-void conversation_log_reject(struct conversation *conversation, const char *where,
-                             struct str reply, const struct str *recipient)
+void conversation_log_reject(struct conversation *conversation, const char *where, struct str reply,
+                             const struct str *recipient)
 {
     const struct session *session = &conversation->session;
     struct log_reject reject = {
@@ -103,8 +103,7 @@ enum next reply_lines(struct conversation *conversation, unsigned code, struct s
     conversation->reply_code = code;
     enum stream_outcome outcome = slow_down(conversation);
     if (outcome == STREAM_OK)
-        outcome =
-            stream_write(conversation->stream, lines, conversation_deadline_ms(conversation));
+        outcome = stream_write(conversation->stream, lines, conversation_deadline_ms(conversation));
     if (outcome == STREAM_OK)
         return NEXT_COMMAND;
     /* It does not read: a "421" would not reach it either. */
@@ -172,8 +171,7 @@ static enum next refuse_early_talk(struct conversation *conversation)
     struct str text = STR("");
 
     if (str_is_empty(stream_pending(conversation->stream)))
-        (void)stream_read_some(conversation->stream, conversation_deadline_ms(conversation),
-                               &text);
+        (void)stream_read_some(conversation->stream, conversation_deadline_ms(conversation), &text);
     else
         text = stream_pending(conversation->stream);
     log_line_pipelining(conversation->session.where, session_log_client(&conversation->session),
@@ -210,8 +208,8 @@ static enum next end_for_errors(struct conversation *conversation)
 
 static enum next end_for_bare_newline(struct conversation *conversation)
 {
-    conversation_log_reject(conversation, arena_text(&conversation->scratch,
-                                                     conversation->session.where),
+    conversation_log_reject(conversation,
+                            arena_text(&conversation->scratch, conversation->session.where),
                             STR("bare <LF> received"), NULL);
     (void)reply_bare_newline(conversation);
     return NEXT_CLOSE;
@@ -232,9 +230,9 @@ static enum next conversation_step(struct conversation *conversation)
         return reply_and_close(conversation, REPLY_SHUTTING_DOWN);
     if (str_is_empty(stream_pending(conversation->stream))) {
         enum stream_outcome flushed = stream_flush(conversation->stream, deadline_ms);
-        return flushed == STREAM_OK ? NEXT_PARK
-                                    : conversation_lost(conversation, STREAM_CLOSED,
-                                                        session->where);
+        return flushed == STREAM_OK
+                   ? NEXT_PARK
+                   : conversation_lost(conversation, STREAM_CLOSED, session->where);
     }
     enum stream_outcome outcome =
         stream_read_line(conversation->stream, (size_t)policy->config->line_length_limit,
@@ -257,8 +255,8 @@ static void conversation_end(struct conversation *conversation)
 
     session_enter(&conversation->session, PHASE_CLOSED);
     session_reset_transaction(&conversation->session);
-    log_line_disconnect(session_log_client(&conversation->session),
-                        &conversation->session.counts, conversation_log_start(conversation));
+    log_line_disconnect(session_log_client(&conversation->session), &conversation->session.counts,
+                        conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
     session_clear(&conversation->session);
     stream_free(&conversation->stream);
@@ -299,8 +297,8 @@ static bool is_at_end(struct conversation *conversation, enum stream_outcome *ou
 
     if (!str_is_empty(stream_pending(conversation->stream)))
         return false;
-    *outcome = stream_read_some(conversation->stream, conversation_deadline_ms(conversation),
-                                &bytes);
+    *outcome =
+        stream_read_some(conversation->stream, conversation_deadline_ms(conversation), &bytes);
     return *outcome != STREAM_OK;
 }
 

@@ -34,7 +34,7 @@ struct conversation {
     bool is_error_excused; /* its refusal does not count against the client */
     bool is_greeted;
     bool is_parked;
-    bool has_timed_out;    /* while it was parked */
+    bool has_timed_out; /* while it was parked */
 };
 
 /* Takes over `fd`, a connected socket. The first step greets the client. */
@@ -65,7 +65,7 @@ int64_t conversation_deadline_ms(const struct conversation *conversation);
 struct buf *conversation_log_start(struct conversation *conversation);
 void conversation_log_end(struct conversation *conversation, enum severity severity);
 /* "ID: reject: RCPT from …: reply; from=<…> …". `recipient` may be NULL. */
-void conversation_log_reject(struct conversation *conversation, const char *where,
-                             struct str reply, const struct str *recipient);
+void conversation_log_reject(struct conversation *conversation, const char *where, struct str reply,
+                             const struct str *recipient);
 /* The queue id's text, or empty while there is none. */
 struct str conversation_queue_id(const struct conversation *conversation);

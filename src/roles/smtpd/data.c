@@ -19,9 +19,9 @@ enum {
 /* A message while it arrives. */
 struct content {
     struct dot_decoder decoder;
-    struct buf incoming; /* decoded; the headers are not known to be complete yet */
-    struct buf outgoing; /* as it will be stored, from our Received: on; not sent yet */
-    bool has_headers;    /* everything decoded from now on goes to `outgoing` */
+    struct buf incoming;    /* decoded; the headers are not known to be complete yet */
+    struct buf outgoing;    /* as it will be stored, from our Received: on; not sent yet */
+    bool has_headers;       /* everything decoded from now on goes to `outgoing` */
     uint64_t wire_bytes;    /* read from the client */
     uint64_t decoded_bytes; /* the client's content; what message_size_limit counts */
     uint64_t stored_bytes;  /* sent to the queue so far */
@@ -234,8 +234,7 @@ static int64_t portion_deadline_ms(const struct conversation *conversation,
 }
 
 /* Reads to the final dot. Anything but STREAM_OK ends the connection. */
-static enum stream_outcome content_read(struct conversation *conversation,
-                                        struct content *content)
+static enum stream_outcome content_read(struct conversation *conversation, struct content *content)
 {
     struct str bytes;
 
@@ -254,8 +253,7 @@ static enum stream_outcome content_read(struct conversation *conversation,
 
 /* ---- the end ---- */
 
-static bool has_forbidden_newline(struct conversation *conversation,
-                                  const struct content *content)
+static bool has_forbidden_newline(struct conversation *conversation, const struct content *content)
 {
     return content->decoder.has_bare_newline &&
            conversation->policy->bare_newline == BARE_NEWLINE_IS_REJECTED &&

@@ -79,7 +79,7 @@ static struct policy *policy_for_line(struct service *service, const struct mast
 /* One line may have several sockets, one for each address; they share its policy. */
 static struct policy *policy_of_line(const struct smtpd *smtpd, const struct master_service *line)
 {
-    list_each(link, &smtpd->entrances) {
+    list_each (link, &smtpd->entrances) {
         struct entrance *entrance = list_entry(link, struct entrance, link);
         if (entrance->line == line)
             return entrance->policy;
@@ -136,10 +136,9 @@ static void smtpd_ready(struct service *service)
     struct smtpd *smtpd = service->state;
     struct error error;
 
-    list_each(link, &smtpd->entrances) {
+    list_each (link, &smtpd->entrances) {
         struct entrance *entrance = list_entry(link, struct entrance, link);
-        entrance->listener =
-            listener_new(service->loop, entrance->fd, accepted, entrance, &error);
+        entrance->listener = listener_new(service->loop, entrance->fd, accepted, entrance, &error);
         entrance->fd = -1;
         if (entrance->listener == NULL)
             log_error(&service->log_context, "listen: %s", error.message);
@@ -161,7 +160,7 @@ static void close_idle(struct timer *timer)
     struct smtpd *smtpd = list_entry(timer, struct smtpd, close_idle);
 
     smtpd->server.is_closing = true;
-    list_each_removable(link, &smtpd->server.conversations)
+    list_each_removable (link, &smtpd->server.conversations)
         conversation_close_if_idle(list_entry(link, struct conversation, link));
 }
 
@@ -171,7 +170,7 @@ static void smtpd_drain(struct service *service, int64_t deadline_ms)
 
     smtpd->server.owner = smtpd;
     smtpd->server.emptied = drained_if_empty;
-    list_each(link, &smtpd->entrances)
+    list_each (link, &smtpd->entrances)
         listener_free(&list_entry(link, struct entrance, link)->listener);
     if (deadline_ms - CLOSE_AHEAD_MS <= loop_now_ms(service->loop))
         close_idle(&smtpd->close_idle);
@@ -185,11 +184,10 @@ static void smtpd_status(struct service *service, struct buf *out)
     const struct smtpd *smtpd = service->state;
     const struct server *server = &smtpd->server;
 
-    buf_printf(out,
-               "connections %llu (%zu open), messages accepted %llu, recipients refused %llu\n",
-               (unsigned long long)server->accepted_count, server->conversation_count,
-               (unsigned long long)server->message_count,
-               (unsigned long long)server->refused_count);
+    buf_printf(
+        out, "connections %llu (%zu open), messages accepted %llu, recipients refused %llu\n",
+        (unsigned long long)server->accepted_count, server->conversation_count,
+        (unsigned long long)server->message_count, (unsigned long long)server->refused_count);
 }
 
 static void entrance_free(struct entrance *entrance)

@@ -97,8 +97,7 @@ static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
     }
     if (is_named(parameter, "AUTH")) {
         /* RFC 4954: no authentication here, so nothing of it is believed or kept. */
-        if (!str_equal(parameter->value, STR("<>")) &&
-            !is_xtext(parameter->value, ORCPT_BYTES_MAX))
+        if (!str_equal(parameter->value, STR("<>")) && !is_xtext(parameter->value, ORCPT_BYTES_MAX))
             return refuse(problem, REPLY_BAD_AUTH_PARAMETER);
         return true;
     }

@@ -89,10 +89,10 @@ struct keyword {
 static void make_ehlo_reply(struct policy *policy)
 {
     const struct config *config = policy->config;
-    const char *size = config->message_size_limit > 0
-                           ? arena_printf(&policy->arena, "SIZE %lld",
-                                          (long long)config->message_size_limit)
-                           : "SIZE";
+    const char *size =
+        config->message_size_limit > 0
+            ? arena_printf(&policy->arena, "SIZE %lld", (long long)config->message_size_limit)
+            : "SIZE";
     const struct keyword keywords[] = {
         { "PIPELINING", true },
         { size, true },
@@ -122,12 +122,16 @@ static bool make_banner(struct policy *policy, struct error *error)
 
     for (size_t i = 0; i < banner.len; i++) {
         if (!ascii_is_print(banner.ptr[i]))
-            return error_set(error, "parameter smtpd_banner: a control or 8-bit character at "
-                                    "position %zu; take it out", i + 1);
+            return error_set(error,
+                             "parameter smtpd_banner: a control or 8-bit character at "
+                             "position %zu; take it out",
+                             i + 1);
     }
     if (!str_starts_with_fold(banner, policy->myhostname))
-        log_warning(&policy->log, "smtpd_banner does not begin with the host name \"%.*s\", which "
-                                  "RFC 5321 asks for", STR_ARGS(policy->myhostname));
+        log_warning(&policy->log,
+                    "smtpd_banner does not begin with the host name \"%.*s\", which "
+                    "RFC 5321 asks for",
+                    STR_ARGS(policy->myhostname));
     policy->banner = str_from(arena_printf(&policy->arena, "220 %.*s\r\n", STR_ARGS(banner)));
     return true;
 }
@@ -146,8 +150,10 @@ static bool set_bare_newline(struct policy *policy, struct error *error)
 
     int code = policy->config->smtpd_forbid_bare_newline_reject_code;
     if (code < 400 || code > 599)
-        return error_set(error, "parameter smtpd_forbid_bare_newline_reject_code: %d is no code "
-                                "that refuses; use 400 to 599", code);
+        return error_set(error,
+                         "parameter smtpd_forbid_bare_newline_reject_code: %d is no code "
+                         "that refuses; use 400 to 599",
+                         code);
     if (str_equal_fold(value, STR("reject")))
         policy->bare_newline = BARE_NEWLINE_IS_REJECTED;
     else if (str_equal_fold(value, STR("normalize")) || str_equal_fold(value, STR("yes")))
@@ -158,10 +164,12 @@ static bool set_bare_newline(struct policy *policy, struct error *error)
         log_warning(&policy->log, "smtpd_forbid_bare_newline = no is taken as \"normalize\": only "
                                   "<CR><LF>.<CR><LF> ends a message here");
     else
-        return error_set(error, "parameter smtpd_forbid_bare_newline: \"%.*s\"; it is one of: "
-                                "normalize, reject, note, yes, no", STR_ARGS(value));
-    policy->bare_newline_exclusions = match_list_new(
-        policy->config->smtpd_forbid_bare_newline_exclusions, &options, error);
+        return error_set(error,
+                         "parameter smtpd_forbid_bare_newline: \"%.*s\"; it is one of: "
+                         "normalize, reject, note, yes, no",
+                         STR_ARGS(value));
+    policy->bare_newline_exclusions =
+        match_list_new(policy->config->smtpd_forbid_bare_newline_exclusions, &options, error);
     return policy->bare_newline_exclusions != NULL;
 }
 

@@ -133,15 +133,13 @@ static enum rule_outcome rule_check(const struct restrictions *restrictions, enu
     case RULE_PERMIT:
         return RULE_PERMITTED;
     case RULE_REJECT:
-        return refuse_recipient(scratch, "Recipient address rejected: Access denied",
-                                restrictions->reject_code,
-                                restrictions->reject_code >= 500 ? "5.7.1" : "4.7.1", subject,
-                                verdict);
+        return refuse_recipient(
+            scratch, "Recipient address rejected: Access denied", restrictions->reject_code,
+            restrictions->reject_code >= 500 ? "5.7.1" : "4.7.1", subject, verdict);
     case RULE_DEFER:
-        return refuse_recipient(scratch, "Recipient address rejected: Try again later",
-                                restrictions->defer_code,
-                                restrictions->defer_code >= 500 ? "5.3.2" : "4.3.2", subject,
-                                verdict);
+        return refuse_recipient(
+            scratch, "Recipient address rejected: Try again later", restrictions->defer_code,
+            restrictions->defer_code >= 500 ? "5.3.2" : "4.3.2", subject, verdict);
     case RULE_PERMIT_MYNETWORKS:
         return check_mynetworks(restrictions, scratch, subject, verdict);
     case RULE_PERMIT_INET_INTERFACES:
@@ -266,8 +264,7 @@ static bool list_parse(struct restrictions *restrictions, const struct list_sour
     const struct rule_name *last = NULL; /* a final one, once there was one */
 
     /* A rule has at least one byte and a separator. */
-    list->rules =
-        arena_new_array(&restrictions->arena, rest.len / 2 + 1, sizeof(*list->rules));
+    list->rules = arena_new_array(&restrictions->arena, rest.len / 2 + 1, sizeof(*list->rules));
     while (str_next_word(&rest, ", \t\r\n", &word)) {
         const struct rule_name *name = rule_find(word);
         if (name == NULL)
@@ -302,8 +299,10 @@ static bool others_are_empty(const struct config *config, struct error *error)
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         if (!str_is_empty(str_trim(others[i].text)))
-            return error_set(error, "parameter %s is not built yet; set it empty to start without "
-                                    "it", others[i].parameter);
+            return error_set(error,
+                             "parameter %s is not built yet; set it empty to start without "
+                             "it",
+                             others[i].parameter);
     }
     return true;
 }
@@ -360,8 +359,8 @@ static bool restrictions_fill(struct restrictions *restrictions,
     restrictions->own = options->own;
     restrictions->destinations = options->destinations;
     restrictions->is_relay_first = config->smtpd_relay_before_recipient_restrictions;
-    if (!set_codes(restrictions, config, error) ||
-        !mynetworks_open(restrictions, options, error) || !others_are_empty(config, error) ||
+    if (!set_codes(restrictions, config, error) || !mynetworks_open(restrictions, options, error) ||
+        !others_are_empty(config, error) ||
         !list_parse(restrictions, &relay, options, &restrictions->relay, error) ||
         !list_parse(restrictions, &recipient, options, &restrictions->recipient, error))
         return false;

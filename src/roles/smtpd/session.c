@@ -23,8 +23,8 @@ static const struct phase_moves moves[] = {
 const char *phase_name(enum phase phase)
 {
     switch (phase) {
-#define PHASE(name, bit) \
-    case PHASE_##name:   \
+#define PHASE(name, bit)                                                                           \
+    case PHASE_##name:                                                                             \
         return #name;
         SESSION_PHASES(PHASE)
 #undef PHASE

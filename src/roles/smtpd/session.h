@@ -13,13 +13,13 @@
 #include "service/submission.h"
 
 /* PHASE(name, bit): where a conversation is. */
-#define SESSION_PHASES(PHASE)                                    \
-    PHASE(NEW, 1)       /* connected, no HELO or EHLO yet */     \
-    PHASE(READY, 2)     /* greeted each other */                 \
-    PHASE(MAIL, 4)      /* has a sender */                       \
-    PHASE(RCPT, 8)      /* and at least one recipient */         \
-    PHASE(DATA, 16)     /* content is arriving */                \
-    PHASE(CLOSED, 32)   /* nothing more is read */
+#define SESSION_PHASES(PHASE)                                                                      \
+    PHASE(NEW, 1)     /* connected, no HELO or EHLO yet */                                         \
+    PHASE(READY, 2)   /* greeted each other */                                                     \
+    PHASE(MAIL, 4)    /* has a sender */                                                           \
+    PHASE(RCPT, 8)    /* and at least one recipient */                                             \
+    PHASE(DATA, 16)   /* content is arriving */                                                    \
+    PHASE(CLOSED, 32) /* nothing more is read */
 
 enum phase {
 #define PHASE(name, bit) PHASE_##name = (bit),
@@ -35,7 +35,7 @@ struct transaction {
     bool has_queue_id;
     uint64_t queue_id;
     struct queue_id_text queue_id_text;
-    unsigned overshoot;        /* RCPT commands beyond smtpd_recipient_limit */
+    unsigned overshoot;                   /* RCPT commands beyond smtpd_recipient_limit */
     struct submission_message submission; /* begun only while content is sent */
 };
 
