@@ -144,8 +144,9 @@ static bool build(scmp_filter_ctx filter, unsigned rights, bool has_files)
     if ((rights & CONFINEMENT_THREADS) == 0 && !ADD(filter, refuse, of_threads))
         return false;
     /* Only the families that it has a use for. */
+    const struct scmp_arg_cmp is_not_local = { .arg = 0, .op = SCMP_CMP_NE, .datum_a = AF_UNIX };
     if ((rights & sockets) != 0 && (rights & CONFINEMENT_INET) == 0 &&
-        seccomp_rule_add(filter, refuse, SCMP_SYS(socket), 1, SCMP_A0(SCMP_CMP_NE, AF_UNIX)) < 0)
+        seccomp_rule_add(filter, refuse, SCMP_SYS(socket), 1, is_not_local) < 0)
         return false;
     return true;
 }
