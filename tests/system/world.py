@@ -217,7 +217,8 @@ class Instance:
         finally:
             with contextlib.suppress(OSError):
                 self.kill_everything()
-            problems = re.findall(r".*(?:panic: |Sanitizer|runtime error).*", self.log())
+            problems = re.findall(
+                r".*(?:panic: |Sanitizer|runtime error|killed by signal (?:6|11)\b).*", self.log())
             shutil.rmtree(self.folder, ignore_errors=True)
             assert not problems or exception[0], problems
 
