@@ -13,6 +13,7 @@ from postconf_fragments import (DEFAULTS_CHANGED_SINCE, EDITS, EXPRESSIONS, MAIN
 from world import PROGRAM
 
 REFERENCE = os.environ.get("REFERENCE_POSTCONF", "/usr/sbin/postconf")
+OLD = 1000000000  # Postfix waits two seconds before it reads a file that has just changed
 MASTER = """\
 smtp      inet  n       -       n       -       -       smtpd
 smtp      unix  -       -       n       -       -       smtp
@@ -48,6 +49,7 @@ def both(tmp_path, main, master, arguments):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "main.cf").write_bytes(main.encode("latin-1"))
         (folder / "master.cf").write_bytes(master.encode("latin-1"))
+        os.utime(folder / "main.cf", (OLD, OLD))
         failed, output, errors = run(program, folder, arguments)
         answers.append((failed, output, (folder / "main.cf").read_text("latin-1"),
                         (folder / "master.cf").read_text("latin-1"), errors))
@@ -60,8 +62,8 @@ def compare(tmp_path, main, master, requests, reason):
         reference, ours = both(tmp_path, main, master, arguments.split("|"))
         if reference[:4] != ours[:4]:
             differs.append((arguments, reference, ours))
-            if reason is not None:
-                break
+        if reference[0]:
+            break  # the others fail alike, and each failure takes Postfix a second
     if reason is None:
         assert not differs
     else:
@@ -75,7 +77,7 @@ def split(fragment):
 @pytest.mark.parametrize("fragment", EXPRESSIONS, ids=lambda f: str(split(f)[0])[:60])
 def test_values_are_expanded_as_by_postfix(tmp_path, fragment):
     text, reason = split(fragment)
-    main = f"one = 1\nnone =\nmyorigin = {text}\nmydomain = $none.$one\n"
+    main = f"one = 1\nnone =\nmyorigin = {text}\nrelayhost = $none.$one\n"
     compare(tmp_path, main, MASTER, ["-nx"], reason)
 
 
