@@ -153,13 +153,15 @@ static bool add_host(const struct wanted *wanted, struct str host, uint16_t port
     return is_added;
 }
 
+/* "all" and "loopback-only" mean what there is: IPv6 may be known and switched off. */
 static bool add_any(const struct wanted *wanted, struct str ipv4, struct str ipv6, uint16_t port,
                     size_t *count, struct error *error)
 {
     if (is_protocol_wanted(wanted->config, AF_INET) && !add_host(wanted, ipv4, port, count, error))
         return false;
-    return !is_protocol_wanted(wanted->config, AF_INET6) || !is_family_there(AF_INET6) ||
-           add_host(wanted, ipv6, port, count, error);
+    if (!is_protocol_wanted(wanted->config, AF_INET6) || !is_family_there(AF_INET6))
+        return true;
+    return add_host(wanted, ipv6, port, count, error) || error->system_errno == EADDRNOTAVAIL;
 }
 
 static bool add_interfaces(const struct wanted *wanted, uint16_t port, size_t *count,
