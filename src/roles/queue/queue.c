@@ -56,6 +56,12 @@ void queue_accept(struct message *message)
 {
     struct queue *queue = message->queue;
 
+    /* A scan of the schedule may see the commit in the store before its end is told here. */
+    if (active_find(queue, message->queue_id) != NULL) {
+        content_drop(message);
+        message_free(&message);
+        return;
+    }
     if (active_has_room(queue)) {
         active_take(queue, message);
         scheduler_run(queue);
