@@ -18,7 +18,7 @@ struct service {
     struct log_context log_context; /* the role's own tag, "postfix/qmgr" */
     struct config_source *source;
     struct config *config; /* main.cf with the overrides of the role's own service line */
-    uint32_t worker;       /* 0, 1, … among workers of the role */
+    uint32_t worker;       /* unique among all processes of this master's life */
     bool is_draining;
     void *state; /* the role's */
 };
@@ -36,8 +36,9 @@ struct role {
     /* A listening socket for a line of master.cf; the descriptor is the role's. Before `ready`. */
     bool (*listener)(struct service *service, const struct master_service *line, int fd,
                      struct error *error);
-    /* A channel to another role's worker, at start or later (a restarted peer replaces the older
-     * one with the same role and worker number); the descriptor is the role's. */
+    /* A channel to another role's worker, at start or later; the descriptor is the role's. Worker
+     * numbers never repeat: one that is replaced lives on beside its successor until it drained.
+     * Of the queue and the resolver the newest counts. */
     bool (*peer)(struct service *service, struct str role, uint32_t worker, int fd,
                  struct error *error);
     /* Everything is there, mail may flow. */
