@@ -484,15 +484,11 @@ static enum stream_outcome connect_result(struct stream *stream, struct error *e
     return code == 0 ? STREAM_OK : connect_failed(error, code);
 }
 
-enum stream_outcome stream_connect(struct loop *loop, const struct sockaddr *address,
-                                   socklen_t address_len, const struct sockaddr *bind_address,
-                                   int64_t deadline_ms, struct stream **stream, struct error *error)
+enum stream_outcome stream_await_connect(struct loop *loop, int fd, int64_t deadline_ms,
+                                         struct stream **stream, struct error *error)
 {
-    autoclose int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct stream *opened = stream_open(loop, fd, EVENTS_IN | EPOLLOUT, error);
 
-    if (fd < 0 || !begin_connect(fd, address, address_len, bind_address))
-        return connect_failed(error, errno);
-    struct stream *opened = stream_open(loop, fd_take(&fd), EVENTS_IN | EPOLLOUT, error);
     if (opened == NULL)
         return STREAM_FAILED;
     opened->waits_for_output = true;
@@ -508,4 +504,15 @@ enum stream_outcome stream_connect(struct loop *loop, const struct sockaddr *add
     else
         stream_free(&opened);
     return outcome;
+}
+
+enum stream_outcome stream_connect(struct loop *loop, const struct sockaddr *address,
+                                   socklen_t address_len, const struct sockaddr *bind_address,
+                                   int64_t deadline_ms, struct stream **stream, struct error *error)
+{
+    autoclose int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || !begin_connect(fd, address, address_len, bind_address))
+        return connect_failed(error, errno);
+    return stream_await_connect(loop, fd_take(&fd), deadline_ms, stream, error);
 }

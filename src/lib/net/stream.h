@@ -67,3 +67,6 @@ enum stream_outcome stream_connect(struct loop *loop, const struct sockaddr *add
                                    socklen_t address_len, const struct sockaddr *bind_address,
                                    int64_t deadline_ms, struct stream **stream,
                                    struct error *error);
+/* The second half of it, for a socket whose connect was begun elsewhere; takes over `fd`. */
+enum stream_outcome stream_await_connect(struct loop *loop, int fd, int64_t deadline_ms,
+                                         struct stream **stream, struct error *error);

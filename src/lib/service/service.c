@@ -29,15 +29,9 @@ struct skeleton {
     struct before_sleep flush_log;
     struct timer log_due;
     struct timer drain_deadline;
-    struct arena arena; /* log tags */
     bool is_started, is_ready;
     int exit_status;
 };
-
-static struct skeleton *skeleton_of(struct service *service)
-{
-    return list_entry(service, struct skeleton, service);
-}
 
 static void log_due(struct timer *timer)
 {
@@ -61,8 +55,8 @@ static void flush_log_soon(struct before_sleep *hook)
 struct log_context service_log_context(struct service *service, const struct config *config,
                                        const char *program)
 {
-    const char *tag = arena_printf(&skeleton_of(service)->arena, "%.*s/%s",
-                                   STR_ARGS(config->syslog_name), program);
+    const char *tag =
+        arena_printf(&service->arena, "%.*s/%s", STR_ARGS(config->syslog_name), program);
 
     return (struct log_context){ service->log, str_from(tag) };
 }
@@ -313,6 +307,16 @@ static bool on_query_status(struct skeleton *skeleton, struct str payload)
     return true;
 }
 
+static bool on_connected(struct skeleton *skeleton, struct str payload)
+{
+    return connector_connected(skeleton->service.connector, payload);
+}
+
+static bool on_not_connected(struct skeleton *skeleton, struct str payload)
+{
+    return connector_not_connected(skeleton->service.connector, payload);
+}
+
 static const struct {
     uint16_t number;
     bool (*handle)(struct skeleton *skeleton, struct str payload);
@@ -323,6 +327,8 @@ static const struct {
     { WIRE_control_start, on_start },
     { WIRE_control_drain, on_drain },
     { WIRE_control_wakeup, on_wakeup },
+    { WIRE_control_connected, on_connected },
+    { WIRE_control_not_connected, on_not_connected },
     { WIRE_control_query_status, on_query_status },
 };
 
@@ -364,8 +370,10 @@ static bool open_skeleton(struct skeleton *skeleton, struct error *error)
         return false;
     loop_before_sleep(service->loop, &skeleton->flush_log, flush_log_soon);
     skeleton->control = channel_new(service->loop, CONTROL_FD, &control_events, skeleton, error);
-    return skeleton->control != NULL &&
-           loop_signals(service->loop, signals, signal_arrived, skeleton, error);
+    if (skeleton->control == NULL)
+        return false;
+    service->connector = connector_new(service->loop, skeleton->control);
+    return loop_signals(service->loop, signals, signal_arrived, skeleton, error);
 }
 
 int service_main(const struct role *role)
@@ -387,11 +395,12 @@ int service_main(const struct role *role)
         role->stop(service);
     timer_clear(service->loop, &skeleton.drain_deadline);
     timer_clear(service->loop, &skeleton.log_due);
+    connector_free(&service->connector);
     channel_free(&skeleton.control);
     before_sleep_remove(&skeleton.flush_log);
     forget_configuration(&service->source, &service->config);
     log_free(&service->log);
     loop_free(&service->loop);
-    arena_clear(&skeleton.arena);
+    arena_clear(&service->arena);
     return skeleton.exit_status;
 }

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "net/channel.h"
+#include "wire/connector.h"
 
 struct service {
     const struct role *role;
@@ -20,7 +21,9 @@ struct service {
     struct config *config; /* main.cf with the overrides of the role's own service line */
     uint32_t worker;       /* unique among all processes of this master's life */
     bool is_draining;
-    void *state; /* the role's */
+    struct arena arena;          /* lives as long as the service */
+    struct connector *connector; /* for service/endpoint.h */
+    void *state;                 /* the role's */
 };
 
 /* A role is this declaration, in its main.c. Each function may be NULL. All run in the loop,

@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "endpoints.h"
 #include "process.h"
 #include "wire/wire.h"
 
@@ -97,6 +98,7 @@ struct process {
     struct seat *seat; /* NULL: retired, finishing what it has */
     pid_t pid;
     struct channel *control; /* NULL once it closed */
+    struct endpoints *endpoints;
     int64_t started_ms;
     bool is_started; /* got control_start */
     bool is_ready;
@@ -281,6 +283,10 @@ static bool control_received(void *owner, struct channel *channel, uint16_t numb
         log_lines(process->supervisor, process, status.text);
         return true;
     }
+    if (number == WIRE_control_endpoint)
+        return !process->is_ready && endpoints_name(process->endpoints, channel, payload);
+    if (number == WIRE_control_connect)
+        return endpoints_connect(process->endpoints, channel, payload);
     return false;
 }
 
@@ -358,12 +364,14 @@ static void start_seat(struct seat *seat)
     struct error error;
 
     process->supervisor = supervisor;
+    process->endpoints = endpoints_new();
     process->role = seat->role;
     process->worker = supervisor->next_worker++;
     process->seat = seat;
     process->started_ms = clock_monotonic_ms();
     if (!open_process(seat, process, &error)) {
         log_warning(&supervisor->log_context, "%s", error.message);
+        endpoints_free(&process->endpoints);
         memory_free(process);
         restart_later(seat, 0);
         return;
@@ -384,6 +392,7 @@ static void process_free(struct process *process)
 {
     timer_clear(process->supervisor->loop, &process->kill);
     channel_free(&process->control);
+    endpoints_free(&process->endpoints);
     list_remove(&process->link);
     memory_free(process);
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Connections for a role that may not open sockets: it names the servers that its configuration
+ * wants (a policy service, an authentication server) before it is confined, and asks the master
+ * for a connection to one of those when it needs it. Whoever takes the role over reaches no other.
+ */
+#pragma once
+
+#include "net/channel.h"
+#include "net/stream.h"
+
+struct connector;
+
+/* `control` is the role's channel to the master, borrowed; it outlives the connector. */
+struct connector *connector_new(struct loop *loop, struct channel *control);
+/* No fiber may wait in connector_connect any more. */
+void connector_free(struct connector **connector);
+
+/* Names a server, before the role is ready; its number for connector_connect. */
+uint32_t connector_name(struct connector *connector, const struct sockaddr *address, socklen_t len);
+/* Connects to it; suspends the fiber. On anything but STREAM_OK `error` says why. */
+enum stream_outcome connector_connect(struct connector *connector, uint32_t endpoint,
+                                      int64_t deadline_ms, struct stream **stream,
+                                      struct error *error);
+/* The master's answers, as they arrive on the control channel. False: malformed. */
+bool connector_connected(struct connector *connector, struct str payload);
+bool connector_not_connected(struct connector *connector, struct str payload);

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A role's fiber asks for connections; the master's side answers; a socket of the test listens. */
+#include "endpoints.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "wire/connector.h"
+#include "wire/wire.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct scene {
+    struct loop *loop;
+    struct channel *role, *master;
+    struct connector *connector;
+    struct endpoints *endpoints;
+    bool is_silent;
+    bool was_refused;
+    struct sockaddr_in address;
+    int listener;
+    uint32_t endpoint;
+    int64_t patience_ms;
+    enum stream_outcome outcome;
+    struct error error;
+};
+
+static bool role_received(void *owner, struct channel *channel, uint16_t number, struct str payload)
+{
+    struct scene *scene = owner;
+
+    (void)channel;
+    if (number == WIRE_control_connected)
+        return connector_connected(scene->connector, payload);
+    assert_int_equal(number, WIRE_control_not_connected);
+    return connector_not_connected(scene->connector, payload);
+}
+
+static bool master_received(void *owner, struct channel *channel, uint16_t number,
+                            struct str payload)
+{
+    struct scene *scene = owner;
+    bool is_fine;
+
+    if (number == WIRE_control_endpoint)
+        is_fine = endpoints_name(scene->endpoints, channel, payload);
+    else
+        is_fine = scene->is_silent || endpoints_connect(scene->endpoints, channel, payload);
+    scene->was_refused = scene->was_refused || !is_fine;
+    return is_fine;
+}
+
+static void closed(void *owner, struct channel *channel, const char *reason)
+{
+    (void)owner, (void)channel, (void)reason;
+}
+
+static const struct channel_events role_events = { role_received, closed };
+static const struct channel_events master_events = { master_received, closed };
+
+static int set_up(void **state)
+{
+    static struct scene scene;
+    struct error error;
+    socklen_t len = sizeof scene.address;
+    int pair[2];
+
+    scene = (struct scene){ .patience_ms = 5000 };
+    scene.loop = loop_new(&error);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    scene.role = channel_new(scene.loop, pair[0], &role_events, &scene, &error);
+    scene.master = channel_new(scene.loop, pair[1], &master_events, &scene, &error);
+    scene.connector = connector_new(scene.loop, scene.role);
+    scene.endpoints = endpoints_new();
+    scene.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    scene.address = (struct sockaddr_in){ .sin_family = AF_INET,
+                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    assert_int_equal(
+        bind(scene.listener, (struct sockaddr *)&scene.address, sizeof scene.address), 0);
+    assert_int_equal(getsockname(scene.listener, (struct sockaddr *)&scene.address, &len), 0);
+    assert_int_equal(listen(scene.listener, 4), 0);
+    scene.endpoint = connector_name(scene.connector, (struct sockaddr *)&scene.address,
+                                    sizeof scene.address);
+    *state = &scene;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct scene *scene = *state;
+
+    connector_free(&scene->connector);
+    endpoints_free(&scene->endpoints);
+    channel_free(&scene->role);
+    channel_free(&scene->master);
+    loop_free(&scene->loop);
+    fd_close(&scene->listener);
+    return 0;
+}
+
+static void ask(void *argument)
+{
+    struct scene *scene = argument;
+    struct stream *stream = NULL;
+
+    scene->outcome = connector_connect(scene->connector, scene->endpoint,
+                                       loop_now_ms(scene->loop) + scene->patience_ms, &stream,
+                                       &scene->error);
+    if (scene->outcome == STREAM_OK) {
+        assert_int_equal(stream_write(stream, STR("hello"), DEADLINE_NEVER), STREAM_OK);
+        assert_int_equal(stream_flush(stream, DEADLINE_NEVER), STREAM_OK);
+        stream_free(&stream);
+    }
+    loop_stop(scene->loop);
+}
+
+static void run(struct scene *scene)
+{
+    fiber_start(scene->loop, "asks", ask, scene);
+    loop_run(scene->loop);
+}
+
+static void a_named_server_is_connected_to(void **state)
+{
+    struct scene *scene = *state;
+    char text[8] = "";
+
+    run(scene);
+    assert_int_equal(scene->outcome, STREAM_OK);
+    autoclose int accepted = accept(scene->listener, NULL, NULL);
+    assert_int_equal(read(accepted, text, sizeof text), 5);
+    assert_string_equal(text, "hello");
+}
+
+static void a_server_that_is_down_is_a_refused_connection(void **state)
+{
+    struct scene *scene = *state;
+
+    fd_close(&scene->listener);
+    run(scene);
+    assert_int_equal(scene->outcome, STREAM_FAILED);
+    assert_int_equal(scene->error.system_errno, ECONNREFUSED);
+}
+
+static void a_silent_master_is_a_timeout(void **state)
+{
+    struct scene *scene = *state;
+
+    scene->is_silent = true;
+    scene->patience_ms = 20;
+    run(scene);
+    assert_int_equal(scene->outcome, STREAM_TIMEOUT);
+}
+
+static void a_server_that_was_not_named_ends_the_channel(void **state)
+{
+    struct scene *scene = *state;
+
+    scene->endpoint++;
+    scene->patience_ms = 20;
+    run(scene);
+    assert_int_equal(scene->outcome, STREAM_TIMEOUT);
+    assert_true(scene->was_refused);
+    assert_true(channel_is_closed(scene->master));
+}
+
+static void an_address_longer_than_any_is_refused(void **state)
+{
+    struct scene *scene = *state;
+    char address[sizeof(struct sockaddr_storage) + 1] = { 0 };
+
+    connector_name(scene->connector, (struct sockaddr *)address, sizeof address);
+    scene->patience_ms = 20;
+    run(scene);
+    assert_true(scene->was_refused);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+        TEST(a_named_server_is_connected_to),
+        TEST(a_server_that_is_down_is_a_refused_connection),
+        TEST(a_silent_master_is_a_timeout),
+        TEST(a_server_that_was_not_named_ends_the_channel),
+        TEST(an_address_longer_than_any_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
