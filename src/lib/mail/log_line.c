@@ -72,20 +72,23 @@ void log_line_disconnect(struct log_client client, const struct command_counts *
     put_count(out, "commands", good, total);
 }
 
-void log_line_client(struct str queue_id, struct log_client client, struct str sasl_method,
-                     struct str sasl_username, struct buf *out)
+static void put_fact(struct buf *out, const char *name, struct str value)
+{
+    if (value.len == 0)
+        return;
+    put(out, name);
+    buf_append(out, value);
+}
+
+void log_line_client(struct str queue_id, struct log_client client, const struct log_sasl *sasl,
+                     struct buf *out)
 {
     put_id(out, queue_id);
     put(out, "client=");
     put_client(out, client);
-    if (sasl_method.len > 0) {
-        put(out, ", sasl_method=");
-        buf_append(out, sasl_method);
-    }
-    if (sasl_username.len > 0) {
-        put(out, ", sasl_username=");
-        buf_append(out, sasl_username);
-    }
+    put_fact(out, ", sasl_method=", sasl->method);
+    put_fact(out, ", sasl_username=", sasl->username);
+    put_fact(out, ", sasl_sender=", sasl->sender);
 }
 
 void log_line_reject(const struct log_reject *reject, struct buf *out)

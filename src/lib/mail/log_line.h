@@ -47,9 +47,16 @@ struct command_counts {
 /* "disconnect from a[b] ehlo=1 mail=1 rcpt=0/1 data=0/1 quit=1 commands=3/5" */
 void log_line_disconnect(struct log_client client, const struct command_counts *counts,
                          struct buf *out);
-/* "ID: client=name[addr], sasl_method=PLAIN, sasl_username=x"; method and user may be empty. */
-void log_line_client(struct str queue_id, struct log_client client, struct str sasl_method,
-                     struct str sasl_username, struct buf *out);
+/* What a client proved or claimed of itself; each may be empty. */
+struct log_sasl {
+    struct str method;
+    struct str username;
+    struct str sender; /* from MAIL's AUTH= */
+};
+
+/* "ID: client=name[addr], sasl_method=PLAIN, sasl_username=x, sasl_sender=y". */
+void log_line_client(struct str queue_id, struct log_client client, const struct log_sasl *sasl,
+                     struct buf *out);
 
 /* "NOQUEUE: reject: RCPT from name[addr]: 554 5.7.1 <a@b>: Relay access denied; from=<…> to=<…>
  * proto=ESMTP helo=<…>". Fields that are not known yet are left out, as Postfix does. */

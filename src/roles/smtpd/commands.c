@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "commands.h"
 
+#include "authentication.h"
 #include "base/clock.h"
 #include "data.h"
 #include "mail/address.h"
 #include "mail/request.h"
+#include "mail/xtext.h"
 #include "parameters.h"
 
 enum {
@@ -27,6 +29,29 @@ struct command {
 
 /* ---- HELO, EHLO ---- */
 
+/* What all clients are told, and what this one is. */
+static struct str ehlo_reply(struct conversation *conversation)
+{
+    const struct policy *policy = conversation->policy;
+    struct str all = policy->ehlo_reply;
+    struct str mechanisms =
+        policy_discards_keyword(policy, STR("AUTH")) ? STR("") : authentication_offer(conversation);
+    const char *old_form = "";
+
+    if (str_is_empty(mechanisms))
+        return all;
+    /* Our name stands in the first line; "250 " marks the last one. */
+    struct str first = str_take(all, (size_t)str_find_byte(all, '\n') + 1);
+    struct str rest = str_skip(all, first.len);
+    if (policy->config->broken_sasl_auth_clients)
+        old_form =
+            arena_printf(&conversation->scratch, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
+    return str_from(arena_printf(&conversation->scratch, "250-%.*s%s250%cAUTH %.*s\r\n%.*s",
+                                 STR_ARGS(str_skip(first, 4)), old_form,
+                                 str_is_empty(rest) ? ' ' : '-', STR_ARGS(mechanisms),
+                                 STR_ARGS(rest)));
+}
+
 static enum next on_hello(struct conversation *conversation, struct str argument, bool is_esmtp)
 {
     struct str name;
@@ -36,7 +61,7 @@ static enum next on_hello(struct conversation *conversation, struct str argument
     if (!request_helo_is_valid(name))
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
     session_set_hello(&conversation->session, name, is_esmtp);
-    return is_esmtp ? reply_lines(conversation, 250, conversation->policy->ehlo_reply)
+    return is_esmtp ? reply_lines(conversation, 250, ehlo_reply(conversation))
                     : reply(conversation, REPLY_HELLO);
 }
 
@@ -89,6 +114,16 @@ static enum next refuse_path(struct conversation *conversation, const char *verb
     return reply(conversation, name);
 }
 
+/* Decoded; "<>" and what is malformed say nothing. */
+static struct str xtext_copy(struct arena *arena, struct str xtext)
+{
+    autofree_buf struct buf decoded = { 0 };
+
+    if (str_equal(xtext, STR("<>")) || !xtext_decode(xtext, &decoded))
+        return STR("");
+    return arena_copy(arena, buf_str(&decoded));
+}
+
 static void transaction_start(struct conversation *conversation, struct str sender,
                               const struct mail_parameters *parameters)
 {
@@ -104,6 +139,10 @@ static void transaction_start(struct conversation *conversation, struct str send
     envelope->flags = parameters->flags;
     envelope->arrival_us = clock_wall_us();
     envelope->dsn_envid = arena_copy(arena, parameters->envid);
+    if (session_is_authenticated(session)) {
+        envelope->sasl_username = arena_copy(arena, session->sasl_username);
+        transaction->sasl_sender = xtext_copy(arena, parameters->auth_sender);
+    }
 }
 
 /* SIZE= beyond the limit, or a queue that takes nothing now. */
@@ -166,6 +205,7 @@ static struct verdict judge(struct conversation *conversation, struct str sent,
     struct restriction_subject subject = {
         .client_name = session->client_name,
         .client_address = session->client_address,
+        .is_authenticated = session_is_authenticated(session),
         .recipient = rewritten,
         .recipient_as_sent = sent,
     };
@@ -199,8 +239,11 @@ static bool transaction_has_id(struct conversation *conversation)
     transaction->has_queue_id = true;
     transaction->queue_id_text =
         queue_id_format(transaction->queue_id, policy->config->enable_long_queue_ids);
-    log_line_client(conversation_queue_id(conversation), session_log_client(&conversation->session),
-                    STR(""), STR(""), conversation_log_start(conversation));
+    const struct session *session = &conversation->session;
+    struct log_sasl sasl = { session->sasl_method, session->sasl_username,
+                             transaction->sasl_sender };
+    log_line_client(conversation_queue_id(conversation), session_log_client(session), &sasl,
+                    conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
     return true;
 }
@@ -335,8 +378,7 @@ static enum next on_starttls(struct conversation *conversation, struct str argum
 
 static enum next on_auth(struct conversation *conversation, struct str argument)
 {
-    (void)argument;
-    return reply(conversation, REPLY_NO_AUTHENTICATION);
+    return authentication_run(conversation, argument);
 }
 
 /* Nobody is authorised yet. */

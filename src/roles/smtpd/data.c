@@ -104,6 +104,13 @@ static bool headers_are_complete(struct str decoded)
     return header_block(lines).len < lines.len;
 }
 
+/* RFC 3848. */
+static struct str received_protocol(const struct session *session)
+{
+    return session->is_esmtp && session_is_authenticated(session) ? STR("ESMTPA")
+                                                                  : session_protocol(session);
+}
+
 static void append_received(const struct conversation *conversation, struct buf *out)
 {
     const struct session *session = &conversation->session;
@@ -116,8 +123,11 @@ static void append_received(const struct conversation *conversation, struct buf 
         .helo_name = session->helo_name,
         .client_name = session->client_name,
         .client_address = session->client_address,
-        .protocol = session_protocol(session),
+        .protocol = received_protocol(session),
     };
+
+    if (conversation->policy->config->smtpd_sasl_authenticated_header)
+        received.sasl_username = session->sasl_username;
 
     if (envelope->recipient_count == 1)
         received.recipient = envelope->recipients[0].address;
@@ -138,6 +148,9 @@ static bool may_rewrite_headers(const struct conversation *conversation)
         if (str_equal_fold(word, STR("permit_mynetworks")) &&
             restrictions_client_is_trusted(policy->restrictions, session->client_name,
                                            session->client_address))
+            return true;
+        if (str_equal_fold(word, STR("permit_sasl_authenticated")) &&
+            session_is_authenticated(session))
             return true;
     }
     return false;

@@ -15,8 +15,9 @@
 
 enum {
     /* So long before a drain's deadline the conversations that are still idle are closed. Until
-     * then they go on: a reload does not disturb them. */
-    CLOSE_AHEAD_MS = 5 * 1000,
+     * then they go on: a reload, which leaves much time, does not disturb them; a stop ends them at
+     * once. */
+    CLOSE_AHEAD_MS = 60 * 1000,
 };
 
 /* A socket that accepts, and what its line of master.cf says. */
@@ -69,6 +70,7 @@ static struct policy *policy_for_line(struct service *service, const struct mast
     if (config == NULL)
         return NULL;
     struct policy_options options = {
+        .service = service,
         .config = config,
         .log = service_log_context(service, config, "smtpd"),
         .cleanup_log = service_log_context(service, config, "cleanup"),

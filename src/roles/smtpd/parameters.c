@@ -96,9 +96,9 @@ static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
         return true;
     }
     if (is_named(parameter, "AUTH")) {
-        /* RFC 4954: no authentication here, so nothing of it is believed or kept. */
         if (!str_equal(parameter->value, STR("<>")) && !is_xtext(parameter->value, ORCPT_BYTES_MAX))
             return refuse(problem, REPLY_BAD_AUTH_PARAMETER);
+        parameters->auth_sender = parameter->value;
         return true;
     }
     return refuse_unknown(problem, whole_word(parameter));

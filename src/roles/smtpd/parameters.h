@@ -10,7 +10,8 @@ struct mail_parameters {
     uint32_t flags; /* enum envelope_flag bits */
     uint64_t size_bytes;
     bool has_size;
-    struct str envid; /* xtext, as it came; borrowed */
+    struct str envid;       /* xtext, as it came; borrowed */
+    struct str auth_sender; /* the same */
 };
 
 /* Why a parameter is refused. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "policy.h"
 
+#include "authentication.h"
 #include "base/memory.h"
 
 /* The one pattern that Postfix has in the default of smtpd_forbidden_commands: a verb that does
@@ -62,6 +63,11 @@ bool policy_forbids_command(const struct policy *policy, struct str verb)
     return has_word(list, verb);
 }
 
+bool policy_discards_keyword(const struct policy *policy, struct str keyword)
+{
+    return has_word(policy->config->smtpd_discard_ehlo_keywords, keyword);
+}
+
 bool policy_ignores_command(const struct policy *policy, struct str verb)
 {
     return has_word(policy->config->smtpd_noop_commands, verb);
@@ -108,7 +114,7 @@ static void make_ehlo_reply(struct policy *policy)
     for (size_t i = 0; i < count; i++) {
         struct str name = str_from(keywords[i].name);
         struct str word = str_cut(&name, " ");
-        if (!keywords[i].is_offered || has_word(config->smtpd_discard_ehlo_keywords, word))
+        if (!keywords[i].is_offered || policy_discards_keyword(policy, word))
             continue;
         text = arena_printf(&policy->arena, "%s-%s250", text, lines);
         lines = arena_printf(&policy->arena, "%s\r\n", keywords[i].name);
@@ -173,6 +179,14 @@ static bool set_bare_newline(struct policy *policy, struct error *error)
     return policy->bare_newline_exclusions != NULL;
 }
 
+static bool set_authentication(struct policy *policy, struct service *service, struct error *error)
+{
+    if (!policy->config->smtpd_sasl_auth_enable)
+        return true;
+    policy->authentication = authentication_new(service, policy->config, &policy->log, error);
+    return policy->authentication != NULL;
+}
+
 static bool policy_fill(struct policy *policy, struct error *error)
 {
     struct config *config = policy->config;
@@ -216,7 +230,7 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->config = options->config;
     policy->log = options->log;
     policy->cleanup_log = options->cleanup_log;
-    if (!policy_fill(policy, error))
+    if (!policy_fill(policy, error) || !set_authentication(policy, options->service, error))
         policy_free(&policy);
     return policy;
 }
@@ -225,6 +239,7 @@ void policy_free(struct policy **policy)
 {
     if (*policy == NULL)
         return;
+    authentication_free(&(*policy)->authentication);
     match_list_free(&(*policy)->bare_newline_exclusions);
     restrictions_free(&(*policy)->restrictions);
     destinations_free(&(*policy)->destinations);

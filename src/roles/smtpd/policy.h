@@ -11,8 +11,11 @@
 #include "mail/rewrite.h"
 #include "net/own_addresses.h"
 #include "restrictions.h"
+#include "service/service.h"
 
 enum bare_newline_policy { BARE_NEWLINE_IS_NORMALISED, BARE_NEWLINE_IS_REJECTED };
+
+struct authentication;
 
 struct policy {
     struct config *config;
@@ -22,6 +25,7 @@ struct policy {
     struct destinations *destinations;
     struct restrictions *restrictions;
     struct match_list *bare_newline_exclusions;
+    struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     enum bare_newline_policy bare_newline;
     struct rewrite_rules rewrite;
     struct str myhostname;
@@ -31,7 +35,8 @@ struct policy {
 };
 
 struct policy_options {
-    struct config *config; /* taken over, also on failure */
+    struct service *service; /* needed only where the configuration names servers */
+    struct config *config;   /* taken over, also on failure */
     struct log_context log;
     struct log_context cleanup_log;
 };
@@ -43,5 +48,7 @@ void policy_free(struct policy **policy);
 /* Whether `verb` is one that only other protocols speak (smtpd_forbidden_commands), or looks like
  * a message header ("Subject:"): the connection ends at once. */
 bool policy_forbids_command(const struct policy *policy, struct str verb);
+/* smtpd_discard_ehlo_keywords. */
+bool policy_discards_keyword(const struct policy *policy, struct str keyword);
 /* smtpd_noop_commands. */
 bool policy_ignores_command(const struct policy *policy, struct str verb);

@@ -91,6 +91,11 @@ struct log_client session_log_client(const struct session *session)
     return (struct log_client){ .name = session->client_name, .address = session->client_address };
 }
 
+bool session_is_authenticated(const struct session *session)
+{
+    return !str_is_empty(session->sasl_method);
+}
+
 struct str session_protocol(const struct session *session)
 {
     return session->is_esmtp ? STR("ESMTP") : STR("SMTP");

@@ -32,6 +32,7 @@ struct transaction {
     struct arena arena;
     struct envelope envelope;  /* its strings live in the arena */
     struct str sender_as_sent; /* for the logs of refusals */
+    struct str sasl_sender;    /* MAIL's AUTH=, of an authenticated client */
     bool has_queue_id;
     uint64_t queue_id;
     struct queue_id_text queue_id_text;
@@ -49,8 +50,10 @@ struct session {
     struct str where; /* the last command, for "lost connection after …" */
     struct command_counts counts;
     unsigned error_count;
-    unsigned junk_count; /* commands without mail: NOOP, RSET, … */
-    bool has_pipelined;  /* illegally; it is logged once */
+    unsigned junk_count;    /* commands without mail: NOOP, RSET, … */
+    bool has_pipelined;     /* illegally; it is logged once */
+    struct str sasl_method; /* empty: not authenticated */
+    struct str sasl_username;
 
     /* ---- from HELO or EHLO ---- */
     struct str helo_name; /* empty: none yet; neutralised for logs */
@@ -75,6 +78,7 @@ bool session_has_no_transaction(const struct session *session);
 
 bool session_in_transaction(const struct session *session);
 struct log_client session_log_client(const struct session *session);
+bool session_is_authenticated(const struct session *session);
 /* "ESMTP" or "SMTP". */
 struct str session_protocol(const struct session *session);
 /* HELO or EHLO was answered: neutralises the name and ends any transaction. */

@@ -36,9 +36,10 @@ static void smtpd_lines_read_as_postfix_writes_them(void **state)
                  "commands=4/5");
     log_line_disconnect(client, &(struct command_counts){ 0 }, &out);
     expect(&out, "disconnect from a.example[192.0.2.1] commands=0");
-    log_line_client(STR("4F0C"), client, STR(""), STR(""), &out);
+    log_line_client(STR("4F0C"), client, &(struct log_sasl){ 0 }, &out);
     expect(&out, "4F0C: client=a.example[192.0.2.1]");
-    log_line_client(STR("4F0C"), client, STR("PLAIN"), STR("joe"), &out);
+    log_line_client(STR("4F0C"), client,
+                    &(struct log_sasl){ .method = STR("PLAIN"), .username = STR("joe") }, &out);
     expect(&out, "4F0C: client=a.example[192.0.2.1], sasl_method=PLAIN, sasl_username=joe");
     log_line_aborted("lost connection", STR("RCPT"), client, &out);
     expect(&out, "lost connection after RCPT from a.example[192.0.2.1]");

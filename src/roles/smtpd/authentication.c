@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "authentication.h"
+
+#include "base/memory.h"
+#include "dovecot.h"
+#include "table/match_list.h"
+
+enum { SERVER_PATIENCE_MS = 10 * 1000, SERVER_DECIDES_MS = 100 * 1000 };
+
+struct authentication {
+    const struct config *config; /* the policy's */
+    struct log_context log;
+    struct dovecot *dovecot;
+    struct match_list *exceptions; /* clients that are offered nothing */
+    struct match_list *filter;     /* mechanisms that may be offered */
+    unsigned refused;              /* enum mechanism_property bits that are not wanted … */
+    unsigned required;             /* … and that must be there */
+};
+
+static const struct security_option {
+    const char *name;
+    unsigned refused, required;
+} security_options[] = {
+    { "noplaintext", MECHANISM_PLAINTEXT, 0 },
+    { "noactive", MECHANISM_ACTIVE, 0 },
+    { "nodictionary", MECHANISM_DICTIONARY, 0 },
+    { "noanonymous", MECHANISM_ANONYMOUS, 0 },
+    { "mutual_auth", 0, MECHANISM_MUTUAL },
+    { "forward_secrecy", 0, MECHANISM_FORWARD_SECRECY },
+};
+
+static bool add_option(struct authentication *authentication, struct str word, struct error *error)
+{
+    for (size_t i = 0; i < sizeof security_options / sizeof *security_options; i++) {
+        const struct security_option *option = &security_options[i];
+        if (!str_equal_fold(word, str_from(option->name)))
+            continue;
+        authentication->refused |= option->refused;
+        authentication->required |= option->required;
+        return true;
+    }
+    return error_set(error,
+                     "parameter smtpd_sasl_security_options: \"%.*s\"; the options are "
+                     "noplaintext, noactive, nodictionary, noanonymous, forward_secrecy and "
+                     "mutual_auth",
+                     STR_ARGS(word));
+}
+
+static bool set_options(struct authentication *authentication, struct str options,
+                        struct error *error)
+{
+    struct str word;
+
+    while (str_next_word(&options, " \t\r\n,", &word))
+        if (!add_option(authentication, word, error))
+            return false;
+    return true;
+}
+
+static void warn(void *argument, const char *text)
+{
+    const struct authentication *authentication = argument;
+
+    log_warning(&authentication->log, "%s", text);
+}
+
+static bool set_lists(struct authentication *authentication, const struct config *config,
+                      struct error *error)
+{
+    struct match_list_options options = { .name = STR("smtpd_sasl_exceptions_networks"),
+                                          .warning = warn,
+                                          .argument = authentication };
+
+    authentication->exceptions =
+        match_list_new(config->smtpd_sasl_exceptions_networks, &options, error);
+    options.name = STR("smtpd_sasl_mechanism_filter");
+    if (authentication->exceptions != NULL)
+        authentication->filter =
+            match_list_new(config->smtpd_sasl_mechanism_filter, &options, error);
+    return authentication->filter != NULL;
+}
+
+static bool fill(struct authentication *authentication, struct service *service,
+                 struct error *error)
+{
+    const struct config *config = authentication->config;
+
+    if (!str_equal_fold(config->smtpd_sasl_type, STR("dovecot")))
+        return error_set(error,
+                         "parameter smtpd_sasl_type: \"%.*s\" is not built yet; use dovecot, "
+                         "with smtpd_sasl_path = private/auth",
+                         STR_ARGS(config->smtpd_sasl_type));
+    if (!set_options(authentication, config->smtpd_sasl_security_options, error) ||
+        !set_lists(authentication, config, error))
+        return false;
+    struct endpoint *endpoint = endpoint_new(service, config->smtpd_sasl_path, error);
+    if (endpoint == NULL)
+        return error_context(error, "parameter smtpd_sasl_path");
+    authentication->dovecot = dovecot_new(endpoint);
+    return true;
+}
+
+struct authentication *authentication_new(struct service *service, const struct config *config,
+                                          const struct log_context *log, struct error *error)
+{
+    struct authentication *authentication = memory_new(sizeof *authentication);
+
+    authentication->config = config;
+    authentication->log = *log;
+    if (!fill(authentication, service, error))
+        authentication_free(&authentication);
+    return authentication;
+}
+
+void authentication_free(struct authentication **authentication)
+{
+    if (*authentication == NULL)
+        return;
+    dovecot_free(&(*authentication)->dovecot);
+    match_list_free(&(*authentication)->exceptions);
+    match_list_free(&(*authentication)->filter);
+    memory_free(*authentication);
+    *authentication = NULL;
+}
+
+/* ---- EHLO ---- */
+
+static bool is_wanted(const struct authentication *authentication,
+                      const struct mechanism *mechanism)
+{
+    struct error error;
+
+    return (mechanism->properties & authentication->refused) == 0 &&
+           (mechanism->properties & authentication->required) == authentication->required &&
+           match_list_find_name(authentication->filter, mechanism->name, &error) == MATCH_FOUND;
+}
+
+static struct str offer(struct conversation *conversation)
+{
+    const struct authentication *authentication = conversation->policy->authentication;
+    int64_t deadline_ms = loop_now_ms(conversation->server->loop) + SERVER_PATIENCE_MS;
+    const struct mechanism *mechanisms;
+    const char *text = "";
+    struct error error;
+    size_t count;
+
+    if (!dovecot_mechanisms(authentication->dovecot, deadline_ms, &mechanisms, &count, &error)) {
+        log_warning(&authentication->log, "SASL: %s; AUTH is not offered", error.message);
+        return STR("");
+    }
+    for (size_t i = 0; i < count; i++)
+        if (is_wanted(authentication, &mechanisms[i]))
+            text = arena_printf(&conversation->scratch, "%s%s%.*s", text, *text == '\0' ? "" : " ",
+                                STR_ARGS(mechanisms[i].name));
+    return str_from(text);
+}
+
+struct str authentication_offer(struct conversation *conversation)
+{
+    const struct authentication *authentication = conversation->policy->authentication;
+    const struct session *session = &conversation->session;
+    struct error error;
+
+    /* A list that cannot answer excepts nobody: to offer AUTH gives nothing away. */
+    if (authentication == NULL ||
+        match_list_find_client(authentication->exceptions, session->client_name,
+                               session->client_address, &error) == MATCH_FOUND)
+        return STR("");
+    return offer(conversation);
+}
+
+/* ---- AUTH ---- */
+
+static struct str upper_case(struct arena *arena, struct str name)
+{
+    char *copy = arena_new(arena, name.len + 1);
+
+    for (size_t i = 0; i < name.len; i++) {
+        bool is_lower = ascii_is_alpha(name.ptr[i]) && name.ptr[i] >= 'a';
+        copy[i] = is_lower ? (char)(name.ptr[i] - 'a' + 'A') : name.ptr[i];
+    }
+    return str_of(copy, name.len);
+}
+
+/* "AUTH mechanism [initial-response]". */
+static bool parse(struct conversation *conversation, struct str argument,
+                  struct dovecot_request *request)
+{
+    struct str name, rest;
+
+    if (!str_next_word(&argument, " \t", &name))
+        return false;
+    request->has_initial = str_next_word(&argument, " \t", &request->initial);
+    if (request->has_initial && str_equal(request->initial, STR("=")))
+        request->initial = STR(""); /* RFC 4954: an initial response of no bytes */
+    request->mechanism = upper_case(&conversation->scratch, name);
+    return !str_next_word(&argument, " \t", &rest);
+}
+
+static bool is_offered(struct str list, struct str mechanism)
+{
+    struct str word;
+
+    while (str_next_word(&list, " ", &word))
+        if (str_equal(word, mechanism))
+            return true;
+    return false;
+}
+
+static void log_failure(struct conversation *conversation, struct str mechanism, const char *what,
+                        struct str user)
+{
+    const struct session *session = &conversation->session;
+
+    log_warning(&conversation->policy->log,
+                "%.*s[%.*s]: SASL %.*s authentication %s, sasl_username=%.*s",
+                STR_ARGS(session->client_name), STR_ARGS(session->client_address),
+                STR_ARGS(str_take(mechanism, 100)), what, STR_ARGS(user));
+}
+
+static enum next refuse(struct conversation *conversation, const struct dovecot_request *request,
+                        struct str reason, struct str user, bool is_temporary)
+{
+    struct arena *scratch = &conversation->scratch;
+
+    if (str_is_empty(reason))
+        reason = STR("(reason unavailable)");
+    log_failure(conversation, request->mechanism,
+                arena_printf(scratch, "failed: %.*s", STR_ARGS(reason)),
+                str_is_empty(user) ? STR("(unavailable)") : user);
+    struct verdict verdict = {
+        .code = is_temporary ? 454 : 535,
+        .enhanced = is_temporary ? "4.7.0" : "5.7.8",
+        .text = arena_printf(scratch,
+                             is_temporary ? "Temporary authentication failure: %.*s"
+                                          : "Error: authentication failed: %.*s",
+                             STR_ARGS(reason)),
+    };
+    return reply_verdict(conversation, &verdict);
+}
+
+/* Sends the challenge and reads the client's answer. Anything but NEXT_COMMAND: it is gone. */
+static enum next ask_client(struct conversation *conversation, struct str challenge,
+                            struct str *answer)
+{
+    const struct config *config = conversation->policy->config;
+    int64_t deadline_ms = conversation_deadline_ms(conversation);
+    struct str line;
+
+    enum next next =
+        reply_text(conversation, 334,
+                   str_from(arena_printf(&conversation->scratch, "334 %.*s", STR_ARGS(challenge))));
+    if (next != NEXT_COMMAND)
+        return next;
+    enum stream_outcome outcome = stream_read_line(
+        conversation->stream, (size_t)config->smtpd_sasl_response_limit, deadline_ms, &line, NULL);
+    if (outcome == STREAM_TOO_LONG)
+        return reply_and_close(conversation, REPLY_AUTH_LINE_TOO_LONG);
+    if (outcome != STREAM_OK)
+        return conversation_lost(conversation, outcome, conversation->session.where);
+    *answer = arena_copy(&conversation->scratch, line);
+    return NEXT_COMMAND;
+}
+
+static enum next abort_exchange(struct conversation *conversation,
+                                const struct dovecot_request *request)
+{
+    const struct session *session = &conversation->session;
+
+    log_warning(&conversation->policy->log, "%.*s[%.*s]: SASL %.*s authentication aborted",
+                STR_ARGS(session->client_name), STR_ARGS(session->client_address),
+                STR_ARGS(request->mechanism));
+    return reply(conversation, REPLY_AUTH_ABORTED);
+}
+
+static enum next conclude(struct conversation *conversation, const struct dovecot_request *request,
+                          enum dovecot_step step, const struct dovecot_exchange *exchange)
+{
+    struct session *session = &conversation->session;
+
+    if (step != DOVECOT_ACCEPTS)
+        return refuse(conversation, request, exchange->text, exchange->user, step == DOVECOT_FAILS);
+    session->sasl_method = arena_copy(&session->arena, request->mechanism);
+    session->sasl_username = arena_copy(&session->arena, exchange->user);
+    return reply(conversation, REPLY_AUTHENTICATED);
+}
+
+/* Server and client in turn, until one of them ends it. */
+static enum next exchange_words(struct conversation *conversation,
+                                const struct dovecot_request *request)
+{
+    struct authentication *authentication = conversation->policy->authentication;
+    struct loop *loop = conversation->server->loop;
+    struct dovecot_exchange exchange;
+    struct str answer;
+
+    enum dovecot_step step = dovecot_start(authentication->dovecot, &conversation->scratch, request,
+                                           loop_now_ms(loop) + SERVER_DECIDES_MS, &exchange);
+    while (step == DOVECOT_CONTINUES) {
+        enum next next = ask_client(conversation, exchange.text, &answer);
+        bool is_aborted = next == NEXT_COMMAND && str_equal(answer, STR("*"));
+        if (next != NEXT_COMMAND || is_aborted) {
+            dovecot_end(&exchange);
+            return is_aborted ? abort_exchange(conversation, request) : next;
+        }
+        step = dovecot_continue(&exchange, answer, loop_now_ms(loop) + SERVER_DECIDES_MS);
+    }
+    return conclude(conversation, request, step, &exchange);
+}
+
+static bool is_base64(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_alnum(text.ptr[i]) && strchr("+/=", text.ptr[i]) == NULL)
+            return false;
+    return true;
+}
+
+enum next authentication_run(struct conversation *conversation, struct str argument)
+{
+    const struct session *session = &conversation->session;
+    struct authentication *authentication = conversation->policy->authentication;
+    struct dovecot_request request = { .service = conversation->policy->config->smtpd_sasl_service,
+                                       .client_address = session->client_address };
+
+    if (authentication == NULL)
+        return reply(conversation, REPLY_NO_AUTHENTICATION);
+    if (session_in_transaction(session))
+        return reply(conversation, REPLY_IN_MAIL);
+    if (session_is_authenticated(session))
+        return reply(conversation, REPLY_ALREADY_AUTHENTICATED);
+    if (!parse(conversation, argument, &request))
+        return reply(conversation, REPLY_AUTH_SYNTAX);
+    if (!is_offered(authentication_offer(conversation), request.mechanism))
+        return refuse(conversation, &request, STR("Invalid authentication mechanism"), STR(""),
+                      false);
+    if (!is_base64(request.initial))
+        return refuse(conversation, &request, STR("Invalid base64 data in initial response"),
+                      STR(""), false);
+    return exchange_words(conversation, &request);
+}
