@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/tls.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -37,6 +38,11 @@ struct stream {
     size_t read_bytes; /* the next portion */
     struct buf output;
     size_t output_at;
+    /* With TLS: what is above is in clear, what travels stands here. */
+    struct tls *tls;
+    bool has_sealed_input; /* the TLS side may hold more that it has received already */
+    struct buf sealed;
+    size_t sealed_at;
     struct fiber *waiter;
     bool waits_for_input, waits_for_output;
     /* Parking. The timer may be set earlier than the deadline, as in fiber.c. */
@@ -46,9 +52,19 @@ struct stream {
     void *parked_argument;
 };
 
-static size_t output_left(const struct stream *stream)
+static size_t output_in_clear(const struct stream *stream)
 {
     return stream->output.len - stream->output_at;
+}
+
+static size_t output_left(const struct stream *stream)
+{
+    return output_in_clear(stream) + stream->sealed.len - stream->sealed_at;
+}
+
+static bool may_receive(const struct stream *stream)
+{
+    return stream->is_readable || stream->has_sealed_input;
 }
 
 struct str stream_pending(const struct stream *stream)
@@ -95,10 +111,17 @@ static enum stream_outcome fail(struct stream *stream)
 static void output_sent(struct stream *stream, size_t count)
 {
     stream->output_at += count;
-    if (output_left(stream) > 0)
+    if (output_in_clear(stream) > 0)
         return;
     buf_clear(&stream->output);
     stream->output_at = 0;
+}
+
+static void drop_output(struct stream *stream)
+{
+    output_sent(stream, output_in_clear(stream));
+    buf_clear(&stream->sealed);
+    stream->sealed_at = 0;
 }
 
 /* From now on the loop says when there is room again. */
@@ -116,28 +139,87 @@ static bool watch_output(struct stream *stream)
     return false;
 }
 
+/* One send; STREAM_OK with 0 where there is no room. */
+static enum stream_outcome send_parts(struct stream *stream, struct msghdr *message, size_t *count)
+{
+    ssize_t sent;
+
+    *count = 0;
+    do
+        sent = sendmsg(stream->watch.fd, message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent < 0 && errno != EAGAIN)
+        return fail(stream);
+    if (sent < 0)
+        return watch_output(stream) ? STREAM_OK : fail(stream);
+    *count = (size_t)sent;
+    return STREAM_OK;
+}
+
+/* Seals the gathered output and then `more`, as much as may wait for the socket. */
+static enum stream_outcome seal_some(struct stream *stream, struct str *more)
+{
+    size_t count;
+
+    while (stream->sealed.len < OUTPUT_MAX_BYTES && output_in_clear(stream) + more->len > 0) {
+        bool is_gathered = output_in_clear(stream) > 0;
+        struct str part =
+            is_gathered ? str_skip(buf_str(&stream->output), stream->output_at) : *more;
+        if (tls_write(stream->tls, part, &count) != TLS_DONE) {
+            errno = EPROTO;
+            return fail(stream);
+        }
+        if (is_gathered)
+            output_sent(stream, count);
+        else
+            *more = str_skip(*more, count);
+    }
+    return STREAM_OK;
+}
+
+static enum stream_outcome send_sealed(struct stream *stream, struct str *more)
+{
+    enum stream_outcome outcome = STREAM_OK;
+    size_t count;
+
+    while (outcome == STREAM_OK && stream->is_writable && output_left(stream) + more->len > 0) {
+        if (stream->sealed_at == stream->sealed.len) {
+            buf_clear(&stream->sealed);
+            stream->sealed_at = 0;
+        }
+        outcome = seal_some(stream, more);
+        if (outcome != STREAM_OK)
+            break;
+        struct iovec part = { stream->sealed.ptr + stream->sealed_at,
+                              stream->sealed.len - stream->sealed_at };
+        struct msghdr message = { .msg_iov = &part, .msg_iovlen = 1 };
+        outcome = send_parts(stream, &message, &count);
+        stream->sealed_at += count;
+    }
+    return outcome;
+}
+
 /* Sends what is gathered and then `more`, as far as that does not block; takes off `more` what
  * went out. */
 static enum stream_outcome send_some(struct stream *stream, struct str *more)
 {
+    size_t count;
+
+    if (stream->tls != NULL)
+        return send_sealed(stream, more);
     while (stream->is_writable && output_left(stream) + more->len > 0) {
-        size_t gathered = output_left(stream);
+        size_t gathered = output_in_clear(stream);
         struct iovec parts[2] = {
             { stream->output.ptr + stream->output_at, gathered },
             { (void *)(uintptr_t)more->ptr, more->len },
         };
         struct msghdr message = { .msg_iov = gathered > 0 ? parts : parts + 1,
                                   .msg_iovlen = (gathered > 0) + (more->len > 0) };
-        ssize_t count = sendmsg(stream->watch.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0 && errno != EAGAIN)
-            return fail(stream);
-        if (count < 0)
-            return watch_output(stream) ? STREAM_OK : fail(stream);
-        size_t of_gathered = (size_t)count < gathered ? (size_t)count : gathered;
+        if (send_parts(stream, &message, &count) != STREAM_OK)
+            return STREAM_FAILED;
+        size_t of_gathered = count < gathered ? count : gathered;
         output_sent(stream, of_gathered);
-        *more = str_skip(*more, (size_t)count - of_gathered);
+        *more = str_skip(*more, count - of_gathered);
     }
     return STREAM_OK;
 }
@@ -146,7 +228,7 @@ static enum stream_outcome send_some(struct stream *stream, struct str *more)
 
 static bool may_go_on(const struct stream *stream)
 {
-    return (stream->waits_for_input && stream->is_readable) ||
+    return (stream->waits_for_input && may_receive(stream)) ||
            (stream->waits_for_output && stream->is_writable);
 }
 
@@ -211,9 +293,40 @@ static char *input_room(struct stream *stream)
     return buf_reserve(&stream->input, stream->read_bytes);
 }
 
-/* STREAM_OK: bytes arrived, or is_readable is false now. */
+/* What TLS gave of it; STREAM_OK: bytes, or nothing more to be had now. */
+static enum stream_outcome receive_unsealed(struct stream *stream)
+{
+    struct str nothing = STR("");
+    char *room = input_room(stream);
+    size_t count;
+
+    switch (tls_read(stream->tls, room, stream->read_bytes, &count)) {
+    case TLS_DONE:
+        buf_commit(&stream->input, count);
+        stream->has_sealed_input = true;
+        if (count == stream->read_bytes && stream->read_bytes < READ_MAX_BYTES)
+            stream->read_bytes *= 2;
+        return STREAM_OK;
+    case TLS_WANTS_INPUT:
+        stream->has_sealed_input = false;
+        return STREAM_OK;
+    case TLS_ENDED:
+        stream->has_ended = true;
+        return STREAM_CLOSED;
+    case TLS_FAILED:
+        break;
+    }
+    stream->has_ended = true;
+    (void)send_some(stream, &nothing); /* the alert */
+    errno = EPROTO;
+    return fail(stream);
+}
+
+/* STREAM_OK: bytes arrived, or may_receive is false now. */
 static enum stream_outcome receive_some(struct stream *stream)
 {
+    if (stream->tls != NULL)
+        return receive_unsealed(stream);
     size_t room_bytes = stream->read_bytes;
     char *room = input_room(stream);
     ssize_t count = recv(stream->watch.fd, room, room_bytes, MSG_DONTWAIT);
@@ -245,13 +358,13 @@ static enum stream_outcome receive_more(struct stream *stream, int64_t deadline_
     if (stream->has_ended)
         return STREAM_CLOSED;
     while (outcome == STREAM_OK && stream_pending(stream).len == unread) {
-        if (stream->is_readable) {
+        if (may_receive(stream)) {
             outcome = receive_some(stream);
             continue;
         }
         if (send_some(stream, &nothing) != STREAM_OK) {
             /* The peer may have said why before it went. */
-            output_sent(stream, output_left(stream));
+            drop_output(stream);
             stream->is_readable = true;
             continue;
         }
@@ -323,15 +436,101 @@ void stream_shrink(struct stream *stream)
         stream->read_bytes = READ_FIRST_BYTES;
         stream->scanned = 0;
     }
-    if (output_left(stream) == 0)
+    if (output_left(stream) == 0) {
         buf_free(&stream->output);
+        buf_free(&stream->sealed);
+        stream->sealed_at = 0;
+    }
+}
+
+/* ---- TLS ---- */
+
+static ssize_t tls_receive(void *argument, char *room, size_t room_bytes)
+{
+    struct stream *stream = argument;
+    ssize_t count = -1;
+
+    errno = EAGAIN;
+    if (!stream->is_readable)
+        return -1;
+    do
+        count = recv(stream->watch.fd, room, room_bytes, MSG_DONTWAIT);
+    while (count < 0 && errno == EINTR);
+    if (count < 0 && errno == EAGAIN)
+        stream->is_readable = false;
+    else if (count > 0)
+        stream->is_readable = (size_t)count == room_bytes || stream->has_hangup;
+    return count;
+}
+
+static void tls_send(void *argument, struct str bytes)
+{
+    struct stream *stream = argument;
+
+    buf_append(&stream->sealed, bytes);
+}
+
+static enum stream_outcome shake_hands(struct stream *stream, int64_t deadline_ms)
+{
+    enum stream_outcome outcome;
+    struct str nothing = STR("");
+
+    for (;;) {
+        enum tls_progress progress = tls_handshake(stream->tls);
+        if (progress == TLS_DONE)
+            return STREAM_OK; /* its last words go with the first of what follows */
+        outcome = send_some(stream, &nothing);
+        if (progress == TLS_ENDED || outcome != STREAM_OK)
+            return STREAM_CLOSED;
+        if (progress == TLS_FAILED)
+            return STREAM_FAILED;
+        stream->waits_for_input = true;
+        stream->waits_for_output = output_left(stream) > 0;
+        outcome = wait_until_ready(stream, "TLS handshake", deadline_ms);
+        if (outcome != STREAM_OK)
+            return outcome;
+    }
+}
+
+enum stream_outcome stream_start_tls(struct stream *stream, struct tls **tls, int64_t deadline_ms)
+{
+    struct tls_transport transport = { tls_receive, tls_send, stream };
+    enum stream_outcome outcome = stream_flush(stream, deadline_ms);
+
+    ensure(stream->tls == NULL && str_is_empty(stream_pending(stream)));
+    stream->tls = *tls;
+    *tls = NULL;
+    tls_set_transport(stream->tls, &transport);
+    if (outcome == STREAM_OK)
+        outcome = shake_hands(stream, deadline_ms);
+    stream->has_sealed_input = outcome == STREAM_OK;
+    if (outcome != STREAM_OK)
+        stream->has_ended = true;
+    return outcome;
+}
+
+struct tls *stream_tls(const struct stream *stream)
+{
+    return stream->tls;
+}
+
+/* Unpacks what has arrived: of a TLS connection only that tells whether the peer said anything.
+ * Also lets go of the memory of what is unpacked. False at the end of the stream. */
+static bool unpack(struct stream *stream)
+{
+    while (stream->tls != NULL && !stream->has_ended && may_receive(stream) &&
+           str_is_empty(stream_pending(stream))) {
+        if (receive_some(stream) != STREAM_OK)
+            return false;
+    }
+    return true;
 }
 
 /* ---- parking ---- */
 
 static bool has_news(const struct stream *stream)
 {
-    return stream->is_readable || stream->has_ended || stream_pending(stream).len > 0;
+    return may_receive(stream) || stream->has_ended || stream_pending(stream).len > 0;
 }
 
 void stream_unpark(struct stream *stream)
@@ -355,7 +554,7 @@ static void park_expired(struct timer *timer)
     if (stream->parked_ready == NULL)
         return;
     if (stream->is_readable && stream_pending(stream).len == 0)
-        is_broken = receive_some(stream) != STREAM_OK;
+        is_broken = stream->tls != NULL ? !unpack(stream) : receive_some(stream) != STREAM_OK;
     if (is_broken || has_news(stream))
         end_parking(stream, false);
     else if (stream->park_deadline_ms == DEADLINE_NEVER)
@@ -376,7 +575,9 @@ void stream_park(struct stream *stream, int64_t deadline_ms,
     stream->parked_ready = parked_ready;
     stream->parked_argument = argument;
     /* A failure shows as the end of the stream. */
-    bool is_broken = send_some(stream, &nothing) != STREAM_OK;
+    bool is_broken = send_some(stream, &nothing) != STREAM_OK || !unpack(stream);
+    if (stream->tls != NULL && !is_broken)
+        stream_shrink(stream);
     int64_t first_ms = is_broken || has_news(stream) ? loop_now_ms(stream->loop) : deadline_ms;
     if (is_broken)
         stream->is_readable = true;
@@ -404,7 +605,8 @@ static void stream_ready(struct watch *watch, uint32_t events)
         return;
     if (output_left(stream) > 0 && send_some(stream, &nothing) != STREAM_OK)
         stream->is_readable = true;
-    if (stream->is_readable)
+    (void)unpack(stream);
+    if (has_news(stream))
         end_parking(stream, false);
 }
 
@@ -439,6 +641,13 @@ void stream_free(struct stream **stream)
     if (freed == NULL)
         return;
     ensure(freed->waiter == NULL);
+    if (freed->tls != NULL && !freed->has_ended) {
+        struct str nothing = STR("");
+        tls_close(freed->tls);
+        (void)send_some(freed, &nothing);
+    }
+    tls_free(&freed->tls);
+    buf_free(&freed->sealed);
     int fd = freed->watch.fd;
     watch_close(freed->loop, &freed->watch);
     close(fd);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A buffered, non-blocking byte stream (a TCP or Unix connection, later with TLS inside) that a
+ * A buffered, non-blocking byte stream (a TCP or Unix connection, plain or with TLS inside) that a
  * fiber reads and writes as if it blocked, each call with a deadline. It belongs to one fiber at a
  * time. Between commands a conversation may end its fiber and park: the stream stays registered
  * and calls `parked_ready` when bytes (or the end) arrive.
@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 struct stream;
+struct tls;
 
 enum stream_outcome {
     STREAM_OK,
@@ -48,6 +49,13 @@ void stream_shrink(struct stream *stream);
  * but STREAM_OK an unknown part of it went out: close the connection. */
 enum stream_outcome stream_write(struct stream *stream, struct str bytes, int64_t deadline_ms);
 enum stream_outcome stream_flush(struct stream *stream, int64_t deadline_ms);
+
+/* TLS from here on (net/tls.h): flushes, shakes hands, and then everything above is about what is
+ * inside. Takes over `*tls`. Nothing may be pending: what the peer sent in clear must not be taken
+ * for what it says inside. After anything but STREAM_OK the connection is to be closed; on
+ * STREAM_FAILED tls_problem(stream_tls(…)) may say why. */
+enum stream_outcome stream_start_tls(struct stream *stream, struct tls **tls, int64_t deadline_ms);
+struct tls *stream_tls(const struct stream *stream); /* NULL: it is plain */
 
 /* Parking: from now on `parked_ready(argument)` is called in the loop, once, when input or the end
  * of the stream is there, or when the deadline passes (`is_timeout`). Ends with that call or

@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "net/tls_tickets.h"
 #include "wire/wire.h"
 
 #include <signal.h>
@@ -210,6 +211,18 @@ static bool on_peer(struct skeleton *skeleton, struct str payload)
     return true;
 }
 
+static bool on_tickets(struct skeleton *skeleton, struct str payload)
+{
+    struct wire_control_tickets message;
+    struct service *service = &skeleton->service;
+
+    if (!wire_decode_control_tickets(skeleton->control, payload, &message) ||
+        message.seed.len != TICKET_SEED_BYTES || service->tickets != NULL)
+        return false;
+    service->tickets = tls_tickets_new((const unsigned char *)message.seed.ptr, message.period);
+    return true;
+}
+
 static bool on_start(struct skeleton *skeleton, struct str payload)
 {
     struct wire_control_start message;
@@ -324,6 +337,7 @@ static const struct {
     { WIRE_control_configuration, on_configuration },
     { WIRE_control_listener, on_listener },
     { WIRE_control_peer, on_peer },
+    { WIRE_control_tickets, on_tickets },
     { WIRE_control_start, on_start },
     { WIRE_control_drain, on_drain },
     { WIRE_control_wakeup, on_wakeup },
@@ -396,6 +410,7 @@ int service_main(const struct role *role)
     timer_clear(service->loop, &skeleton.drain_deadline);
     timer_clear(service->loop, &skeleton.log_due);
     connector_free(&service->connector);
+    tls_tickets_free(&service->tickets);
     channel_free(&skeleton.control);
     before_sleep_remove(&skeleton.flush_log);
     forget_configuration(&service->source, &service->config);

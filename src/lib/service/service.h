@@ -23,6 +23,7 @@ struct service {
     bool is_draining;
     struct arena arena;          /* lives as long as the service */
     struct connector *connector; /* for service/endpoint.h */
+    struct tls_tickets *tickets; /* NULL: the role was given none */
     void *state;                 /* the role's */
 };
 

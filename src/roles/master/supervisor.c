@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "endpoints.h"
+#include "net/tls_tickets.h"
 #include "process.h"
 #include "wire/wire.h"
 
@@ -115,6 +116,7 @@ struct supervisor {
     struct list processes;
     int snapshot_fd; /* the configuration in force, sealed */
     const struct sockets *sockets;
+    struct tls_tickets *tickets; /* NULL: the system has no randomness */
     uint32_t next_worker;
     bool was_ready; /* all roles were, once */
     bool is_stopping;
@@ -189,6 +191,19 @@ static void send_configuration(struct process *process)
     struct wire_control_configuration message = { .snapshot = process->supervisor->snapshot_fd };
 
     wire_send_control_configuration(process->control, &message);
+}
+
+/* Before the listeners, which are set up with them. */
+static void send_tickets(struct process *process)
+{
+    struct tls_tickets *tickets = process->supervisor->tickets;
+    unsigned char seed[TICKET_SEED_BYTES];
+    struct wire_control_tickets message = { .seed = { (const char *)seed, sizeof seed } };
+
+    if (strcmp(process->role->name, "smtpd") != 0 || tickets == NULL)
+        return;
+    tls_tickets_get_seed(tickets, clock_wall_ms() / 1000, seed, &message.period);
+    wire_send_control_tickets(process->control, &message);
 }
 
 /* ---- life ---- */
@@ -379,6 +394,7 @@ static void start_seat(struct seat *seat)
     seat->process = process;
     list_append(&supervisor->processes, &process->link);
     send_configuration(process);
+    send_tickets(process);
     send_listeners(process);
     if (strcmp(seat->role->name, "log") == 0)
         wire_send_control_peer(process->control,
@@ -595,6 +611,15 @@ bool supervisor_apply(struct supervisor *supervisor, const struct config_source 
     return true;
 }
 
+/* They live as long as the master: a reload, or a worker that is replaced, ends no session. */
+static struct tls_tickets *make_tickets(void)
+{
+    unsigned char seed[TICKET_SEED_BYTES];
+    int64_t period = tls_tickets_period(clock_wall_ms() / 1000) - TICKET_KEPT_PERIODS;
+
+    return tls_tickets_make_seed(seed) ? tls_tickets_new(seed, period) : NULL;
+}
+
 struct supervisor *supervisor_new(struct loop *loop, const struct log_context *log_context,
                                   const struct supervisor_events *events, void *argument)
 {
@@ -606,6 +631,7 @@ struct supervisor *supervisor_new(struct loop *loop, const struct log_context *l
     supervisor->argument = argument;
     supervisor->snapshot_fd = -1;
     list_init(&supervisor->processes);
+    supervisor->tickets = make_tickets();
     return supervisor;
 }
 
@@ -628,6 +654,7 @@ void supervisor_free(struct supervisor **supervisor)
     list_each_removable (link, &(*supervisor)->processes)
         process_free(list_entry(link, struct process, link));
     fd_close(&(*supervisor)->snapshot_fd);
+    tls_tickets_free(&(*supervisor)->tickets);
     memory_free(*supervisor);
     *supervisor = NULL;
 }

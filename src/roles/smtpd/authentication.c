@@ -3,9 +3,16 @@
 
 #include "base/memory.h"
 #include "dovecot.h"
+#include "encryption.h"
 #include "table/match_list.h"
 
 enum { SERVER_PATIENCE_MS = 10 * 1000, SERVER_DECIDES_MS = 100 * 1000 };
+
+/* smtpd_sasl_security_options, smtpd_sasl_tls_security_options. */
+struct wishes {
+    unsigned refused;  /* enum mechanism_property bits that are not wanted … */
+    unsigned required; /* … and that must be there */
+};
 
 struct authentication {
     const struct config *config; /* the policy's */
@@ -13,8 +20,7 @@ struct authentication {
     struct dovecot *dovecot;
     struct match_list *exceptions; /* clients that are offered nothing */
     struct match_list *filter;     /* mechanisms that may be offered */
-    unsigned refused;              /* enum mechanism_property bits that are not wanted … */
-    unsigned required;             /* … and that must be there */
+    struct wishes in_clear, under_tls;
 };
 
 static const struct security_option {
@@ -29,31 +35,31 @@ static const struct security_option {
     { "forward_secrecy", 0, MECHANISM_FORWARD_SECRECY },
 };
 
-static bool add_option(struct authentication *authentication, struct str word, struct error *error)
+static bool add_option(struct wishes *wishes, struct str word, struct error *error)
 {
     for (size_t i = 0; i < sizeof security_options / sizeof *security_options; i++) {
         const struct security_option *option = &security_options[i];
         if (!str_equal_fold(word, str_from(option->name)))
             continue;
-        authentication->refused |= option->refused;
-        authentication->required |= option->required;
+        wishes->refused |= option->refused;
+        wishes->required |= option->required;
         return true;
     }
     return error_set(error,
-                     "parameter smtpd_sasl_security_options: \"%.*s\"; the options are "
+                     "\"%.*s\"; the options are "
                      "noplaintext, noactive, nodictionary, noanonymous, forward_secrecy and "
                      "mutual_auth",
                      STR_ARGS(word));
 }
 
-static bool set_options(struct authentication *authentication, struct str options,
+static bool set_options(struct wishes *wishes, const char *parameter, struct str options,
                         struct error *error)
 {
     struct str word;
 
     while (str_next_word(&options, " \t\r\n,", &word))
-        if (!add_option(authentication, word, error))
-            return false;
+        if (!add_option(wishes, word, error))
+            return error_context(error, "parameter %s", parameter);
     return true;
 }
 
@@ -90,7 +96,10 @@ static bool fill(struct authentication *authentication, struct service *service,
                          "parameter smtpd_sasl_type: \"%.*s\" is not built yet; use dovecot, "
                          "with smtpd_sasl_path = private/auth",
                          STR_ARGS(config->smtpd_sasl_type));
-    if (!set_options(authentication, config->smtpd_sasl_security_options, error) ||
+    if (!set_options(&authentication->in_clear, "smtpd_sasl_security_options",
+                     config->smtpd_sasl_security_options, error) ||
+        !set_options(&authentication->under_tls, "smtpd_sasl_tls_security_options",
+                     config->smtpd_sasl_tls_security_options, error) ||
         !set_lists(authentication, config, error))
         return false;
     struct endpoint *endpoint = endpoint_new(service, config->smtpd_sasl_path, error);
@@ -125,13 +134,15 @@ void authentication_free(struct authentication **authentication)
 
 /* ---- EHLO ---- */
 
-static bool is_wanted(const struct authentication *authentication,
-                      const struct mechanism *mechanism)
+static bool is_wanted(const struct conversation *conversation, const struct mechanism *mechanism)
 {
+    const struct authentication *authentication = conversation->policy->authentication;
+    const struct wishes *wishes =
+        conversation->session.tls != NULL ? &authentication->under_tls : &authentication->in_clear;
     struct error error;
 
-    return (mechanism->properties & authentication->refused) == 0 &&
-           (mechanism->properties & authentication->required) == authentication->required &&
+    return (mechanism->properties & wishes->refused) == 0 &&
+           (mechanism->properties & wishes->required) == wishes->required &&
            match_list_find_name(authentication->filter, mechanism->name, &error) == MATCH_FOUND;
 }
 
@@ -149,7 +160,7 @@ static struct str offer(struct conversation *conversation)
         return STR("");
     }
     for (size_t i = 0; i < count; i++)
-        if (is_wanted(authentication, &mechanisms[i]))
+        if (is_wanted(conversation, &mechanisms[i]))
             text = arena_printf(&conversation->scratch, "%s%s%.*s", text, *text == '\0' ? "" : " ",
                                 STR_ARGS(mechanisms[i].name));
     return str_from(text);
@@ -162,7 +173,7 @@ struct str authentication_offer(struct conversation *conversation)
     struct error error;
 
     /* A list that cannot answer excepts nobody: to offer AUTH gives nothing away. */
-    if (authentication == NULL ||
+    if (authentication == NULL || encryption_must_precede_authentication(conversation) ||
         match_list_find_client(authentication->exceptions, session->client_name,
                                session->client_address, &error) == MATCH_FOUND)
         return STR("");
@@ -321,12 +332,15 @@ enum next authentication_run(struct conversation *conversation, struct str argum
     const struct session *session = &conversation->session;
     struct authentication *authentication = conversation->policy->authentication;
     struct dovecot_request request = { .service = conversation->policy->config->smtpd_sasl_service,
-                                       .client_address = session->client_address };
+                                       .client_address = session->client_address,
+                                       .is_secured = session->tls != NULL };
 
     if (authentication == NULL)
         return reply(conversation, REPLY_NO_AUTHENTICATION);
     if (session_in_transaction(session))
         return reply(conversation, REPLY_IN_MAIL);
+    if (encryption_must_precede_authentication(conversation))
+        return reply(conversation, REPLY_AUTH_NEEDS_TLS);
     if (session_is_authenticated(session))
         return reply(conversation, REPLY_ALREADY_AUTHENTICATED);
     if (!parse(conversation, argument, &request))

@@ -4,6 +4,7 @@
 #include "authentication.h"
 #include "base/clock.h"
 #include "data.h"
+#include "encryption.h"
 #include "mail/address.h"
 #include "mail/request.h"
 #include "mail/xtext.h"
@@ -36,20 +37,24 @@ static struct str ehlo_reply(struct conversation *conversation)
     struct str all = policy->ehlo_reply;
     struct str mechanisms =
         policy_discards_keyword(policy, STR("AUTH")) ? STR("") : authentication_offer(conversation);
-    const char *old_form = "";
+    autofree_buf struct buf own = { 0 };
 
-    if (str_is_empty(mechanisms))
+    if (encryption_is_offered(conversation))
+        buf_append_text(&own, "250-STARTTLS\r\n");
+    if (!str_is_empty(mechanisms))
+        buf_printf(&own, "250-AUTH %.*s\r\n", STR_ARGS(mechanisms));
+    if (!str_is_empty(mechanisms) && policy->config->broken_sasl_auth_clients)
+        buf_printf(&own, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
+    if (own.len == 0)
         return all;
     /* Our name stands in the first line; "250 " marks the last one. */
     struct str first = str_take(all, (size_t)str_find_byte(all, '\n') + 1);
     struct str rest = str_skip(all, first.len);
-    if (policy->config->broken_sasl_auth_clients)
-        old_form =
-            arena_printf(&conversation->scratch, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
-    return str_from(arena_printf(&conversation->scratch, "250-%.*s%s250%cAUTH %.*s\r\n%.*s",
-                                 STR_ARGS(str_skip(first, 4)), old_form,
-                                 str_is_empty(rest) ? ' ' : '-', STR_ARGS(mechanisms),
-                                 STR_ARGS(rest)));
+    struct str lines = buf_str(&own);
+    if (str_is_empty(rest))
+        own.ptr[str_find_last_byte(str_take(lines, lines.len - 2), '\n') + 4] = ' ';
+    return str_from(arena_printf(&conversation->scratch, "250-%.*s%.*s%.*s",
+                                 STR_ARGS(str_skip(first, 4)), STR_ARGS(lines), STR_ARGS(rest)));
 }
 
 static enum next on_hello(struct conversation *conversation, struct str argument, bool is_esmtp)
@@ -372,8 +377,7 @@ static enum next on_quit(struct conversation *conversation, struct str argument)
 
 static enum next on_starttls(struct conversation *conversation, struct str argument)
 {
-    return reply(conversation,
-                 str_is_empty(argument) ? REPLY_NOT_IMPLEMENTED : REPLY_STARTTLS_SYNTAX);
+    return encryption_start(conversation, argument);
 }
 
 static enum next on_auth(struct conversation *conversation, struct str argument)
@@ -507,6 +511,14 @@ static enum reply_name sequence_check(const struct conversation *conversation,
     return REPLY_DATA_IN_DATA;
 }
 
+/* What is answered where TLS is required before there is any. */
+static bool is_fine_in_clear(const struct command *command)
+{
+    return command->counted == COUNTED_HELO || command->counted == COUNTED_EHLO ||
+           command->counted == COUNTED_STARTTLS || command->counted == COUNTED_NOOP ||
+           command->counted == COUNTED_QUIT;
+}
+
 static enum next handle_known(struct conversation *conversation, const struct command *command,
                               const struct request *request)
 {
@@ -523,6 +535,8 @@ static enum next handle_known(struct conversation *conversation, const struct co
         if (conversation->policy->config->smtpd_forbid_unauth_pipelining)
             return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
     }
+    if (encryption_is_missing(conversation) && !is_fine_in_clear(command))
+        return reply(conversation, REPLY_TLS_FIRST);
     if (request->has_control)
         return reply(conversation, REPLY_CONTROL_CHARACTER);
     enum reply_name refusal = sequence_check(conversation, command);

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "client.h"
 #include "commands.h"
+#include "encryption.h"
 
 #include <sys/socket.h>
 
@@ -192,6 +193,8 @@ static enum next conversation_greet(struct conversation *conversation)
     conversation_log_end(conversation, SEVERITY_INFO);
     if (conversation->server->is_closing)
         return reply_and_close(conversation, REPLY_SHUTTING_DOWN);
+    if (encryption_wrap(conversation) == NEXT_CLOSE)
+        return NEXT_CLOSE;
     if (talks_early(conversation) && refuse_early_talk(conversation) == NEXT_CLOSE)
         return NEXT_CLOSE;
     return reply_lines(conversation, 220, conversation->policy->banner);

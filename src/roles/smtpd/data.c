@@ -2,6 +2,7 @@
 #include "data.h"
 
 #include "client.h"
+#include "encryption.h"
 #include "mail/dot_stuffing.h"
 #include "mail/header.h"
 #include "mail/received.h"
@@ -107,11 +108,16 @@ static bool headers_are_complete(struct str decoded)
 /* RFC 3848. */
 static struct str received_protocol(const struct session *session)
 {
-    return session->is_esmtp && session_is_authenticated(session) ? STR("ESMTPA")
-                                                                  : session_protocol(session);
+    bool is_authenticated = session_is_authenticated(session);
+
+    if (!session->is_esmtp)
+        return session_protocol(session);
+    if (session->tls != NULL)
+        return is_authenticated ? STR("ESMTPSA") : STR("ESMTPS");
+    return is_authenticated ? STR("ESMTPA") : STR("ESMTP");
 }
 
-static void append_received(const struct conversation *conversation, struct buf *out)
+static void append_received(struct conversation *conversation, struct buf *out)
 {
     const struct session *session = &conversation->session;
     const struct envelope *envelope = &session->transaction.envelope;
@@ -124,6 +130,7 @@ static void append_received(const struct conversation *conversation, struct buf 
         .client_name = session->client_name,
         .client_address = session->client_address,
         .protocol = received_protocol(session),
+        .tls_comment = encryption_received_comment(conversation),
     };
 
     if (conversation->policy->config->smtpd_sasl_authenticated_header)

@@ -3,6 +3,7 @@
 
 #include "authentication.h"
 #include "base/memory.h"
+#include "encryption.h"
 
 /* The one pattern that Postfix has in the default of smtpd_forbidden_commands: a verb that does
  * not begin with a letter. Taken as a word of its own until there are regexp: tables. */
@@ -187,6 +188,12 @@ static bool set_authentication(struct policy *policy, struct service *service, s
     return policy->authentication != NULL;
 }
 
+static bool set_encryption(struct policy *policy, struct service *service, struct error *error)
+{
+    policy->encryption = encryption_new(service, policy->config, &policy->log, error);
+    return policy->encryption != NULL;
+}
+
 static bool policy_fill(struct policy *policy, struct error *error)
 {
     struct config *config = policy->config;
@@ -230,7 +237,8 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->config = options->config;
     policy->log = options->log;
     policy->cleanup_log = options->cleanup_log;
-    if (!policy_fill(policy, error) || !set_authentication(policy, options->service, error))
+    if (!policy_fill(policy, error) || !set_authentication(policy, options->service, error) ||
+        !set_encryption(policy, options->service, error))
         policy_free(&policy);
     return policy;
 }
@@ -240,6 +248,7 @@ void policy_free(struct policy **policy)
     if (*policy == NULL)
         return;
     authentication_free(&(*policy)->authentication);
+    encryption_free(&(*policy)->encryption);
     match_list_free(&(*policy)->bare_newline_exclusions);
     restrictions_free(&(*policy)->restrictions);
     destinations_free(&(*policy)->destinations);

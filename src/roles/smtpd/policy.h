@@ -16,6 +16,7 @@
 enum bare_newline_policy { BARE_NEWLINE_IS_NORMALISED, BARE_NEWLINE_IS_REJECTED };
 
 struct authentication;
+struct encryption;
 
 struct policy {
     struct config *config;
@@ -26,6 +27,7 @@ struct policy {
     struct restrictions *restrictions;
     struct match_list *bare_newline_exclusions;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
+    struct encryption *encryption;
     enum bare_newline_policy bare_newline;
     struct rewrite_rules rewrite;
     struct str myhostname;

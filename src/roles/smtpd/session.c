@@ -12,7 +12,7 @@ struct phase_moves {
 /* clang-format off */
 static const struct phase_moves moves[] = {
     { PHASE_NEW,    PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_CLOSED },
-    { PHASE_READY,  PHASE_READY | PHASE_MAIL | PHASE_CLOSED },
+    { PHASE_READY,  PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_CLOSED },
     { PHASE_MAIL,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_CLOSED },
     { PHASE_RCPT,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_DATA | PHASE_CLOSED },
     { PHASE_DATA,   PHASE_NEW | PHASE_READY | PHASE_CLOSED },
@@ -99,6 +99,14 @@ bool session_is_authenticated(const struct session *session)
 struct str session_protocol(const struct session *session)
 {
     return session->is_esmtp ? STR("ESMTP") : STR("SMTP");
+}
+
+void session_forget_hello(struct session *session)
+{
+    session->helo_name = STR("");
+    session->is_esmtp = false;
+    session->sasl_method = session->sasl_username = STR("");
+    session_reset_transaction(session);
 }
 
 void session_set_hello(struct session *session, struct str name, bool is_esmtp)

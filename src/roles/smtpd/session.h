@@ -10,6 +10,7 @@
 #include "mail/envelope.h"
 #include "mail/log_line.h"
 #include "mail/queue_id.h"
+#include "net/tls.h"
 #include "service/submission.h"
 
 /* PHASE(name, bit): where a conversation is. */
@@ -54,6 +55,7 @@ struct session {
     bool has_pipelined;     /* illegally; it is logged once */
     struct str sasl_method; /* empty: not authenticated */
     struct str sasl_username;
+    struct tls_facts *tls; /* NULL: in clear */
 
     /* ---- from HELO or EHLO ---- */
     struct str helo_name; /* empty: none yet; neutralised for logs */
@@ -81,5 +83,7 @@ struct log_client session_log_client(const struct session *session);
 bool session_is_authenticated(const struct session *session);
 /* "ESMTP" or "SMTP". */
 struct str session_protocol(const struct session *session);
+/* TLS began: what was said in clear, by whomever, does not count. */
+void session_forget_hello(struct session *session);
 /* HELO or EHLO was answered: neutralises the name and ends any transaction. */
 void session_set_hello(struct session *session, struct str name, bool is_esmtp);

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/clock.h"
+#include "base/ensure.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "net/tls_openssl.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+
+enum { PEM_BYTES_MAX = 1024 * 1024 };
+
+/* ---- words ---- */
+
+__attribute__((format(printf, 2, 3))) static void warn(const struct tls_context_options *options,
+                                                       const char *format, ...)
+{
+    autofree_buf struct buf text = { 0 };
+    va_list arguments;
+
+    va_start(arguments, format);
+    buf_vprintf(&text, format, arguments);
+    va_end(arguments);
+    if (options->warning != NULL)
+        options->warning(options->warning_argument, buf_text(&text));
+}
+
+/* Says why, then OpenSSL's own words. */
+static bool give_up(const struct tls_context_options *options, const char *what, const char *kind,
+                    const char *file)
+{
+    autofree_buf struct buf problems = { 0 };
+    struct str rest, line;
+
+    tls_problems_take(&problems);
+    warn(options, "cannot get %s %s from file \"%s\": disabling TLS support", kind, what, file);
+    rest = buf_str(&problems);
+    while (str_next_word(&rest, "\n", &line))
+        warn(options, "TLS library problem: %.*s", STR_ARGS(line));
+    return false;
+}
+
+/* ---- keys and certificates ---- */
+
+/* A key that wants a password is of no use to a server that starts alone. */
+static int no_password(char *room, int room_bytes, int is_writing, void *argument)
+{
+    (void)room;
+    (void)room_bytes;
+    (void)is_writing;
+    (void)argument;
+    return 0;
+}
+
+static bool load_pair(const struct tls_context_options *options, SSL_CTX *library, struct str cert,
+                      struct str key, const char *kind)
+{
+    autoclear_arena struct arena arena = { 0 };
+    const char *cert_file = arena_text(&arena, cert);
+    const char *key_file = arena_text(&arena, key.len > 0 ? key : cert);
+
+    if (cert.len == 0 || str_equal_fold(cert, STR("none")))
+        return true;
+    if (SSL_CTX_use_certificate_chain_file(library, cert_file) <= 0)
+        return give_up(options, "certificate", kind, cert_file);
+    if (SSL_CTX_use_PrivateKey_file(library, key_file, SSL_FILETYPE_PEM) <= 0)
+        return give_up(options, "private key", kind, key_file);
+    if (SSL_CTX_check_private_key(library) == 1)
+        return true;
+    ERR_clear_error();
+    warn(options, "%s private key in %s does not match public key in %s: disabling TLS support",
+         kind, key_file, cert_file);
+    return false;
+}
+
+/* What chain_load has read and not handed over yet. */
+struct chain {
+    SSL_CTX *context;
+    SSL *library; /* one of the two */
+    EVP_PKEY *key;
+    X509 *leaf;
+    STACK_OF(X509) * rest;
+    int count;
+};
+
+static bool chain_flush(struct chain *chain, const char *name, struct error *error)
+{
+    int status = 1;
+
+    if (chain->key == NULL)
+        return true;
+    if (chain->leaf == NULL)
+        return error_set(error, "%s: a key is not followed by its certificate", name);
+    status =
+        chain->library != NULL
+            ? SSL_use_cert_and_key(chain->library, chain->leaf, chain->key, chain->rest, 1)
+            : SSL_CTX_use_cert_and_key(chain->context, chain->leaf, chain->key, chain->rest, 1);
+    EVP_PKEY_free(chain->key);
+    X509_free(chain->leaf);
+    sk_X509_pop_free(chain->rest, X509_free);
+    chain->key = NULL;
+    chain->leaf = NULL;
+    chain->rest = NULL;
+    chain->count++;
+    ERR_clear_error();
+    return status == 1 ||
+           error_set(error, "%s: a key does not match the certificate behind it", name);
+}
+
+static bool chain_add_certificate(struct chain *chain, X509 *certificate, const char *name,
+                                  struct error *error)
+{
+    if (chain->key == NULL) {
+        X509_free(certificate);
+        return error_set(error, "%s: a certificate stands before the first key", name);
+    }
+    if (chain->leaf == NULL) {
+        chain->leaf = certificate;
+        return true;
+    }
+    if (chain->rest == NULL)
+        chain->rest = sk_X509_new_null();
+    ensure(chain->rest != NULL && sk_X509_push(chain->rest, certificate) > 0);
+    return true;
+}
+
+/* One PEM object of `type`. */
+static bool chain_add(struct chain *chain, const char *type, const unsigned char *bytes, long len,
+                      const char *name, struct error *error)
+{
+    bool is_key = str_ends_with(str_from(type), STR("PRIVATE KEY"));
+    bool is_certificate = strcmp(type, PEM_STRING_X509) == 0 ||
+                          strcmp(type, PEM_STRING_X509_OLD) == 0 ||
+                          strcmp(type, PEM_STRING_X509_TRUSTED) == 0;
+
+    if (is_key) {
+        if (!chain_flush(chain, name, error))
+            return false;
+        chain->key = d2i_AutoPrivateKey(NULL, &bytes, len);
+        ERR_clear_error();
+        return chain->key != NULL || error_set(error, "%s: a private key cannot be read", name);
+    }
+    if (!is_certificate)
+        return true; /* parameters and such */
+    X509 *certificate = d2i_X509_AUX(NULL, &bytes, len);
+    ERR_clear_error();
+    if (certificate == NULL)
+        return error_set(error, "%s: a certificate cannot be read", name);
+    return chain_add_certificate(chain, certificate, name, error);
+}
+
+static bool chain_read(struct chain *chain, BIO *in, const char *name, struct error *error)
+{
+    char *type, *header;
+    unsigned char *bytes;
+    bool is_fine = true;
+    long len;
+
+    while (is_fine && PEM_read_bio(in, &type, &header, &bytes, &len) == 1) {
+        is_fine = *header == '\0' ? chain_add(chain, type, bytes, len, name, error)
+                                  : error_set(error, "%s: a key wants a password", name);
+        OPENSSL_free(type);
+        OPENSSL_free(header);
+        OPENSSL_clear_free(bytes, (size_t)len);
+    }
+    ERR_clear_error(); /* the end of the text is one */
+    return is_fine;
+}
+
+bool tls_chain_load(SSL_CTX *context, SSL *library, struct str pem, const char *name,
+                    struct error *error)
+{
+    struct chain chain = { .context = context, .library = library };
+    BIO *in = BIO_new_mem_buf(pem.ptr, (int)str_take(pem, PEM_BYTES_MAX).len);
+
+    ensure(in != NULL);
+    bool is_fine = chain_read(&chain, in, name, error) && chain_flush(&chain, name, error);
+    BIO_free(in);
+    EVP_PKEY_free(chain.key);
+    X509_free(chain.leaf);
+    sk_X509_pop_free(chain.rest, X509_free);
+    if (is_fine && chain.count == 0)
+        return error_set(error, "%s: no key and certificate in it", name);
+    return is_fine;
+}
+
+static bool load_chain_files(const struct tls_context_options *options, SSL_CTX *library)
+{
+    autofree_buf struct buf pem = { 0 };
+    autoclear_arena struct arena arena = { 0 };
+    struct str rest = options->files.chain_files, word;
+    struct error error;
+
+    while (str_next_word(&rest, ", \t\r\n", &word)) {
+        if (!file_read(arena_text(&arena, word), PEM_BYTES_MAX, &pem, &error)) {
+            warn(options, "error opening chain file: %s", error.message);
+            return false;
+        }
+        buf_append_byte(&pem, '\n');
+    }
+    bool is_loaded = tls_chain_load(library, NULL, buf_str(&pem), "chain", &error);
+    OPENSSL_cleanse(pem.ptr, pem.len);
+    if (!is_loaded)
+        warn(options, "error loading private keys and certificates from: %.*s: %s",
+             STR_ARGS(options->files.chain_files), error.message);
+    return is_loaded;
+}
+
+static bool load_keys(const struct tls_context_options *options, SSL_CTX *library)
+{
+    const struct tls_files *files = &options->files;
+
+    SSL_CTX_set_default_passwd_cb(library, no_password);
+    if (files->chain_files.len > 0)
+        return load_chain_files(options, library);
+    return load_pair(options, library, files->rsa_cert, files->rsa_key, "RSA") &&
+           load_pair(options, library, files->dsa_cert, files->dsa_key, "DSA") &&
+           load_pair(options, library, files->ec_cert, files->ec_key, "ECDSA");
+}
+
+static bool has_keys(const struct tls_files *files)
+{
+    return files->chain_files.len > 0 || files->rsa_cert.len > 0 || files->dsa_cert.len > 0 ||
+           files->ec_cert.len > 0;
+}
+
+/* ---- authorities ---- */
+
+/* "0a1b2c3d.0": a certificate as c_rehash names it. */
+static bool is_hashed_name(const char *name)
+{
+    size_t digits = strspn(name, "0123456789abcdef");
+
+    return digits == 8 && name[8] == '.' && name[9] >= '0' && name[9] <= '9';
+}
+
+/* The role will have no files when a certificate is looked for: all are read now. A folder that is
+ * not there is no harm, as in Postfix. */
+static void load_folder(X509_STORE *store, const char *folder)
+{
+    autoclear_arena struct arena arena = { 0 };
+    DIR *entries = opendir(folder);
+    const struct dirent *entry;
+
+    if (entries == NULL)
+        return;
+    while ((entry = readdir(entries)) != NULL) {
+        if (is_hashed_name(entry->d_name))
+            (void)X509_STORE_load_file(store, arena_printf(&arena, "%s/%s", folder, entry->d_name));
+    }
+    closedir(entries);
+    ERR_clear_error();
+}
+
+static bool load_authorities(const struct tls_context_options *options, SSL_CTX *library)
+{
+    autoclear_arena struct arena arena = { 0 };
+    autofree_buf struct buf problems = { 0 };
+    const char *file = arena_text(&arena, options->files.ca_file);
+    X509_STORE *store = SSL_CTX_get_cert_store(library);
+    struct str rest, line;
+
+    if (*file != '\0' && X509_STORE_load_file(store, file) != 1) {
+        tls_problems_take(&problems);
+        warn(options,
+             "cannot load Certification Authority data, CAfile=\"%s\": disabling TLS support",
+             file);
+        rest = buf_str(&problems);
+        while (str_next_word(&rest, "\n", &line))
+            warn(options, "TLS library problem: %.*s", STR_ARGS(line));
+        return false;
+    }
+    if (options->is_server && !options->asks_for_certificate)
+        return true;
+    if (options->files.ca_path.len > 0)
+        load_folder(store, arena_text(&arena, options->files.ca_path));
+    if (options->files.appends_default_ca) {
+        (void)X509_STORE_load_file(store, X509_get_default_cert_file());
+        load_folder(store, X509_get_default_cert_dir());
+    }
+    if (options->is_server && *file != '\0')
+        SSL_CTX_set_client_CA_list(library, SSL_load_client_CA_file(file));
+    ERR_clear_error();
+    return true;
+}
+
+/* ---- tickets ---- */
+
+static bool set_ticket_digest(EVP_MAC_CTX *digest, struct tls_ticket_key *key)
+{
+    char name[] = "SHA256";
+    OSSL_PARAM parameters[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, key->digest_key,
+                                          sizeof key->digest_key),
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, name, 0),
+        OSSL_PARAM_construct_end(),
+    };
+
+    return EVP_MAC_CTX_set_params(digest, parameters) == 1;
+}
+
+/* OpenSSL's contract: 1 go on, 2 go on and give a new ticket, 0 not one of ours, -1 failure. */
+static int ticket_key(SSL *library, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
+                      EVP_MAC_CTX *digest, int is_sealing)
+{
+    const struct tls_context *context = tls_of(library)->context;
+    int64_t wall_s = clock_wall_ms() / 1000;
+    struct tls_ticket_key key;
+    bool is_current = true;
+
+    if (is_sealing) {
+        tls_tickets_current(context->tickets, context->listener, wall_s, &key);
+        memcpy(name, key.name, sizeof key.name);
+        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
+            return -1;
+    } else if (!tls_tickets_find(context->tickets, context->listener, wall_s, name, &key,
+                                 &is_current)) {
+        return 0;
+    }
+    bool is_fine =
+        EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key.cipher_key, iv, is_sealing) == 1 &&
+        set_ticket_digest(digest, &key);
+    OPENSSL_cleanse(&key, sizeof key);
+    return !is_fine ? -1 : is_current ? 1 : 2;
+}
+
+static void set_sessions(struct tls_context *context, const struct tls_context_options *options)
+{
+    SSL_CTX *library = context->library;
+    unsigned char id[EVP_MAX_MD_SIZE];
+    unsigned id_len = 0;
+
+    if (!options->is_server) {
+        SSL_CTX_set_session_cache_mode(library, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+        return;
+    }
+    SSL_CTX_set_session_cache_mode(library, SSL_SESS_CACHE_OFF);
+    ensure(EVP_Digest(options->listener.ptr, options->listener.len, id, &id_len, EVP_sha256(),
+                      NULL) == 1);
+    SSL_CTX_set_session_id_context(library, id, id_len);
+    if (options->session_lifetime_s <= 0 || options->tickets == NULL) {
+        SSL_CTX_set_options(library, SSL_OP_NO_TICKET);
+        SSL_CTX_set_num_tickets(library, 0);
+        return;
+    }
+    SSL_CTX_set_timeout(library, (long)options->session_lifetime_s);
+    SSL_CTX_set_num_tickets(library, 1);
+    SSL_CTX_set_tlsext_ticket_key_evp_cb(library, ticket_key);
+}
+
+/* ---- the name that a client asks for ---- */
+
+static bool is_host_name(struct str name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (!ascii_is_alnum(name.ptr[i]) && strchr("-_.", name.ptr[i]) == NULL)
+            return false;
+    return name.len > 0 && name.len < 256;
+}
+
+static int servername_arrived(SSL *library, int *alert, void *argument)
+{
+    struct tls *tls = tls_of(library);
+    struct str name = str_from(SSL_get_servername(library, TLSEXT_NAMETYPE_host_name));
+    autofree_buf struct buf chain = { 0 };
+    struct error error;
+
+    (void)argument;
+    if (tls->context->find_chain == NULL || !is_host_name(name) ||
+        !tls->context->find_chain(tls->context->argument, name, &chain))
+        return SSL_TLSEXT_ERR_NOACK;
+    if (!tls_chain_load(NULL, library, buf_str(&chain), "SNI chain", &error)) {
+        buf_printf(&tls->problem, "%s\n", error.message);
+        *alert = SSL_AD_INTERNAL_ERROR;
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    }
+    tls->servername = arena_copy(&tls->arena, name);
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* ---- the rest ---- */
+
+uint64_t tls_protocols_refused(struct tls_protocols protocols)
+{
+    static const uint64_t bits[TLS_PROTOCOLS] = {
+        0, SSL_OP_NO_SSLv3, SSL_OP_NO_TLSv1, SSL_OP_NO_TLSv1_1, SSL_OP_NO_TLSv1_2, SSL_OP_NO_TLSv1_3
+    };
+    uint64_t refused = SSL_OP_NO_SSLv3; /* OpenSSL of Debian does not speak it in any case */
+
+    for (unsigned i = 0; i < TLS_PROTOCOLS; i++)
+        if ((protocols.allowed >> i & 1) == 0)
+            refused |= bits[i];
+    return refused;
+}
+
+/* One that this OpenSSL does not know is left out. */
+static void set_curves(SSL_CTX *library, struct str curves)
+{
+    autoclear_arena struct arena arena = { 0 };
+    const char *known = "";
+    struct str word;
+
+    while (str_next_word(&curves, ", \t\r\n:", &word)) {
+        const char *name = arena_text(&arena, word);
+        if (SSL_CTX_set1_groups_list(library, name) == 1)
+            known = arena_printf(&arena, "%s%s%s", known, *known != '\0' ? ":" : "", name);
+    }
+    if (*known != '\0')
+        SSL_CTX_set1_groups_list(library, known);
+    ERR_clear_error();
+}
+
+static bool set_rules(struct tls_context *context, const struct tls_context_options *options)
+{
+    autoclear_arena struct arena arena = { 0 };
+    SSL_CTX *library = context->library;
+
+    SSL_CTX_set_min_proto_version(library, 0);
+    SSL_CTX_set_max_proto_version(library, 0);
+    /* An end without farewell is no attack here: SMTP says itself where things end. */
+    SSL_CTX_set_options(library, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                     SSL_OP_IGNORE_UNEXPECTED_EOF |
+                                     tls_protocols_refused(options->protocols));
+    if (options->prefers_own_ciphers)
+        SSL_CTX_set_options(library, SSL_OP_CIPHER_SERVER_PREFERENCE);
+    SSL_CTX_set_mode(library, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_read_ahead(library, 1);
+    SSL_CTX_set_security_level(library, 1);
+    SSL_CTX_set_dh_auto(library, 1);
+    SSL_CTX_set_verify_depth(library, options->verify_depth);
+    set_curves(library, options->curves);
+    context->fingerprint_digest =
+        EVP_get_digestbyname(arena_text(&arena, options->fingerprint_digest));
+    if (context->fingerprint_digest == NULL) {
+        warn(options, "digest algorithm \"%.*s\" not found", STR_ARGS(options->fingerprint_digest));
+        return false;
+    }
+    if (options->cipher_list.len > 0 &&
+        SSL_CTX_set_cipher_list(library, arena_text(&arena, options->cipher_list)) != 1) {
+        ERR_clear_error();
+        warn(options, "no cipher in \"%.*s\"", STR_ARGS(options->cipher_list));
+        return false;
+    }
+    return true;
+}
+
+static int transport_read(BIO *bio, char *room, int room_bytes)
+{
+    struct tls *tls = BIO_get_data(bio);
+    ssize_t count = tls->transport.receive(tls->transport.argument, room, (size_t)room_bytes);
+
+    BIO_clear_retry_flags(bio);
+    if (count < 0 && errno == EAGAIN)
+        BIO_set_retry_read(bio);
+    else if (count <= 0)
+        tls->has_ended = true;
+    return (int)count;
+}
+
+static int transport_write(BIO *bio, const char *bytes, int len)
+{
+    struct tls *tls = BIO_get_data(bio);
+
+    BIO_clear_retry_flags(bio);
+    tls->transport.send(tls->transport.argument, str_of(bytes, (size_t)len));
+    return len;
+}
+
+static long transport_control(BIO *bio, int command, long number, void *pointer)
+{
+    const struct tls *tls = BIO_get_data(bio);
+
+    (void)number;
+    (void)pointer;
+    if (command == BIO_CTRL_EOF)
+        return tls->has_ended;
+    return command == BIO_CTRL_FLUSH;
+}
+
+static bool set_transport(struct tls_context *context)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
+
+    context->transport = method;
+    return method != NULL && BIO_meth_set_read(method, transport_read) == 1 &&
+           BIO_meth_set_write(method, transport_write) == 1 &&
+           BIO_meth_set_ctrl(method, transport_control) == 1;
+}
+
+static bool fill(struct tls_context *context, const struct tls_context_options *options)
+{
+    if (options->is_server && !has_keys(&options->files)) {
+        warn(options, "No server certs available. TLS won't be enabled");
+        return false;
+    }
+    context->library = SSL_CTX_new(options->is_server ? TLS_server_method() : TLS_client_method());
+    ensure(context->library != NULL && set_transport(context));
+    if (!set_rules(context, options) || !load_authorities(options, context->library) ||
+        !load_keys(options, context->library))
+        return false;
+    set_sessions(context, options);
+    if (options->is_server) {
+        /* Verification never ends a handshake: what it found is a fact for whoever asks. */
+        SSL_CTX_set_verify(context->library,
+                           options->asks_for_certificate ? SSL_VERIFY_PEER | SSL_VERIFY_CLIENT_ONCE
+                                                         : SSL_VERIFY_NONE,
+                           tls_certificate_verified);
+        SSL_CTX_set_tlsext_servername_callback(context->library, servername_arrived);
+    } else {
+        SSL_CTX_set_verify(context->library, SSL_VERIFY_PEER, tls_certificate_verified);
+        SSL_CTX_dane_enable(context->library);
+    }
+    return true;
+}
+
+struct tls_context *tls_context_new(const struct tls_context_options *options)
+{
+    struct tls_context *context = memory_new(sizeof *context);
+
+    context->is_server = options->is_server;
+    context->tickets = options->tickets;
+    context->listener = arena_copy(&context->arena, options->listener);
+    context->find_chain = options->find_chain;
+    context->argument = options->argument;
+    if (!fill(context, options))
+        tls_context_free(&context);
+    return context;
+}
+
+void tls_context_free(struct tls_context **context)
+{
+    if (*context == NULL)
+        return;
+    SSL_CTX_free((*context)->library);
+    BIO_meth_free((*context)->transport);
+    arena_clear(&(*context)->arena);
+    memory_free(*context);
+    *context = NULL;
+}
