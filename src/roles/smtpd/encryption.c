@@ -241,17 +241,26 @@ static void log_success(struct conversation *conversation)
     }
 }
 
-/* Client certificates are demanded: 0 mail without one that an authority vouches for. */
+/* Client certificates are demanded: no mail without one that an authority vouches for. */
 static enum next check_certificate(struct conversation *conversation)
 {
+    const struct policy *policy = conversation->policy;
     const struct tls_facts *facts = conversation->session.tls;
+    const char *problem = facts->has_certificate ? "Client certificate not trusted"
+                                                 : "No client certificate presented";
 
-    if (!conversation->policy->encryption->needs_certificate || facts->is_trusted)
+    if (!policy->encryption->needs_certificate || facts->is_trusted)
         return NEXT_COMMAND;
-    log_info(&conversation->policy->log, "NOQUEUE: abort: TLS from %.*s: %s",
-             STR_ARGS(peer_text(conversation)),
-             facts->has_certificate ? "Client certificate not trusted"
-                                    : "No client certificate presented");
+    log_info(&policy->log, "NOQUEUE: abort: TLS from %.*s: %s", STR_ARGS(peer_text(conversation)),
+             problem);
+    (void)reply_verdict(conversation,
+                        &(struct verdict){
+                            .code = 421,
+                            .enhanced = "4.7.1",
+                            .text = arena_printf(&conversation->scratch, "%.*s Error: %s",
+                                                 STR_ARGS(policy->myhostname), problem),
+                        });
+    conversation->reply_code = 220; /* STARTTLS itself was fine, say the counts of the session */
     return NEXT_CLOSE;
 }
 
@@ -270,6 +279,7 @@ static enum next shake_hands(struct conversation *conversation)
     enum stream_outcome outcome = stream_start_tls(conversation->stream, &tls, deadline_ms);
     if (outcome != STREAM_OK) {
         log_failure(conversation, outcome);
+        conversation->reply_code = 421; /* counts as refused */
         return conversation_lost(conversation, STREAM_CLOSED, session->where);
     }
     session->tls = arena_new(&session->arena, sizeof *session->tls);
