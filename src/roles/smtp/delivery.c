@@ -241,7 +241,8 @@ static void try_site(struct delivery *delivery, struct str item)
     struct nexthop nexthop;
     struct error error;
 
-    if (!nexthop_parse(item, delivery->transport->default_port, &nexthop, &error)) {
+    if (!(delivery->transport->is_lmtp ? nexthop_parse_lmtp : nexthop_parse)(
+            item, delivery->transport->default_port, &nexthop, &error)) {
         site_failed(delivery, failure_new(&delivery->arena, "4.3.5", "%s", error.message));
         return;
     }

@@ -6,6 +6,7 @@
 #include "blame.h"
 #include "mail/address.h"
 #include "mail/dot_stuffing.h"
+#include "mail/header.h"
 #include "report.h"
 #include "worker.h"
 
@@ -74,7 +75,7 @@ static enum next on_hello(struct session *session, const struct expect *expect)
         session->refusal = blame_loop(session);
         return NEXT_CLOSE;
     }
-    if (expect->kind == COMMAND_EHLO)
+    if (expect->kind != COMMAND_HELO)
         ehlo_parse(&session->reply, session->transport->config->smtp_discard_ehlo_keywords,
                    &session->offer);
     session_enter(session, PHASE_READY);
@@ -159,6 +160,25 @@ static enum next on_final_dot(struct session *session, const struct expect *expe
     return NEXT_REPLY;
 }
 
+/* LMTP: a reply for each recipient that was accepted, in their order. */
+static enum next on_recipient_dot(struct session *session, const struct expect *expect)
+{
+    bool is_accepted = reply_is_positive(session) && !session->is_content_broken;
+
+    if (is_accepted)
+        report_sent(session->delivery, expect->recipient, session);
+    else if (reply_is_negative(session) && session->reply.code != 421)
+        blame_recipient(session, expect->recipient, blame_reply(session, "end of DATA command"));
+    else
+        blame_doubtful(session, blame_reply(session, "end of DATA command"));
+    if (session->reply.code == 421 || !(is_accepted || reply_is_negative(session)) ||
+        session->is_content_broken)
+        return NEXT_CLOSE;
+    if (session->expect_count == 0)
+        session_enter(session, PHASE_READY);
+    return NEXT_REPLY;
+}
+
 static enum next on_reset(struct session *session, const struct expect *expect)
 {
     (void)expect;
@@ -183,10 +203,12 @@ static const struct command commands[] = {
     [COMMAND_GREETING]  = { PHASE_GREETING,  "",                    SECONDS(smtp_helo_timeout),         on_greeting },
     [COMMAND_EHLO]      = { PHASE_EHLO,      "EHLO command",        SECONDS(smtp_helo_timeout),         on_hello },
     [COMMAND_HELO]      = { PHASE_HELO,      "HELO command",        SECONDS(smtp_helo_timeout),         on_hello },
+    [COMMAND_LHLO]      = { PHASE_LHLO,      "LHLO command",        SECONDS(smtp_helo_timeout),         on_hello },
     [COMMAND_MAIL]      = { PHASE_MAIL,      "MAIL FROM command",   SECONDS(smtp_mail_timeout),         on_mail },
     [COMMAND_RCPT]      = { PHASE_RCPT,      "RCPT TO command",     SECONDS(smtp_rcpt_timeout),         on_rcpt },
     [COMMAND_DATA]      = { PHASE_DATA,      "DATA command",        SECONDS(smtp_data_init_timeout),    on_data },
     [COMMAND_FINAL_DOT] = { PHASE_FINAL_DOT, "end of DATA command", SECONDS(smtp_data_done_timeout),    on_final_dot },
+    [COMMAND_RECIPIENT_DOT] = { PHASE_FINAL_DOT, "end of DATA command", SECONDS(smtp_data_done_timeout), on_recipient_dot },
     [COMMAND_RSET]      = { PHASE_RSET,      "RSET command",        SECONDS(smtp_rset_timeout),         on_reset },
     [COMMAND_QUIT]      = { PHASE_QUIT,      "QUIT command",        SECONDS(smtp_quit_timeout),         on_quit },
 };
@@ -298,7 +320,9 @@ static bool send_hello(struct session *session, enum command_kind kind)
 {
     autofree_buf struct buf line = { 0 };
 
-    buf_append_text(&line, kind == COMMAND_EHLO ? "EHLO " : "HELO ");
+    buf_append_text(&line, kind == COMMAND_EHLO   ? "EHLO "
+                           : kind == COMMAND_LHLO ? "LHLO "
+                                                  : "HELO ");
     buf_append(&line, session->transport->helo_name);
     buf_append_text(&line, "\r\n");
     session_expect_push(session, kind, 0);
@@ -316,8 +340,10 @@ bool dialogue_greet(struct session *session, struct delivery *delivery,
     session->refusal = NULL;
     session_expect_push(session, COMMAND_GREETING, 0);
     is_fine = drive(session);
-    if (is_fine && !config->smtp_never_send_ehlo &&
-        (config->smtp_always_send_ehlo || session->greets_esmtp))
+    if (is_fine && session->transport->is_lmtp)
+        is_fine = send_hello(session, COMMAND_LHLO);
+    else if (is_fine && !config->smtp_never_send_ehlo &&
+             (config->smtp_always_send_ehlo || session->greets_esmtp))
         is_fine = send_hello(session, COMMAND_EHLO);
     if (is_fine && session->phase != PHASE_READY)
         is_fine = send_hello(session, COMMAND_HELO);
@@ -438,17 +464,63 @@ static bool send_envelope(struct session *session)
     return drive(session);
 }
 
+/* The accepted recipient of a delivery that takes only one (flags=D and O). */
+static const struct recipient *only_recipient(const struct delivery *delivery)
+{
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+        if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
+            return &delivery->envelope.recipients[i];
+    }
+    unreachable();
+}
+
+/* The headers that the service's flags put in front. */
+static void append_flagged_headers(const struct session *session, struct buf *out)
+{
+    const struct transport *transport = session->transport;
+    const struct delivery *delivery = session->delivery;
+
+    if (transport->has_flag_return_path) {
+        buf_append_text(out, "Return-Path: ");
+        address_format_angle(delivery->envelope.sender, out);
+        buf_append_text(out, "\r\n");
+    }
+    if (transport->has_flag_original_to) {
+        const struct recipient *to = only_recipient(delivery);
+        buf_append_text(out, "X-Original-To: ");
+        buf_append(out, to->original_recipient.len > 0 ? to->original_recipient : to->address);
+        buf_append_text(out, "\r\n");
+    }
+    if (transport->has_flag_delivered_to) {
+        buf_append_text(out, "Delivered-To: ");
+        buf_append(out, only_recipient(delivery)->address);
+        buf_append_text(out, "\r\n");
+    }
+}
+
+static enum stream_outcome write_encoded(struct session *session, struct dot_encoder *encoder,
+                                         struct str content)
+{
+    int64_t timeout_s = session->transport->config->smtp_data_xfer_timeout;
+    enum stream_outcome outcome = STREAM_OK;
+    struct str piece;
+
+    while (outcome == STREAM_OK && dot_encode_next(encoder, &content, &piece))
+        outcome = stream_write(session->stream, piece, deadline_after(session, timeout_s));
+    return outcome;
+}
+
 static enum stream_outcome write_content(struct session *session)
 {
     const struct config *config = session->transport->config;
     struct dot_encoder encoder = { .line_length_limit = (size_t)config->smtp_line_length_limit };
-    struct str content = session->delivery->content;
-    enum stream_outcome outcome = STREAM_OK;
-    struct str piece;
+    autofree_buf struct buf headers = { 0 };
+    enum stream_outcome outcome;
 
-    while (outcome == STREAM_OK && dot_encode_next(&encoder, &content, &piece))
-        outcome = stream_write(session->stream, piece,
-                               deadline_after(session, config->smtp_data_xfer_timeout));
+    append_flagged_headers(session, &headers);
+    outcome = write_encoded(session, &encoder, buf_str(&headers));
+    if (outcome == STREAM_OK)
+        outcome = write_encoded(session, &encoder, session->delivery->content);
     if (outcome == STREAM_OK)
         outcome = stream_write(session->stream, dot_encode_end(&encoder),
                                deadline_after(session, config->smtp_data_xfer_timeout));
@@ -456,6 +528,20 @@ static enum stream_outcome write_content(struct session *session)
         outcome =
             stream_flush(session->stream, deadline_after(session, config->smtp_data_xfer_timeout));
     return outcome;
+}
+
+static void expect_verdict(struct session *session)
+{
+    const struct delivery *delivery = session->delivery;
+
+    if (!session->transport->is_lmtp) {
+        session_expect_push(session, COMMAND_FINAL_DOT, 0);
+        return;
+    }
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+        if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
+            session_expect_push(session, COMMAND_RECIPIENT_DOT, (uint32_t)i);
+    }
 }
 
 static void send_content(struct session *session)
@@ -471,7 +557,7 @@ static void send_content(struct session *session)
     } else {
         /* Where writing failed the server may have said why before it hung up. */
         session->is_content_broken = outcome != STREAM_OK;
-        session_expect_push(session, COMMAND_FINAL_DOT, 0);
+        expect_verdict(session);
         (void)drive(session);
     }
     session->delivery->is_content_under_way = false;
@@ -507,10 +593,44 @@ static const struct failure *find_obstacle(const struct session *session)
     return failure;
 }
 
+/* A message that was delivered to this recipient before goes round in circles. */
+static bool is_delivered_to(const struct delivery *delivery, struct str address)
+{
+    struct str content = delivery->content;
+    struct header header;
+
+    while (header_next(&content, &header)) {
+        if (header_is(&header, "Delivered-To") && str_equal_fold(header.value, address))
+            return true;
+    }
+    return false;
+}
+
+static const struct failure *find_flag_obstacle(const struct session *session)
+{
+    const struct transport *transport = session->transport;
+    struct delivery *delivery = session->delivery;
+    struct str address = delivery->envelope.recipients[0].address;
+
+    if (!transport->has_flag_delivered_to && !transport->has_flag_original_to)
+        return NULL;
+    if (delivery->envelope.recipient_count > 1)
+        return failure_new(&delivery->arena, "4.3.5",
+                           "mail system configuration error: flags D and O need "
+                           "%.*s_destination_recipient_limit = 1",
+                           STR_ARGS(transport->name));
+    if (transport->has_flag_delivered_to && is_delivered_to(delivery, address))
+        return failure_new(&delivery->arena, "5.4.6", "mail forwarding loop for %.*s",
+                           STR_ARGS(address));
+    return NULL;
+}
+
 static void transact(struct session *session)
 {
     const struct failure *obstacle = find_obstacle(session);
 
+    if (obstacle == NULL)
+        obstacle = find_flag_obstacle(session);
     if (obstacle != NULL) {
         blame_everybody(session, obstacle);
         return;

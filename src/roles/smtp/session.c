@@ -13,7 +13,8 @@ static const unsigned legal_moves[] = {
     [PHASE_GREETING] = 0,
     [PHASE_EHLO] = FROM(GREETING),
     [PHASE_HELO] = FROM(GREETING) | FROM(EHLO),
-    [PHASE_READY] = FROM(EHLO) | FROM(HELO) | FROM(FINAL_DOT) | FROM(RSET),
+    [PHASE_LHLO] = FROM(GREETING),
+    [PHASE_READY] = FROM(EHLO) | FROM(HELO) | FROM(LHLO) | FROM(FINAL_DOT) | FROM(RSET),
     [PHASE_MAIL] = FROM(READY),
     [PHASE_RCPT] = FROM(MAIL) | FROM(RCPT),
     [PHASE_DATA] = FROM(MAIL) | FROM(RCPT),
@@ -45,6 +46,11 @@ void target_format(const struct target *target, struct buf *out)
 {
     buf_append(out, target->host);
     buf_append_byte(out, '[');
+    if (target->path.len > 0) {
+        buf_append(out, target->path);
+        buf_append_byte(out, ']');
+        return;
+    }
     net_address_format(&target->address, out);
     buf_append_text(out, "]:");
     buf_append_u64(out, net_address_port(&target->address));
@@ -62,7 +68,7 @@ struct session *session_new(struct loop *loop, struct stream *stream,
     session->phase = PHASE_GREETING;
     session->opened_ms = loop_now_ms(loop);
     session->host = arena_copy(&session->arena, target->host);
-    session->port = net_address_port(&target->address);
+    session->port = target->path.len > 0 ? 0 : net_address_port(&target->address);
     target_format(target, &text);
     session->relay = arena_copy(&session->arena, buf_str(&text));
     session->name = str_take(session->relay, (size_t)str_find_last_byte(session->relay, ']') + 1);

@@ -20,6 +20,7 @@ struct connection_cache;
     PHASE(GREETING, "receiving the initial server greeting")                                       \
     PHASE(EHLO, "performing the EHLO handshake")                                                   \
     PHASE(HELO, "performing the HELO handshake")                                                   \
+    PHASE(LHLO, "performing the LHLO handshake")                                                   \
     PHASE(READY, "waiting for the next message")                                                   \
     PHASE(MAIL, "sending MAIL FROM")                                                               \
     PHASE(RCPT, "sending RCPT TO")                                                                 \
@@ -40,10 +41,12 @@ enum command_kind {
     COMMAND_GREETING, /* what the server says without being asked */
     COMMAND_EHLO,
     COMMAND_HELO,
+    COMMAND_LHLO,
     COMMAND_MAIL,
     COMMAND_RCPT,
     COMMAND_DATA,
     COMMAND_FINAL_DOT,
+    COMMAND_RECIPIENT_DOT, /* the same in LMTP, one for each recipient */
     COMMAND_RSET,
     COMMAND_QUIT,
 };
@@ -92,7 +95,7 @@ struct session *session_new(struct loop *loop, struct stream *stream,
                             const struct transport *transport, const struct target *target);
 void session_free(struct session **session); /* closes at once, without QUIT */
 
-/* Appends "mx.example.com[192.0.2.1]:25". */
+/* Appends "mx.example.com[192.0.2.1]:25" or "relay.example.com[path/of/socket]". */
 void target_format(const struct target *target, struct buf *out);
 
 /* The only way to change the phase; the move must be a legal one. */

@@ -288,6 +288,11 @@ bool target_find(const struct target_search *search, const struct nexthop *nexth
 
     targets->items = arena_new_array(search->arena, TARGETS_MAX, sizeof(struct target));
     targets->count = 0;
+    if (nexthop->path.len > 0) {
+        targets->items[targets->count++] =
+            (struct target){ .host = config->myhostname, .path = nexthop->path };
+        return true;
+    }
     if (nexthop->is_bracketed || nexthop->is_address || config->disable_dns_lookups ||
         str_equal_fold(config->smtp_dns_support_level, STR("disabled")))
         return find_host(search, nexthop, targets, failure);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "transport.h"
 
+#include "config/twins.h"
 #include "nexthop.h"
 
 void transports_init(struct transports *transports, const struct config_source *source,
@@ -79,11 +80,39 @@ static void refuse_unprotected(struct transport *transport)
         transport->refusal_dsn = STR("4.7.0");
         transport->refusal = STR("smtp_sasl_auth_enable is set, but this version cannot "
                                  "authenticate to servers yet");
-    } else if (transport->config->service != NULL &&
-               str_equal(transport->config->service->command, STR("lmtp"))) {
-        transport->refusal_dsn = STR("4.3.5");
-        transport->refusal = STR("this version cannot deliver over LMTP yet");
     }
+}
+
+/* Mail that is to leave from an address of its own says so for a reason: who can only be reached
+ * from there, or is trusted only there. So where the administrator named one and did not say what
+ * to do without it, mail waits; Postfix's default is to go on from any address. */
+static void set_must_bind(struct transport *transport)
+{
+    struct str name =
+        transport->is_lmtp ? STR("lmtp_bind_address_enforce") : STR("smtp_bind_address_enforce");
+
+    transport->must_bind =
+        transport->config->smtp_bind_address_enforce || !config_is_set(transport->config, name);
+}
+
+/* flags=DORX behind the command in master.cf. X only matters to success notices. */
+static bool set_flags(struct transport *transport, struct error *error)
+{
+    const struct master_service *service = transport->config->service;
+
+    for (size_t i = 0; service != NULL && i < service->argument_count; i++) {
+        struct str flags = service->arguments[i];
+        if (!str_starts_with(flags, STR("flags=")))
+            continue;
+        for (flags = str_skip(flags, 6); flags.len > 0; flags = str_skip(flags, 1)) {
+            transport->has_flag_delivered_to |= flags.ptr[0] == 'D';
+            transport->has_flag_original_to |= flags.ptr[0] == 'O';
+            transport->has_flag_return_path |= flags.ptr[0] == 'R';
+            if (strchr("DORX", flags.ptr[0]) == NULL)
+                return error_set(error, "unknown flag \"%c\"", flags.ptr[0]);
+        }
+    }
+    return true;
 }
 
 static bool fill_transport(struct transports *transports, struct transport *transport,
@@ -92,16 +121,22 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     const struct config *config = transport->config;
     struct str tag;
 
+    transport->is_lmtp = config->service != NULL && str_equal(config->service->command, STR("lmtp"));
+    if (transport->is_lmtp)
+        config_use_lmtp(transport->config);
     transport->helo_name = config->smtp_helo_name;
     if (transport->helo_name.len == 0)
         transport->helo_name = config->myhostname;
-    tag = str_from(arena_printf(&transports->arena, "%.*s/smtp", STR_ARGS(config->syslog_name)));
+    tag = str_from(arena_printf(&transports->arena, "%.*s/%s", STR_ARGS(config->syslog_name),
+                                transport->is_lmtp ? "lmtp" : "smtp"));
     transport->log = (struct log_context){ .log = transports->log, .tag = tag };
     if (!nexthop_port_parse(config->smtp_tcp_port, &transport->default_port))
         return error_set(error, "smtp_tcp_port = %.*s is no port", STR_ARGS(config->smtp_tcp_port));
     set_protocols(transport);
+    set_must_bind(transport);
     refuse_unprotected(transport);
-    return set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
+    return set_flags(transport, error) &&
+           set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
                             &transport->bind4, &transport->has_bind4, error) &&
            set_bind_address("smtp_bind_address6", config->smtp_bind_address6, AF_INET6,
                             &transport->bind6, &transport->has_bind6, error);

@@ -16,12 +16,15 @@ struct transport {
     struct str name;
     struct config *config;
     struct log_context log; /* tag "postfix/smtp", or with the line's syslog_name */
+    bool is_lmtp;
     struct str helo_name;
     uint16_t default_port;           /* smtp_tcp_port */
     bool uses_ipv4, uses_ipv6;       /* inet_protocols */
     bool prefers_ipv4, prefers_ipv6; /* smtp_address_preference */
     bool has_bind4, has_bind6;
     struct net_address bind4, bind6; /* smtp_bind_address, smtp_bind_address6 */
+    bool must_bind; /* mail waits where it cannot be sent from there */
+    bool has_flag_delivered_to, has_flag_original_to, has_flag_return_path; /* flags=DOR */
     /* Set where the configuration asks for protection this build cannot give: everything is
      * deferred with this text rather than sent without it. */
     struct str refusal_dsn;

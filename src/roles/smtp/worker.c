@@ -23,6 +23,7 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
 {
     *worker = (struct worker){ .loop = options->loop,
                                .log = options->log,
+                               .local_servers = options->local_servers,
                                .has_long_queue_ids = options->config->enable_long_queue_ids,
                                .drained = options->drained,
                                .argument = options->argument };
@@ -223,6 +224,7 @@ void worker_clear(struct worker *worker)
     if (worker->queue != NULL)
         channel_free(&worker->queue);
     transports_clear(&worker->transports);
+    local_servers_free(&worker->local_servers);
     buf_free(&worker->scratch);
     arena_clear(&worker->arena);
 }
