@@ -89,17 +89,14 @@ static struct result spoken_result(const struct transport *transport, enum deliv
     const char *dsn = status == DELIVERY_BOUNCED ? "5.0.0"
                       : status == DELIVERY_SENT  ? "2.0.0"
                                                  : "4.0.0";
-    struct result result = { .status = status,
-                             .dsn = str_from(dsn),
-                             .diagnostic = str_trim(text) };
+    struct result result = { .status = status, .dsn = str_from(dsn), .diagnostic = str_trim(text) };
     struct str said;
 
     if (take_status(&result.diagnostic, &said)) {
         if (said.ptr[0] == dsn[0])
             result.dsn = said;
         else
-            log_warning(&transport->settings.speaker, "ignoring dsn code \"%.*s\"",
-                        STR_ARGS(said));
+            log_warning(&transport->settings.speaker, "ignoring dsn code \"%.*s\"", STR_ARGS(said));
     }
     if (result.diagnostic.len == 0 && status != DELIVERY_SENT)
         result.diagnostic = STR("Address is undeliverable");

@@ -132,8 +132,10 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },     { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },     { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("smtp"), TRANSPORT_WORKER },
+        { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR },
+        { STR_INIT("discard"), TRANSPORT_DISCARD },
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)

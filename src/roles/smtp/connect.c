@@ -28,7 +28,8 @@ static const struct failure *connect_failure(struct delivery *delivery, const st
     const struct failure *failure;
 
     target_format(target, &server);
-    failure = failure_new(&delivery->arena, "4.4.1", "connect to %s: %s", buf_text(&server), reason);
+    failure =
+        failure_new(&delivery->arena, "4.4.1", "connect to %s: %s", buf_text(&server), reason);
     if (target->path.len == 0)
         log_write_text(&delivery->transport->log, SEVERITY_INFO, failure->text);
     return failure;
@@ -82,8 +83,7 @@ static enum stream_outcome connect_local(struct delivery *delivery, const struct
                                          struct error *error)
 {
     const struct local_servers *servers = delivery->worker->local_servers;
-    struct endpoint *endpoint =
-        servers != NULL ? local_servers_find(servers, target->path) : NULL;
+    struct endpoint *endpoint = servers != NULL ? local_servers_find(servers, target->path) : NULL;
 
     if (endpoint != NULL)
         return endpoint_connect(endpoint, deadline_ms, stream, error);

@@ -29,8 +29,7 @@ static void name_path(struct local_servers *servers, struct str path)
                     SERVERS_MAX, STR_ARGS(path));
         return;
     }
-    struct str text =
-        str_from(arena_printf(&service->arena, "unix:%.*s", STR_ARGS(path)));
+    struct str text = str_from(arena_printf(&service->arena, "unix:%.*s", STR_ARGS(path)));
     struct endpoint *endpoint = endpoint_new(service, text, &error);
     if (endpoint == NULL)
         log_warning(&service->log_context, "%s", error.message);
@@ -71,8 +70,8 @@ struct local_servers *local_servers_new(struct service *service)
     const struct config *config = service->config;
     struct local_servers *servers = memory_new(sizeof *servers);
     const struct str texts[] = {
-        config->default_transport, config->local_transport,    config->relay_transport,
-        config->virtual_transport, config->mailbox_transport,  config->fallback_transport,
+        config->default_transport, config->local_transport,     config->relay_transport,
+        config->virtual_transport, config->mailbox_transport,   config->fallback_transport,
         config->content_filter,    config->lmtp_fallback_relay,
     };
     struct str tables[] = {

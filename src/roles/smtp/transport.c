@@ -16,6 +16,8 @@ void transports_clear(struct transports *transports)
 
     while (transports->by_name != NULL && map_next(transports->by_name, &cursor)) {
         struct transport *transport = cursor.value;
+        client_tables_close(&transport->tables);
+        match_list_free(&transport->traced_peers);
         config_free(&transport->config);
     }
     if (transports->by_name != NULL)
@@ -115,13 +117,40 @@ static bool set_flags(struct transport *transport, struct error *error)
     return true;
 }
 
+static bool list_has_word(struct str list, struct str word)
+{
+    struct str entry;
+
+    while (str_next_word(&list, ", \t\r\n", &entry)) {
+        if (str_equal_fold(entry, word))
+            return true;
+    }
+    return false;
+}
+
+static bool set_traced_peers(struct transport *transport, struct error *error)
+{
+    const struct config *config = transport->config;
+    struct match_list_options options = {
+        .name = STR("debug_peer_list"),
+        .matches_parent_domains =
+            list_has_word(config->parent_domain_matches_subdomains, STR("debug_peer_list")),
+    };
+
+    if (config->debug_peer_level <= 0 || config->debug_peer_list.len == 0)
+        return true;
+    transport->traced_peers = match_list_new(config->debug_peer_list, &options, error);
+    return transport->traced_peers != NULL;
+}
+
 static bool fill_transport(struct transports *transports, struct transport *transport,
                            struct error *error)
 {
     const struct config *config = transport->config;
     struct str tag;
 
-    transport->is_lmtp = config->service != NULL && str_equal(config->service->command, STR("lmtp"));
+    transport->is_lmtp =
+        config->service != NULL && str_equal(config->service->command, STR("lmtp"));
     if (transport->is_lmtp)
         config_use_lmtp(transport->config);
     transport->helo_name = config->smtp_helo_name;
@@ -135,7 +164,10 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     set_protocols(transport);
     set_must_bind(transport);
     refuse_unprotected(transport);
-    return set_flags(transport, error) &&
+    if (!set_flags(transport, error))
+        return false;
+    client_tables_open(&transport->tables, config, &transport->log);
+    return set_traced_peers(transport, error) &&
            set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
                             &transport->bind4, &transport->has_bind4, error) &&
            set_bind_address("smtp_bind_address6", config->smtp_bind_address6, AF_INET6,
@@ -161,9 +193,25 @@ const struct transport *transport_get(struct transports *transports, struct str 
     if (transport->config == NULL)
         return NULL;
     if (!fill_transport(transports, transport, error)) {
+        client_tables_close(&transport->tables);
+        match_list_free(&transport->traced_peers);
         config_free(&transport->config);
         return NULL;
     }
     map_set(transports->by_name, transport->name, transport);
     return transport;
+}
+
+void transports_open_all(struct transports *transports)
+{
+    const struct master_cf *master_cf = &transports->source->master_cf;
+    struct error error;
+
+    for (size_t i = 0; i < master_cf->count; i++) {
+        const struct master_service *service = &master_cf->services[i];
+        bool is_client =
+            str_equal(service->command, STR("smtp")) || str_equal(service->command, STR("lmtp"));
+        if (is_client && service->type == SERVICE_UNIX)
+            (void)transport_get(transports, service->name, &error);
+    }
 }

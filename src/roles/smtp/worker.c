@@ -29,6 +29,7 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
                                .argument = options->argument };
     list_init(&worker->deliveries);
     transports_init(&worker->transports, options->source, options->log.log);
+    transports_open_all(&worker->transports);
     connection_cache_init(&worker->cache, options->loop, finish_if_drained, worker);
     worker->dns = dns_client_new(options->loop);
     return own_host_init(&worker->arena, options->config->myhostname,
