@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "table/table.h"
 
+#include "base/file.h"
 #include "base/memory.h"
+#include "table/table_source.h"
 #include "table/table_type.h"
 
 #include <stdio.h>
@@ -26,6 +28,14 @@ void table_warn(const struct table *table, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     table->options.warning(table->options.argument, text);
+}
+
+bool table_read_rules(struct table *table, size_t limit_bytes, struct buf *text,
+                      struct error *error)
+{
+    if (table->name[0] == '{')
+        return table_inline_lines(str_from(table->name), text, error);
+    return file_read(table->name, limit_bytes, text, error);
 }
 
 bool table_is_specification(struct str text)
@@ -66,9 +76,9 @@ static const struct table_type table_type_fail = {
 /* ---- all types ---- */
 
 static const struct table_type *const types[] = {
-    &table_type_hash,   &table_type_btree,    &table_type_lmdb,
-    &table_type_cidr,   &table_type_texthash, &table_type_regexp,
-    &table_type_inline, &table_type_static,   &table_type_fail,
+    &table_type_hash,     &table_type_btree,  &table_type_lmdb, &table_type_cidr,
+    &table_type_texthash, &table_type_regexp, &table_type_pcre, &table_type_inline,
+    &table_type_static,   &table_type_fail,
 };
 
 static const struct table_type *type_find(struct str name)

@@ -120,42 +120,19 @@ const struct table_type table_type_texthash = {
 
 /* ---- inline ---- */
 
-/* Takes "{ … }" off the start of `*rest`, which starts with '{'; false where it stays open. */
-static bool take_braces(struct str *rest, struct str *inner)
-{
-    int depth = 0;
-
-    for (size_t i = 0; i < rest->len; i++) {
-        depth += rest->ptr[i] == '{';
-        depth -= rest->ptr[i] == '}';
-        if (depth == 0) {
-            *inner = str_trim(str_of(rest->ptr + 1, i - 1));
-            *rest = str_skip(*rest, i + 1);
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct str skip_separators(struct str text)
-{
-    while (text.len > 0 && (ascii_is_space(text.ptr[0]) || text.ptr[0] == ','))
-        text = str_skip(text, 1);
-    return text;
-}
-
 static bool inline_open(struct table *table, struct error *error)
 {
     struct str rest = str_trim(str_from(table->name)), body;
 
     memory_new_state(table);
-    if (rest.len == 0 || rest.ptr[0] != '{' || !take_braces(&rest, &body) || str_trim(rest).len > 0)
+    if (rest.len == 0 || rest.ptr[0] != '{' || !table_take_braces(&rest, &body) ||
+        str_trim(rest).len > 0)
         return error_set(error, "bad syntax: expected \"inline:{ name=value, … }\"");
-    for (body = skip_separators(body); body.len > 0; body = skip_separators(body)) {
+    for (body = table_skip_separators(body); body.len > 0; body = table_skip_separators(body)) {
         struct str entry;
         if (body.ptr[0] != '{')
             entry = str_cut(&body, ", \t\r\n");
-        else if (!take_braces(&body, &entry))
+        else if (!table_take_braces(&body, &entry))
             return error_set(error, "\"inline:\" table: '{' without '}'");
         ptrdiff_t equals = str_find_byte(entry, '=');
         if (equals <= 0)
@@ -182,7 +159,7 @@ static bool static_open(struct table *table, struct error *error)
     struct str text = str_trim(str_from(table->name)), inner;
 
     if (text.len > 0 && text.ptr[0] == '{') {
-        if (!take_braces(&text, &inner) || text.len > 0)
+        if (!table_take_braces(&text, &inner) || text.len > 0)
             return error_set(error, "bad syntax: expected \"static:{ text }\"");
         text = inner;
     }

@@ -2,6 +2,7 @@
 /* How a type of table plugs in. Included by table.c and the types only. */
 #pragma once
 
+#include "base/buf.h"
 #include "table/table.h"
 
 struct table {
@@ -33,12 +34,16 @@ extern const struct table_type table_type_static;
 extern const struct table_type table_type_texthash;
 extern const struct table_type table_type_cidr;
 extern const struct table_type table_type_regexp;
+extern const struct table_type table_type_pcre;
 extern const struct table_type table_type_hash;
 extern const struct table_type table_type_btree;
 extern const struct table_type table_type_lmdb;
 
 /* Makes `table` one of the type texthash, from the file at `path` (which outlives it). */
 must_check bool table_load_source(struct table *table, const char *path, struct error *error);
+/* The text of a table of rules: of its file, or the lines in its name, "{ { rule }, ... }". */
+must_check bool table_read_rules(struct table *table, size_t limit_bytes, struct buf *text,
+                                 struct error *error);
 /* The key in lower case (ASCII), for the types that fold. */
 struct str table_fold(struct arena *arena, struct str key);
 __attribute__((format(printf, 2, 3))) void table_warn(const struct table *table, const char *format,
