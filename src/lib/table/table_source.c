@@ -132,6 +132,24 @@ struct str table_skip_separators(struct str text)
     return text;
 }
 
+bool table_next_word(struct str *rest, struct str *word)
+{
+    struct str text = table_skip_separators(*rest);
+    size_t end = 0;
+    int depth = 0;
+
+    for (; end < text.len; end++) {
+        char byte = text.ptr[end];
+        depth += byte == '{';
+        depth -= byte == '}' && depth > 0;
+        if (depth == 0 && (ascii_is_space(byte) || byte == ','))
+            break;
+    }
+    *word = str_take(text, end);
+    *rest = str_skip(text, end);
+    return word->len > 0;
+}
+
 bool table_inline_lines(struct str text, struct buf *lines, struct error *error)
 {
     struct str body, line;

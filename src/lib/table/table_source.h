@@ -28,6 +28,8 @@ bool table_source_line(struct arena *arena, struct table_source *source, struct 
 bool table_take_braces(struct str *rest, struct str *inner);
 /* Without the blanks and commas in front. */
 struct str table_skip_separators(struct str text);
+/* Takes a word off `*rest`: up to a blank or comma outside braces ("inline:{ a=b, c=d }"). */
+bool table_next_word(struct str *rest, struct str *word);
 /* The lines of an inline table, "{ { line }, { line } ... }". */
 must_check bool table_inline_lines(struct str text, struct buf *lines, struct error *error);
 

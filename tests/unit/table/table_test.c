@@ -481,7 +481,7 @@ static int remove_folder(void **state)
 {
     static const char *const names[] = { "text",     "nets",   "patterns",    "map.lmdb",
                                          "unbuilt",  "old.db", "random.lmdb", "empty.lmdb",
-                                         "moved.db", "moved" };
+                                         "moved.db", "moved", "perl", "slow" };
 
     for (size_t i = 0; i < COUNT(names); i++)
         unlink(path_of(names[i]));
