@@ -33,6 +33,7 @@ struct network_table {
 struct turn {
     struct list link;
     struct fiber *fiber;
+    bool is_granted;
 };
 
 /* ---- opening ---- */
@@ -104,23 +105,30 @@ static bool take_turn(struct network_table *network, struct loop *loop, int64_t 
     struct turn turn = { .fiber = fiber_current(loop) };
     enum wake wake = WAKE_READY;
 
-    if (network->busy_count >= CONNECTIONS_MAX) {
-        list_append(&network->waiting, &turn.link);
-        while (network->busy_count >= CONNECTIONS_MAX && wake == WAKE_READY)
-            wake = fiber_wait(loop, "its turn at a table server", deadline_ms);
-        list_remove(&turn.link);
+    if (network->busy_count < CONNECTIONS_MAX) {
+        network->busy_count++;
+        return true;
     }
-    if (network->busy_count >= CONNECTIONS_MAX)
-        return error_set(error, "all connections to the server are in use");
-    network->busy_count++;
-    return true;
+    list_append(&network->waiting, &turn.link);
+    while (!turn.is_granted && wake == WAKE_READY)
+        wake = fiber_wait(loop, "its turn at a table server", deadline_ms);
+    if (turn.is_granted)
+        return true;
+    list_remove(&turn.link);
+    return error_set(error, "all connections to the server are in use");
 }
 
+/* Hands the turn on to who waits longest. */
 static void end_turn(struct network_table *network)
 {
-    network->busy_count--;
-    if (!list_is_empty(&network->waiting))
-        fiber_wake(list_entry(network->waiting.next, struct turn, link)->fiber);
+    if (list_is_empty(&network->waiting)) {
+        network->busy_count--;
+        return;
+    }
+    struct turn *turn = list_entry(network->waiting.next, struct turn, link);
+    list_remove(&turn->link);
+    turn->is_granted = true;
+    fiber_wake(turn->fiber);
 }
 
 /* One that is open still, or NULL. */

@@ -366,6 +366,119 @@ static void built_tables_are_found_replaced_and_listed(void **state)
     arena_clear(&arena);
 }
 
+static struct table *build_cdb(bool may_replace, int count)
+{
+    struct table_builder_options builder_options = { .may_replace = may_replace };
+    struct error error = { 0 };
+    struct table_builder *builder =
+        table_builder_new(specification_of("cdb", "map"), &builder_options, &error);
+
+    assert_non_null(builder);
+    add(builder, "B@Example.com", "one", TABLE_ADDED);
+    add(builder, "b@example.com", "two", may_replace ? TABLE_ADDED : TABLE_DUPLICATE);
+    add(builder, "\"q q\"@x", "quoted", TABLE_ADDED);
+    for (int i = 0; i < count; i++) {
+        char key[20];
+        snprintf(key, sizeof key, "k%d", i);
+        add(builder, key, key, TABLE_ADDED);
+    }
+    assert_true(table_builder_finish(builder, &error));
+    table_builder_free(&builder);
+    return open_table(specification_of("cdb", "map"));
+}
+
+static void constant_databases_are_built_and_read(void **state)
+{
+    struct table_builder_options incremental = { .is_incremental = true };
+    struct error error = { 0 };
+    struct table *table = build_cdb(false, 3000);
+
+    expect_entry(table, "b@EXAMPLE.com", "one");
+    expect_entry(table, "\"q q\"@x", "quoted");
+    expect_entry(table, "k2999", "k2999");
+    expect_entry(table, "k3000", NULL);
+    expect_entry(table, "", NULL);
+    assert_false(table_is_stale(table));
+    table_close(&table);
+    table = build_cdb(true, 0);
+    expect_entry(table, "b@example.com", "two");
+    table_close(&table);
+    assert_null(table_builder_new(specification_of("cdb", "map"), &incremental, &error));
+}
+
+static void a_damaged_constant_database_fails_and_is_not_absent(void **state)
+{
+    struct arena arena = { 0 };
+    struct error error = { 0 };
+    struct table *table = build_cdb(false, 100);
+    struct str value;
+
+    assert_int_equal(truncate(path_of("map.cdb"), 2100), 0);
+    assert_true(table_is_stale(table));
+    assert_int_equal(table_find(table, STR("k5"), &arena, &value, &error), LOOKUP_FAILED);
+    assert_int_equal(truncate(path_of("map.cdb"), 0), 0);
+    assert_int_equal(table_find(table, STR("k5"), &arena, &value, &error), LOOKUP_FAILED);
+    assert_non_null(strstr(error.message, "map.cdb: the file is cut short or damaged"));
+    table_close(&table);
+    arena_clear(&arena);
+}
+
+static void tables_of_tables_ask_their_members(void **state)
+{
+    static const char *const bad[] = { "unionmap:{}",        "pipemap:{x}",
+                                       "randmap:a",          "randmap:{}",
+                                       "unionmap:{static:a", "unix:shadow.byname",
+                                       "unionmap:{no:x}",    "pipemap:{static:a} b" };
+    struct arena arena = { 0 };
+    struct error error = { 0 };
+    struct str value;
+    struct table *table =
+        open_table(STR("unionmap:{ inline:{ a=1, b=2 }, inline:{ {a = 3} }, static:x }"));
+
+    expect_entry(table, "a", "1,3,x");
+    expect_entry(table, "c", "x");
+    table_close(&table);
+    table = open_table(STR("unionmap:{inline:{a=1},fail:x}"));
+    assert_int_equal(table_find(table, STR("a"), &arena, &value, &error), LOOKUP_FAILED);
+    table_close(&table);
+    table = open_table(STR("pipemap:{inline:{a=B},pcre:{{/^(B)$/i <$1>}}}"));
+    expect_entry(table, "A", "<B>");
+    expect_entry(table, "b", NULL);
+    table_close(&table);
+    table = open_table(STR("randmap:{ same, same }"));
+    expect_entry(table, "whatever", "same");
+    table_close(&table);
+    for (size_t i = 0; i < COUNT(bad); i++)
+        assert_null(table_open(str_from(bad[i]), &options, &error));
+    arena_clear(&arena);
+}
+
+static void the_system_answers_for_accounts_and_environment(void **state)
+{
+    struct arena arena = { 0 };
+    struct error error = { 0 };
+    struct str value;
+    struct table *table = open_table(STR("unix:passwd.byname"));
+
+    assert_int_equal(table_find(table, STR("ROOT"), &arena, &value, &error), LOOKUP_FOUND);
+    assert_true(str_starts_with(value, STR("root:x:0:0:")));
+    expect_entry(table, "no such user", NULL);
+    table_close(&table);
+    table = open_table(STR("unix:group.byname"));
+    assert_int_equal(table_find(table, STR("root"), &arena, &value, &error), LOOKUP_FOUND);
+    assert_true(str_starts_with(value, STR("root:x:0:")));
+    table_close(&table);
+    setenv("waypost_test", "set", 1);
+    table = open_table(STR("environ:any"));
+    expect_entry(table, "WAYPOST_test", "set");
+    expect_entry(table, "waypost_other", NULL);
+    table_close(&table);
+    table = open_table(STR("internal:x"));
+    expect_entry(table, "a", NULL);
+    table_close(&table);
+    arena_clear(&arena);
+}
+
 static void a_build_that_is_given_up_leaves_nothing(void **state)
 {
     struct table_builder *builder = new_builder(false, false);
@@ -481,7 +594,8 @@ static int remove_folder(void **state)
 {
     static const char *const names[] = { "text",     "nets",   "patterns",    "map.lmdb",
                                          "unbuilt",  "old.db", "random.lmdb", "empty.lmdb",
-                                         "moved.db", "moved", "perl", "slow" };
+                                         "moved.db", "moved",  "perl",        "slow",
+                                         "map.cdb" };
 
     for (size_t i = 0; i < COUNT(names); i++)
         unlink(path_of(names[i]));
@@ -503,6 +617,10 @@ int main(void)
         cmocka_unit_test(a_slow_pattern_still_finds_what_comes_late),
         cmocka_unit_test(rules_may_stand_in_the_name),
         cmocka_unit_test(built_tables_are_found_replaced_and_listed),
+        cmocka_unit_test(constant_databases_are_built_and_read),
+        cmocka_unit_test(a_damaged_constant_database_fails_and_is_not_absent),
+        cmocka_unit_test(tables_of_tables_ask_their_members),
+        cmocka_unit_test(the_system_answers_for_accounts_and_environment),
         cmocka_unit_test(a_build_that_is_given_up_leaves_nothing),
         cmocka_unit_test(many_entries_take_many_transactions),
         cmocka_unit_test(what_cannot_open_says_what_to_do),
