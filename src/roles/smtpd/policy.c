@@ -187,6 +187,22 @@ static bool set_authentication(struct policy *policy, struct service *service, s
     return policy->authentication != NULL;
 }
 
+static bool make_cleanup(struct policy *policy, struct error *error)
+{
+    struct config *config = policy->config;
+    struct route_settings route = route_settings_from(config, policy->own);
+    struct cleanup_options cleanup = {
+        .config = config,
+        .own = policy->own,
+        .log = policy->cleanup_log,
+    };
+
+    policy->router = router_new(&route, NULL, warn, policy, error);
+    policy->cleanup_parts = cleanup_external_parts(config);
+    policy->cleanup = policy->router != NULL ? cleanup_new(&cleanup, error) : NULL;
+    return policy->cleanup != NULL;
+}
+
 static bool policy_fill(struct policy *policy, struct error *error)
 {
     struct config *config = policy->config;
@@ -210,14 +226,7 @@ static bool policy_fill(struct policy *policy, struct error *error)
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
         !make_banner(policy, error))
         return false;
-    struct cleanup_options cleanup = {
-        .config = config,
-        .own = policy->own,
-        .log = policy->cleanup_log,
-    };
-    policy->cleanup_parts = cleanup_external_parts(config);
-    policy->cleanup = cleanup_new(&cleanup, error);
-    if (policy->cleanup == NULL)
+    if (!make_cleanup(policy, error))
         return false;
     make_ehlo_reply(policy);
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
@@ -244,6 +253,7 @@ void policy_free(struct policy **policy)
     authentication_free(&(*policy)->authentication);
     match_list_free(&(*policy)->bare_newline_exclusions);
     cleanup_free(&(*policy)->cleanup);
+    router_free(&(*policy)->router);
     restrictions_free(&(*policy)->restrictions);
     destinations_free(&(*policy)->destinations);
     own_addresses_free(&(*policy)->own);
