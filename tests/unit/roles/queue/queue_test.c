@@ -342,14 +342,14 @@ static void refuses_what_it_does_not_have_yet(void **state)
 
     snprintf(path, sizeof path, "%s/main.cf", world->folder);
     FILE *file = fopen(path, "w");
-    fputs("transport_maps = inline:{ a=b }\n", file);
+    fputs("content_filter = scan:\n", file);
     fclose(file);
     assert_true(config_source_read(world->folder, NULL, NULL, &source, &error));
     struct config *config = config_new(&source, NULL, NULL, NULL, &error);
     assert_non_null(config);
     assert_null(settings_new(&source, config, &(struct settings_surroundings){ .log = world->log },
                              &error));
-    assert_non_null(strstr(error.message, "transport_maps"));
+    assert_non_null(strstr(error.message, "content_filter"));
     config_free(&config);
     config_source_free(&source);
 }
