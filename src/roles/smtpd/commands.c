@@ -203,6 +203,21 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
 
 /* ---- RCPT, VRFY ---- */
 
+/* Whether it is known where the recipient's mail would go: a table that cannot answer now would
+ * only put off the mail later. */
+static bool is_resolved(struct conversation *conversation, struct str recipient)
+{
+    const struct policy *policy = conversation->policy;
+    struct str sender = conversation->session.transaction.envelope.sender;
+    struct route route;
+    struct error error = { 0 };
+
+    if (router_find(policy->router, &conversation->scratch, sender, recipient, &route, &error))
+        return true;
+    log_warning(&policy->log, "%s", error.message);
+    return false;
+}
+
 static struct verdict judge(struct conversation *conversation, struct str sent,
                             struct str rewritten)
 {
@@ -215,6 +230,13 @@ static struct verdict judge(struct conversation *conversation, struct str sent,
         .recipient_as_sent = sent,
     };
 
+    if (!is_resolved(conversation, rewritten))
+        return (struct verdict){
+            .code = 451,
+            .enhanced = "4.3.0",
+            .text = arena_printf(&conversation->scratch, "<%.*s>: Temporary lookup failure",
+                                 STR_ARGS(sent)),
+        };
     /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
     if (str_equal_fold(sent, STR("postmaster")))
         return (struct verdict){ .is_accepted = true };
