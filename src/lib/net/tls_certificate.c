@@ -4,6 +4,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/err.h>
 #include <openssl/x509v3.h>
 
 /* ---- verifying ---- */
@@ -151,24 +152,63 @@ static struct str whole_fingerprint(struct arena *arena, X509 *certificate, cons
 
 static bool has_name(const struct tls *tls, X509 *certificate)
 {
-    unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS;
+    unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
 
+    if (tls->context->is_wildcard_deep)
+        flags |= X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS;
     for (size_t i = 0; i < tls->name_count; i++) {
-        if (X509_check_host(certificate, tls->names[i].ptr, tls->names[i].len, flags, NULL) == 1)
+        if (X509_check_host(certificate, tls->names[i].ptr, tls->names[i].len, flags, NULL) == 1 ||
+            X509_check_ip_asc(certificate, tls->names[i].ptr, 0) == 1)
             return true;
     }
+    ERR_clear_error();
     return false;
+}
+
+/* With or without colons between its bytes. */
+static bool is_fingerprint(struct str wanted, struct str found)
+{
+    size_t w = 0, f = 0;
+
+    while (w < wanted.len && f < found.len) {
+        if (wanted.ptr[w] == ':')
+            w++;
+        else if (found.ptr[f] == ':')
+            f++;
+        else if (ascii_lower(wanted.ptr[w++]) != ascii_lower(found.ptr[f++]))
+            return false;
+    }
+    return w == wanted.len && f == found.len && wanted.len > 0;
 }
 
 static bool has_fingerprint(const struct tls *tls, const struct tls_facts *facts)
 {
     for (size_t i = 0; i < tls->fingerprint_count; i++) {
-        struct str wanted = tls->fingerprints[i];
-        if (wanted.len > 0 && (str_equal_fold(wanted, facts->certificate_fingerprint) ||
-                               str_equal_fold(wanted, facts->key_fingerprint)))
+        if (is_fingerprint(tls->fingerprints[i], facts->certificate_fingerprint) ||
+            is_fingerprint(tls->fingerprints[i], facts->key_fingerprint))
             return true;
     }
     return false;
+}
+
+/* A good certificate for somebody else. */
+static void check_names(const struct tls *tls, X509 *certificate, struct tls_facts *facts)
+{
+    facts->is_matched = facts->is_trusted && has_name(tls, certificate);
+    if (facts->is_matched || !facts->is_trusted)
+        return;
+    facts->is_trusted = false;
+    facts->verify_whose = STR("server ");
+    facts->verify_problem = STR("num=62:hostname mismatch");
+}
+
+/* The key itself is known, or is not: no authority is asked. */
+static void check_fingerprints(const struct tls *tls, struct tls_facts *facts)
+{
+    facts->is_matched = facts->is_trusted = has_fingerprint(tls, facts);
+    facts->verify_whose = STR("");
+    facts->verify_problem =
+        facts->is_matched ? STR("") : STR("not trusted by local or TLSA policy");
 }
 
 static void check_identity(const struct tls *tls, X509 *certificate, struct tls_facts *facts)
@@ -177,11 +217,10 @@ static void check_identity(const struct tls *tls, X509 *certificate, struct tls_
     case TLS_CHECK_NOTHING:
         break;
     case TLS_CHECK_NAMES:
-        facts->is_matched = facts->is_trusted && has_name(tls, certificate);
+        check_names(tls, certificate, facts);
         break;
     case TLS_CHECK_FINGERPRINTS:
-        /* The key itself is known: no authority is asked. */
-        facts->is_matched = facts->is_trusted = has_fingerprint(tls, facts);
+        check_fingerprints(tls, facts);
         break;
     case TLS_CHECK_DANE:
         facts->is_matched = facts->is_trusted =

@@ -18,7 +18,7 @@
 struct site {
     struct delivery *delivery;
     struct destination *destination; /* in the connection cache */
-    struct str domain;               /* of the next hop */
+    struct str item, domain;         /* the next hop as written, and its domain alone */
     struct str tried_relay;          /* where a cached connection led; empty: none */
     uint16_t best_preference;
     int address_count, session_count;
@@ -181,23 +181,38 @@ static bool is_traced(const struct site *site, const struct session *session)
            match_list_find_name(peers, site->domain, &error) == MATCH_FOUND;
 }
 
-/* A fresh connection. */
-static void use_target(struct site *site, const struct target *target)
+/* Level may: mail that has waited for some time rather goes in clear than not at all. It takes a
+ * connection of its own, as Postfix has it. */
+static bool may_go_in_clear(const struct delivery *delivery, const struct session *session)
+{
+    int64_t age_us = clock_wall_us() - delivery->envelope.arrival_us;
+    int64_t patience_s = delivery->transport->config->minimal_backoff_time;
+
+    return session->has_tls_failed && session->tls_policy->level == TLS_LEVEL_MAY &&
+           age_us >= patience_s * 1000 * 1000;
+}
+
+/* A fresh connection. True: TLS failed, and the same server is to be tried without. */
+static bool try_target(struct site *site, const struct target *target,
+                       const struct tls_policy *policy)
 {
     struct delivery *delivery = site->delivery;
     const struct failure *failure;
-    struct session *session;
+    bool is_for_clear = false;
+    struct session *session = connect_target(delivery, target, &failure);
 
-    if (was_tried(site, target))
-        return;
-    site->address_count++;
-    session = connect_target(delivery, target, &failure);
     if (session != NULL) {
         session->is_traced = is_traced(site, session);
         session->is_backup = target->preference > site->best_preference;
-        if (dialogue_greet(session, delivery, &failure)) {
+        session->tls_policy = policy;
+        session->tls_sessions = delivery->worker->tls_sessions;
+        bool is_greeted = dialogue_greet(session, delivery, &failure);
+        session->must_close |= policy->is_exception;
+        is_for_clear = !is_greeted && may_go_in_clear(delivery, session);
+        session->tls_policy = NULL;
+        if (is_greeted) {
             transact(site, session);
-            return;
+            return false;
         }
         if (failure != NULL && !failure_is_soft(failure))
             refuse_everybody(delivery, failure, session);
@@ -207,6 +222,28 @@ static void use_target(struct site *site, const struct target *target)
         delivery->is_cancelled = true;
     else
         site_failed(delivery, failure);
+    return is_for_clear && failure != NULL;
+}
+
+static void use_target(struct site *site, const struct target *target)
+{
+    struct delivery *delivery = site->delivery;
+    struct tls_site about = { site->item, site->domain, target->host, target->path.len > 0 };
+    const struct failure *failure;
+    struct tls_policy policy;
+
+    if (was_tried(site, target))
+        return;
+    site->address_count++;
+    if (!tls_policy_find(delivery->transport->tls, delivery, &about, &policy, &failure)) {
+        site_failed(delivery, failure);
+        return;
+    }
+    if (!try_target(site, target, &policy))
+        return;
+    policy.level = TLS_LEVEL_NONE;
+    policy.is_exception = true;
+    (void)try_target(site, target, &policy);
 }
 
 static void use_targets(struct site *site, const struct target_list *targets)
@@ -260,6 +297,7 @@ static void try_site(struct delivery *delivery, struct str item)
         site_failed(delivery, failure_new(&delivery->arena, "4.3.5", "%s", error.message));
         return;
     }
+    site.item = item;
     site.domain = nexthop.host;
     site.destination = connection_cache_enter(cache, delivery->transport, item);
     use_cached(&site);

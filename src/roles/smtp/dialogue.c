@@ -8,6 +8,7 @@
 #include "envelope_command.h"
 #include "hello.h"
 #include "report.h"
+#include "starttls.h"
 #include "worker.h"
 
 enum {
@@ -88,6 +89,20 @@ static enum next end_conversation(struct session *session, const char *command)
 {
     blame_everybody(session, blame_reply(session, command));
     return NEXT_CLOSE;
+}
+
+static enum next on_starttls(struct session *session, const struct expect *expect)
+{
+    (void)expect;
+    session->is_tls_granted = session->reply.code / 100 == 2;
+    if (session->is_tls_granted)
+        return NEXT_REPLY;
+    if (session->reply.code == 421) {
+        session->refusal = blame_refusal(session);
+        return NEXT_CLOSE;
+    }
+    session_enter(session, PHASE_READY);
+    return starttls_accept_refusal(session) ? NEXT_REPLY : NEXT_CLOSE;
 }
 
 static enum next on_xforward(struct session *session, const struct expect *expect)
@@ -219,6 +234,7 @@ static const struct command commands[] = {
     [COMMAND_EHLO]      = { PHASE_EHLO,      "EHLO command",        SECONDS(smtp_helo_timeout),         on_hello },
     [COMMAND_HELO]      = { PHASE_HELO,      "HELO command",        SECONDS(smtp_helo_timeout),         on_hello },
     [COMMAND_LHLO]      = { PHASE_LHLO,      "LHLO command",        SECONDS(smtp_helo_timeout),         on_hello },
+    [COMMAND_STARTTLS]  = { PHASE_STARTTLS,  "STARTTLS command",    SECONDS(smtp_starttls_timeout),     on_starttls },
     [COMMAND_XFORWARD]  = { PHASE_XFORWARD,  "XFORWARD command",    SECONDS(smtp_xforward_timeout),     on_xforward },
     [COMMAND_MAIL]      = { PHASE_MAIL,      "MAIL FROM command",   SECONDS(smtp_mail_timeout),         on_mail },
     [COMMAND_RCPT]      = { PHASE_RCPT,      "RCPT TO command",     SECONDS(smtp_rcpt_timeout),         on_rcpt },
@@ -347,6 +363,23 @@ static bool send_hello(struct session *session, enum command_kind kind)
     return drive(session);
 }
 
+/* STARTTLS where the policy wants it; what was learned before is learned again inside. */
+static bool start_tls(struct session *session)
+{
+    bool is_wanted;
+
+    if (!starttls_check_offer(session, &is_wanted))
+        return false;
+    if (!is_wanted)
+        return true;
+    session_expect_push(session, COMMAND_STARTTLS, 0);
+    send_bytes(session, STR("STARTTLS\r\n"));
+    if (!drive(session) || !session->is_tls_granted)
+        return session->phase == PHASE_READY && session->refusal == NULL;
+    return starttls_shake_hands(session) &&
+           send_hello(session, session->transport->is_lmtp ? COMMAND_LHLO : COMMAND_EHLO);
+}
+
 bool dialogue_greet(struct session *session, struct delivery *delivery,
                     const struct failure **failure)
 {
@@ -355,8 +388,9 @@ bool dialogue_greet(struct session *session, struct delivery *delivery,
 
     session->delivery = delivery;
     session->refusal = NULL;
+    is_fine = !session->tls_policy->is_wrapped || starttls_shake_hands(session);
     session_expect_push(session, COMMAND_GREETING, 0);
-    is_fine = drive(session);
+    is_fine = is_fine && drive(session);
     if (is_fine && session->transport->is_lmtp)
         is_fine = send_hello(session, COMMAND_LHLO);
     else if (is_fine && !config->smtp_never_send_ehlo &&
@@ -365,6 +399,7 @@ bool dialogue_greet(struct session *session, struct delivery *delivery,
         is_fine = send_hello(session, COMMAND_EHLO);
     if (is_fine && session->phase != PHASE_READY)
         is_fine = send_hello(session, COMMAND_HELO);
+    is_fine = is_fine && start_tls(session);
     *failure = session->refusal;
     session->delivery = NULL;
     return is_fine;

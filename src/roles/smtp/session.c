@@ -3,6 +3,7 @@
 
 #include "base/ensure.h"
 #include "base/memory.h"
+#include "tls_sessions.h"
 
 enum { EXPECTS_FIRST_CAPACITY = 16 };
 
@@ -11,10 +12,11 @@ enum { EXPECTS_FIRST_CAPACITY = 16 };
 /* For each phase, the phases it may be entered from. */
 static const unsigned legal_moves[] = {
     [PHASE_GREETING] = 0,
-    [PHASE_EHLO] = FROM(GREETING),
+    [PHASE_EHLO] = FROM(GREETING) | FROM(STARTTLS),
     [PHASE_HELO] = FROM(GREETING) | FROM(EHLO),
-    [PHASE_LHLO] = FROM(GREETING),
-    [PHASE_READY] = FROM(EHLO) | FROM(HELO) | FROM(LHLO) | FROM(FINAL_DOT) | FROM(RSET),
+    [PHASE_LHLO] = FROM(GREETING) | FROM(STARTTLS),
+    [PHASE_STARTTLS] = FROM(READY),
+    [PHASE_READY] = FROM(STARTTLS) | FROM(EHLO) | FROM(HELO) | FROM(LHLO) | FROM(FINAL_DOT) | FROM(RSET),
     [PHASE_XFORWARD] = FROM(READY),
     [PHASE_MAIL] = FROM(READY) | FROM(XFORWARD),
     [PHASE_RCPT] = FROM(MAIL) | FROM(RCPT),
@@ -79,10 +81,22 @@ struct session *session_new(struct loop *loop, struct stream *stream,
     return session;
 }
 
+static void keep_tls(struct session *session)
+{
+    struct tls *tls = session->stream != NULL ? stream_tls(session->stream) : NULL;
+    struct tls_session *kept =
+        tls != NULL && session->tls_key.len > 0 ? tls_session_take(tls) : NULL;
+
+    if (kept != NULL)
+        tls_sessions_put(session->tls_sessions, session->tls_key, kept,
+                         loop_now_ms(session->loop) + session->tls_lifetime_s * 1000);
+}
+
 void session_free(struct session **session)
 {
     if (*session == NULL)
         return;
+    keep_tls(*session);
     list_remove(&(*session)->by_destination);
     if ((*session)->stream != NULL)
         stream_free(&(*session)->stream);

@@ -14,6 +14,8 @@
 struct delivery;
 struct destination;
 struct connection_cache;
+struct tls_policy;
+struct tls_sessions;
 
 /* name, the words behind "while" in Postfix's texts */
 #define SESSION_PHASES(PHASE)                                                                      \
@@ -21,6 +23,7 @@ struct connection_cache;
     PHASE(EHLO, "performing the EHLO handshake")                                                   \
     PHASE(HELO, "performing the HELO handshake")                                                   \
     PHASE(LHLO, "performing the LHLO handshake")                                                   \
+    PHASE(STARTTLS, "receiving the STARTTLS response")                                             \
     PHASE(READY, "waiting for the next message")                                                   \
     PHASE(XFORWARD, "sending XFORWARD command")                                                    \
     PHASE(MAIL, "sending MAIL FROM")                                                               \
@@ -43,6 +46,7 @@ enum command_kind {
     COMMAND_EHLO,
     COMMAND_HELO,
     COMMAND_LHLO,
+    COMMAND_STARTTLS,
     COMMAND_XFORWARD,
     COMMAND_MAIL,
     COMMAND_RCPT,
@@ -78,6 +82,13 @@ struct session {
     unsigned pix_workarounds; /* enum pix_workaround bits */
     bool is_traced;           /* debug_peer_list: the dialogue goes to the log */
     bool is_authenticated;
+    const struct tls_policy *tls_policy; /* the delivery's, while it is being greeted */
+    bool is_tls_granted;                 /* STARTTLS was answered well */
+    bool has_tls_failed;                 /* the handshake */
+    /* What TLS gave for later connections goes there at the end; an empty key: nowhere. */
+    struct tls_sessions *tls_sessions;
+    struct str tls_key;
+    int64_t tls_lifetime_s;
     bool greets_esmtp;      /* the greeting has the word ESMTP */
     struct reply reply;     /* the latest one */
     struct arena heard;     /* a line that was filtered */

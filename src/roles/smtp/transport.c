@@ -17,6 +17,7 @@ void transports_clear(struct transports *transports)
     while (transports->by_name != NULL && map_next(transports->by_name, &cursor)) {
         struct transport *transport = cursor.value;
         client_tables_close(&transport->tables);
+        tls_rules_free(&transport->tls);
         match_list_free(&transport->traced_peers);
         config_free(&transport->config);
     }
@@ -53,32 +54,11 @@ static bool set_bind_address(const char *parameter, struct str value, int family
     return true;
 }
 
-static bool level_demands_tls(struct str level)
-{
-    static const char *const levels[] = { "encrypt",     "dane",   "dane-only",
-                                          "fingerprint", "verify", "secure" };
-
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
-        if (str_equal_fold(level, str_from(levels[i])))
-            return true;
-    }
-    return false;
-}
-
 static void refuse_unprotected(struct transport *transport)
 {
     const struct config *config = transport->config;
 
-    if (level_demands_tls(config->smtp_tls_security_level) ||
-        (config->smtp_tls_security_level.len == 0 && config->smtp_enforce_tls) ||
-        config->smtp_tls_wrappermode) {
-        transport->refusal_dsn = STR("4.7.5");
-        transport->refusal = STR("TLS is required, but this version cannot send with TLS yet");
-    } else if (config->smtp_tls_policy_maps.len > 0) {
-        transport->refusal_dsn = STR("4.7.5");
-        transport->refusal = STR("TLS may be required by smtp_tls_policy_maps, but this version "
-                                 "cannot send with TLS yet");
-    } else if (config->smtp_sasl_auth_enable) {
+    if (config->smtp_sasl_auth_enable) {
         transport->refusal_dsn = STR("4.7.0");
         transport->refusal = STR("smtp_sasl_auth_enable is set, but this version cannot "
                                  "authenticate to servers yet");
@@ -167,7 +147,8 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     if (!set_flags(transport, error))
         return false;
     client_tables_open(&transport->tables, config, &transport->log);
-    return set_traced_peers(transport, error) &&
+    transport->tls = tls_rules_new(config, &transport->log, transport->is_lmtp, error);
+    return transport->tls != NULL && set_traced_peers(transport, error) &&
            set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
                             &transport->bind4, &transport->has_bind4, error) &&
            set_bind_address("smtp_bind_address6", config->smtp_bind_address6, AF_INET6,
@@ -194,6 +175,7 @@ const struct transport *transport_get(struct transports *transports, struct str 
         return NULL;
     if (!fill_transport(transports, transport, error)) {
         client_tables_close(&transport->tables);
+        tls_rules_free(&transport->tls);
         match_list_free(&transport->traced_peers);
         config_free(&transport->config);
         return NULL;

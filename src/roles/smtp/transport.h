@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "net/address.h"
 #include "table/match_list.h"
+#include "tls_policy.h"
 
 struct transport {
     struct str name;
@@ -21,6 +22,7 @@ struct transport {
     bool is_lmtp;
     struct str helo_name;
     struct client_tables tables;
+    struct tls_rules *tls;
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
     uint16_t default_port;           /* smtp_tcp_port */
     bool uses_ipv4, uses_ipv6;       /* inet_protocols */

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "delivery.h"
 #include "report.h"
+#include "tls_sessions.h"
 
 #include <unistd.h>
 
@@ -31,6 +32,7 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
     transports_init(&worker->transports, options->source, options->log.log);
     transports_open_all(&worker->transports);
     connection_cache_init(&worker->cache, options->loop, finish_if_drained, worker);
+    worker->tls_sessions = tls_sessions_new();
     worker->dns = dns_client_new(options->loop);
     return own_host_init(&worker->arena, options->config->myhostname,
                          options->config->inet_interfaces, options->config->proxy_interfaces,
@@ -221,6 +223,7 @@ void worker_clear(struct worker *worker)
 {
     ensure(worker->delivery_count == 0);
     connection_cache_clear(&worker->cache);
+    tls_sessions_free(&worker->tls_sessions);
     dns_client_free(&worker->dns);
     if (worker->queue != NULL)
         channel_free(&worker->queue);

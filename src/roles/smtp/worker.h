@@ -28,6 +28,7 @@ struct worker {
     uint64_t queue_generation; /* counts the channels there were */
     struct local_servers *local_servers; /* NULL: none */
     struct connection_cache cache;
+    struct tls_sessions *tls_sessions;
     struct list deliveries; /* struct delivery, by_worker */
     size_t delivery_count;
     bool has_long_queue_ids; /* enable_long_queue_ids */
