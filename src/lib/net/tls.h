@@ -36,7 +36,6 @@ struct tls_context_options {
     struct str fingerprint_digest;
     int verify_depth;
     bool asks_for_certificate; /* of clients */
-    bool is_wildcard_deep;     /* *.example.com also names a.b.example.com */
     bool prefers_own_ciphers;  /* tls_preempt_cipherlist */
     /* Server: sessions are resumed by tickets, for so many seconds; 0: none are. */
     int64_t session_lifetime_s;

@@ -152,10 +152,10 @@ static struct str whole_fingerprint(struct arena *arena, X509 *certificate, cons
 
 static bool has_name(const struct tls *tls, X509 *certificate)
 {
+    /* Postfix 3.7 lets *.example.com name a.example.com alone, whatever
+     * tls_wildcard_matches_multiple_labels says. */
     unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
 
-    if (tls->context->is_wildcard_deep)
-        flags |= X509_CHECK_FLAG_MULTI_LABEL_WILDCARDS;
     for (size_t i = 0; i < tls->name_count; i++) {
         if (X509_check_host(certificate, tls->names[i].ptr, tls->names[i].len, flags, NULL) == 1 ||
             X509_check_ip_asc(certificate, tls->names[i].ptr, 0) == 1)

@@ -523,7 +523,6 @@ struct tls_context *tls_context_new(const struct tls_context_options *options)
     struct tls_context *context = memory_new(sizeof *context);
 
     context->is_server = options->is_server;
-    context->is_wildcard_deep = options->is_wildcard_deep;
     context->tickets = options->tickets;
     context->listener = arena_copy(&context->arena, options->listener);
     context->find_chain = options->find_chain;

@@ -9,7 +9,7 @@
 struct tls_context {
     SSL_CTX *library;
     BIO_METHOD *transport; /* how OpenSSL reaches struct tls_transport */
-    bool is_server, is_wildcard_deep;
+    bool is_server;
     const EVP_MD *fingerprint_digest;
     struct tls_tickets *tickets;
     struct str listener;

@@ -66,11 +66,10 @@ static struct str session_key(struct session *session)
 {
     const struct tls_policy *policy = session->tls_policy;
 
-    return str_from(arena_printf(&session->arena, "%.*s\n%.*s\n%d\n%.*s\n%.*s\n%u",
-                                 STR_ARGS(session->transport->name), STR_ARGS(session->relay),
-                                 (int)policy->level, STR_ARGS(policy->options.servername),
-                                 STR_ARGS(policy->options.cipher_list),
-                                 policy->options.protocols.allowed));
+    return str_from(arena_printf(
+        &session->arena, "%.*s\n%.*s\n%d\n%.*s\n%.*s\n%u", STR_ARGS(session->transport->name),
+        STR_ARGS(session->relay), (int)policy->level, STR_ARGS(policy->options.servername),
+        STR_ARGS(policy->options.cipher_list), policy->options.protocols.allowed));
 }
 
 static void log_failure(const struct session *session, enum stream_outcome outcome)
@@ -127,8 +126,8 @@ static struct tls *make_tls(struct session *session)
     struct tls *tls = NULL;
 
     if (policy->problem.len == 0) {
-        options.session = tls_sessions_find(session->tls_sessions, session->tls_key,
-                                            loop_now_ms(session->loop));
+        options.session =
+            tls_sessions_find(session->tls_sessions, session->tls_key, loop_now_ms(session->loop));
         tls = tls_new_client(policy->context, &options, &error);
     }
     if (tls == NULL)
@@ -154,7 +153,8 @@ bool starttls_shake_hands(struct session *session)
 {
     const struct tls_policy *policy = session->tls_policy;
     int64_t seconds = session->transport->config->smtp_starttls_timeout;
-    int64_t deadline_ms = seconds > 0 ? loop_now_ms(session->loop) + seconds * 1000 : DEADLINE_NEVER;
+    int64_t deadline_ms =
+        seconds > 0 ? loop_now_ms(session->loop) + seconds * 1000 : DEADLINE_NEVER;
 
     /* Words in clear behind the 220 could pass for words inside: somebody put them there. */
     if (!str_is_empty(stream_pending(session->stream))) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One value of smtp_tls_policy_maps: "secure match=example.com:.example.com ciphers=high". Pure. What
- * it does not understand makes it invalid: a policy must not become weaker by a slip of the pen.
+ * One value of smtp_tls_policy_maps: "secure match=example.com:.example.com ciphers=high". Pure.
+ * What it does not understand makes it invalid: a policy must not become weaker by a slip of the
+ * pen.
  */
 #pragma once
 

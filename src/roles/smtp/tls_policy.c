@@ -69,7 +69,6 @@ static void make_context(struct tls_rules *rules)
                                         STR_ARGS(config->tls_ffdhe_auto_groups))),
         .fingerprint_digest = config->smtp_tls_fingerprint_digest,
         .verify_depth = config->smtp_tls_scert_verifydepth,
-        .is_wildcard_deep = config->tls_wildcard_matches_multiple_labels,
         .warning = warn,
         .warning_argument = rules,
     };
@@ -197,9 +196,9 @@ static bool use_maps(struct search *search)
     if (!tls_entry_parse(value, &search->entry, &error))
         return refuse(search, error.message);
     if (search->entry.ignored.len > 0)
-        (void)refuse(search, arena_printf(search->arena,
-                                          "ignoring attribute \"%.*s\" with TLS disabled",
-                                          STR_ARGS(search->entry.ignored)));
+        (void)refuse(search,
+                     arena_printf(search->arena, "ignoring attribute \"%.*s\" with TLS disabled",
+                                  STR_ARGS(search->entry.ignored)));
     return true;
 }
 
@@ -258,7 +257,7 @@ static bool set_matches(struct search *search, struct tls_policy *policy)
     const struct config *config = search->rules->config;
     struct tls_matches *matches = &search->entry.matches;
     bool by_fingerprint = policy->level == TLS_LEVEL_FINGERPRINT;
-    struct str defaults = by_fingerprint                      ? config->smtp_tls_fingerprint_cert_match
+    struct str defaults = by_fingerprint ? config->smtp_tls_fingerprint_cert_match
                           : policy->level == TLS_LEVEL_VERIFY ? config->smtp_tls_verify_cert_match
                                                               : config->smtp_tls_secure_cert_match;
 
@@ -271,10 +270,11 @@ static bool set_matches(struct search *search, struct tls_policy *policy)
         !tls_matches_add(matches, defaults, by_fingerprint ? ", \t\r\n" : ":, \t\r\n"))
         return refuse(search, "too many names or fingerprints to match");
     if (matches->count == 0) {
-        log_warning(search->rules->log,
-                    "nexthop domain %.*s: configured at %s security level, but with no %s to match.",
-                    STR_ARGS(search->site->destination), tls_level_name(policy->level),
-                    by_fingerprint ? "fingerprints" : "names");
+        log_warning(
+            search->rules->log,
+            "nexthop domain %.*s: configured at %s security level, but with no %s to match.",
+            STR_ARGS(search->site->destination), tls_level_name(policy->level),
+            by_fingerprint ? "fingerprints" : "names");
         return false;
     }
     struct str *items = arena_new_array(search->arena, matches->count, sizeof *items);
@@ -309,10 +309,10 @@ static void set_agreement(struct search *search, struct tls_policy *policy)
     struct error error;
 
     if (!tls_protocols_parse(protocols, &policy->options.protocols))
-        policy->problem =
-            str_from(arena_printf(search->arena, "Invalid TLS protocol list \"%.*s\": aborting "
-                                                 "TLS session",
-                                  STR_ARGS(protocols)));
+        policy->problem = str_from(arena_printf(search->arena,
+                                                "Invalid TLS protocol list \"%.*s\": aborting "
+                                                "TLS session",
+                                                STR_ARGS(protocols)));
     else if (!tls_ciphers_make(search->arena, config, grade, exclusions,
                                sizeof exclusions / sizeof exclusions[0],
                                &policy->options.cipher_list, &error))
@@ -371,10 +371,9 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
                      const struct failure **failure)
 {
     const struct config *config = rules->config;
-    struct search search = { .rules = rules,
-                             .arena = &delivery->arena,
-                             .site = site,
-                             .entry = { .level = rules->level } };
+    struct search search = {
+        .rules = rules, .arena = &delivery->arena, .site = site, .entry = { .level = rules->level }
+    };
     bool is_fine = true;
 
     *policy = (struct tls_policy){

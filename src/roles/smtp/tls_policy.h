@@ -30,10 +30,10 @@ struct tls_site {
 
 struct tls_policy {
     enum tls_level level;
-    bool is_wrapped;  /* TLS from the first byte on */
+    bool is_wrapped;   /* TLS from the first byte on */
     bool is_exception; /* weaker than the destination's: no other mail may use the connection */
-    bool may_reuse;   /* the connection may serve other messages */
-    bool notes_offer; /* smtp_tls_note_starttls_offer */
+    bool may_reuse;    /* the connection may serve other messages */
+    bool notes_offer;  /* smtp_tls_note_starttls_offer */
     unsigned log_bits; /* enum tls_log */
     struct tls_context *context; /* NULL: TLS does not work */
     struct str problem;          /* why no handshake can be tried; for the log; empty: it can */
