@@ -9,6 +9,7 @@
 #include "base/buf.h"
 #include "mail/envelope.h"
 #include "mail/log_line.h"
+#include "mail/message_actions.h"
 #include "mail/queue_id.h"
 #include "service/submission.h"
 
@@ -37,6 +38,7 @@ struct transaction {
     uint64_t queue_id;
     struct queue_id_text queue_id_text;
     unsigned overshoot;                   /* RCPT commands beyond smtpd_recipient_limit */
+    struct message_actions actions;       /* HOLD, FILTER and so on */
     struct submission_message submission; /* begun only while content is sent */
 };
 
