@@ -5,3 +5,15 @@ that no longer explains anything fails its test."""
 
 RESTRICTIONS = [
 ]
+CLIENTS = [
+]
+HELOS = [
+]
+SENDERS = [
+]
+RECIPIENTS = [
+]
+LATER = [
+]
+ACTIONS = [
+]

@@ -3,6 +3,7 @@
 import pytest
 
 import explained
+import restriction_tables as tables
 from pair import STRANGER, Content, Dialogue, Pair, is_possible, unexplained
 
 pytestmark = pytest.mark.skipif(not is_possible(), reason="needs root, a namespace, postfix")
@@ -45,3 +46,51 @@ def test_relaying_is_judged_as_by_postfix():
         check(pair.compare(dialogues), explained.RESTRICTIONS)
         theirs, ours = pair.log_lines("reject: ")
         assert theirs == ours
+
+
+def one_each(services, clients, helos, senders, recipients):
+    """A dialogue for each service and each value of the subject that it is about."""
+    dialogues = []
+    for service in services:
+        for client in clients:
+            for helo in helos:
+                for sender in senders:
+                    steps = [b"EHLO " + helo.encode(), b"MAIL FROM:<" + sender.encode() + b">",
+                             *[b"RCPT TO:<" + each.encode() + b">" for each in recipients], QUIT]
+                    dialogues.append(Dialogue(service, steps, client))
+    return dialogues
+
+
+def compare(services, dialogues, rows):
+    with Pair(tables.MAIN, services, files=tables.FILES, zone=tables.ZONE) as pair:
+        check(pair.compare(dialogues), rows)
+        theirs, ours = pair.log_lines("reject: |reject_warning: |warn: |hold: |info: ")
+        assert theirs == ours
+
+
+def test_clients_are_judged_as_by_postfix():
+    compare(tables.CLIENT_SERVICES,
+            one_each(tables.CLIENT_SERVICES, tables.CLIENTS, ["client.example"],
+                     ["a@good.example"], ["root@local.example", "x@elsewhere.example"]),
+            explained.CLIENTS)
+
+
+def test_helo_names_are_judged_as_by_postfix():
+    compare(tables.HELO_SERVICES,
+            one_each(tables.HELO_SERVICES, ["192.0.2.9"], tables.HELOS, ["a@good.example"],
+                     ["root@local.example"]), explained.HELOS)
+
+
+def test_senders_are_judged_as_by_postfix():
+    compare(tables.SENDER_SERVICES,
+            one_each(tables.SENDER_SERVICES, ["192.0.2.9"], ["client.example"], tables.SENDERS,
+                     ["root@local.example"]), explained.SENDERS)
+
+
+def test_recipients_are_judged_as_by_postfix():
+    compare(tables.RECIPIENT_SERVICES,
+            [each for recipient in tables.RECIPIENTS for each in
+             one_each(tables.RECIPIENT_SERVICES, ["192.0.2.9"], ["client.example"],
+                      ["a@good.example"], [recipient])] +
+            one_each(tables.RECIPIENT_SERVICES, ["192.0.2.9"], ["client.example"], [""],
+                     ["root@local.example", "known@local.example"]), explained.RECIPIENTS)

@@ -367,8 +367,15 @@ static enum next content_answer(struct conversation *conversation, struct conten
     if (content->refusal == REPLY_COUNT && has_forbidden_newline(conversation, content))
         return refuse_bare_newline(conversation);
     content_finish(conversation, content);
-    return content->refusal == REPLY_COUNT ? submit(conversation, content)
-                                           : reply(conversation, content->refusal);
+    if (content->refusal != REPLY_COUNT)
+        return reply(conversation, content->refusal);
+    conversation->session.transaction.content_bytes = content->decoded_bytes;
+    struct verdict verdict = restrictions_check_end_of_data(conversation);
+    if (!verdict.is_accepted) {
+        submission_abort(&conversation->session.transaction.submission);
+        return reply_verdict(conversation, &verdict);
+    }
+    return submit(conversation, content);
 }
 
 enum next data_receive(struct conversation *conversation)

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "mail/rewrite.h"
 #include "net/own_addresses.h"
+#include "recipient_maps.h"
 #include "restrictions.h"
 #include "service/service.h"
 
@@ -23,7 +24,10 @@ struct policy {
     struct log_context cleanup_log; /* "postfix/cleanup" */
     struct own_addresses *own;
     struct destinations *destinations;
+    struct lookup_maps *maps;
+    struct recipient_maps *recipient_maps;
     struct restrictions *restrictions;
+    struct match_list *logged_permits; /* smtpd_log_access_permit_actions */
     struct match_list *bare_newline_exclusions;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     enum bare_newline_policy bare_newline;
