@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "client.h"
 #include "commands.h"
+#include "xclient.h"
 
 #include <sys/socket.h>
 
@@ -187,6 +188,7 @@ static enum next conversation_greet(struct conversation *conversation)
 {
     conversation->is_greeted = true;
     client_identify(conversation);
+    xclient_authorise(conversation);
     log_line_connect(session_log_client(&conversation->session),
                      conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
