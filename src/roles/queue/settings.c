@@ -21,7 +21,6 @@ static bool check_unbuilt(const struct config *config, struct error *error)
         { "sender_dependent_default_transport_maps",
           config->sender_dependent_default_transport_maps },
         { "sender_dependent_relayhost_maps", config->sender_dependent_relayhost_maps },
-        { "virtual_alias_maps", config->virtual_alias_maps },
         { "content_filter", config->content_filter },
     };
 
@@ -57,6 +56,19 @@ static bool make_router(struct settings *settings, const struct settings *old,
 
     settings->router = router_new(&route, old != NULL ? old->router : NULL, warn, settings, error);
     return settings->router != NULL;
+}
+
+static bool make_cleanup(struct settings *settings, const struct own_addresses *own_addresses,
+                         struct error *error)
+{
+    struct cleanup_options options = {
+        .config = settings->config,
+        .own = own_addresses,
+        .log = settings->speakers[SPEAKER_CLEANUP],
+    };
+
+    settings->cleanup = cleanup_new(&options, error);
+    return settings->cleanup != NULL;
 }
 
 static void name_speakers(struct settings *settings, struct log *log)
@@ -111,7 +123,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
     if (!check_unbuilt(config, error) ||
-        !make_router(settings, surroundings->old, surroundings->own_addresses, error))
+        !make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
+        !make_cleanup(settings, surroundings->own_addresses, error))
         settings_free(&settings);
     return settings;
 }
@@ -121,6 +134,7 @@ void settings_free(struct settings **settings)
     if (*settings == NULL)
         return;
     router_free(&(*settings)->router);
+    cleanup_free(&(*settings)->cleanup);
     arena_clear(&(*settings)->arena);
     memory_free(*settings);
     *settings = NULL;

@@ -174,14 +174,7 @@ static bool policy_fill(struct policy *policy, struct error *error)
     struct config *config = policy->config;
 
     policy->myhostname = config->myhostname;
-    policy->rewrite = (struct rewrite_rules){
-        .myorigin = config->myorigin,
-        .mydomain = config->mydomain,
-        .may_append_myorigin = config->append_at_myorigin,
-        .may_append_mydomain = config->append_dot_mydomain,
-        .may_swap_bangpath = config->swap_bangpath,
-        .has_percent_hack = config->allow_percent_hack,
-    };
+    policy->rewrite = rewrite_rules_from(config);
     policy->own = own_addresses_new(config->inet_interfaces, config->proxy_interfaces, error);
     if (policy->own == NULL)
         return false;
@@ -198,6 +191,15 @@ static bool policy_fill(struct policy *policy, struct error *error)
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
         !make_lists(policy, error) || !make_banner(policy, error))
+        return false;
+    struct cleanup_options cleanup = {
+        .config = config,
+        .own = policy->own,
+        .log = policy->cleanup_log,
+    };
+    policy->cleanup_parts = cleanup_external_parts(config);
+    policy->cleanup = cleanup_new(&cleanup, error);
+    if (policy->cleanup == NULL)
         return false;
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
     warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
@@ -224,6 +226,7 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->bare_newline_exclusions);
     match_list_free(&(*policy)->xclient_hosts);
     match_list_free(&(*policy)->xforward_hosts);
+    cleanup_free(&(*policy)->cleanup);
     restrictions_free(&(*policy)->restrictions);
     destinations_free(&(*policy)->destinations);
     own_addresses_free(&(*policy)->own);

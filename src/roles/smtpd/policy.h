@@ -8,7 +8,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
-#include "mail/rewrite.h"
+#include "mail/cleanup.h"
 #include "net/own_addresses.h"
 #include "restrictions.h"
 #include "service/service.h"
@@ -24,6 +24,8 @@ struct policy {
     struct own_addresses *own;
     struct destinations *destinations;
     struct restrictions *restrictions;
+    struct cleanup *cleanup; /* what is done to a message before it is queued */
+    unsigned cleanup_parts;  /* of it, with receive_override_options */
     struct match_list *bare_newline_exclusions;
     struct match_list *xclient_hosts, *xforward_hosts;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
