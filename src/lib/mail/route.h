@@ -59,3 +59,6 @@ void router_free(struct router **router);
  * arena. False: a list's table cannot answer just now; the mail waits. */
 must_check bool router_find(struct router *router, struct arena *arena, struct str recipient,
                             struct route *route, struct error *error);
+/* Sends a routed recipient elsewhere: `filter` is "transport:nexthop"; without a next hop it is the
+ * recipient's domain. */
+void route_through_filter(struct route *route, struct arena *arena, struct str filter);

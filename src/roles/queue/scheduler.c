@@ -109,6 +109,8 @@ static struct destination *route_recipient(struct message *message, struct arena
         route = (struct route){ .transport = STR("retry"),
                                 .nexthop = STR("4.3.0 address resolver failure"),
                                 .address = address };
+    } else if (message->envelope.filter.len > 0) {
+        route_through_filter(&route, scratch, message->envelope.filter);
     }
     struct transport *transport = transport_find(queue, route.transport);
     return destination_find(transport, queue, route.nexthop, route.address);

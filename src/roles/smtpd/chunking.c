@@ -4,6 +4,13 @@
 #include "data.h"
 #include "ehlo.h"
 
+struct chunk {
+    uint64_t count;
+    bool is_last;
+    enum reply_name refusal; /* REPLY_COUNT: none of the fixed ones */
+    struct verdict verdict;
+};
+
 bool chunking_parse(struct str argument, uint64_t *count, bool *is_last)
 {
     struct str digits, last;
@@ -73,26 +80,28 @@ static enum reply_name chunk_refusal(const struct conversation *conversation, ui
     return limit_bytes > 0 && count > (uint64_t)limit_bytes ? REPLY_CHUNK_TOO_BIG : REPLY_COUNT;
 }
 
-static enum next refuse_chunk(struct conversation *conversation, uint64_t count, bool is_last,
-                              enum reply_name refusal)
+static enum next say_refusal(struct conversation *conversation, const struct chunk *chunk)
 {
-    enum stream_outcome outcome = chunk_discard(conversation, count);
-    enum next next;
+    if (chunk->refusal != REPLY_CHUNK_DISCARDED)
+        return chunk->refusal == REPLY_COUNT ? reply_verdict(conversation, &chunk->verdict)
+                                             : reply(conversation, chunk->refusal);
+    return reply_text(conversation, 551,
+                      str_from(arena_printf(&conversation->scratch,
+                                            "551 5.0.0 Discarded %llu bytes after earlier error",
+                                            (unsigned long long)chunk->count)));
+}
+
+static enum next refuse_chunk(struct conversation *conversation, const struct chunk *chunk)
+{
+    enum stream_outcome outcome = chunk_discard(conversation, chunk->count);
 
     if (outcome != STREAM_OK) {
-        next = chunk_lost(conversation, outcome);
+        enum next next = chunk_lost(conversation, outcome);
         session_reset_transaction(&conversation->session);
         return next;
     }
-    if (refusal == REPLY_CHUNK_DISCARDED)
-        next =
-            reply_text(conversation, 551,
-                       str_from(arena_printf(&conversation->scratch,
-                                             "551 5.0.0 Discarded %llu bytes after earlier error",
-                                             (unsigned long long)count)));
-    else
-        next = reply(conversation, refusal);
-    if (is_last)
+    enum next next = say_refusal(conversation, chunk);
+    if (chunk->is_last)
         session_reset_transaction(&conversation->session);
     else
         session_refuse_chunks(&conversation->session);
@@ -101,14 +110,17 @@ static enum next refuse_chunk(struct conversation *conversation, uint64_t count,
 
 enum next chunking_run(struct conversation *conversation, struct str argument)
 {
-    uint64_t count;
-    bool is_last;
+    struct chunk chunk = { .verdict.is_accepted = true };
 
     if (!ehlo_has_keyword(conversation, STR("CHUNKING")))
         return reply_and_close(conversation, REPLY_BDAT_NOT_IMPLEMENTED);
-    if (!chunking_parse(argument, &count, &is_last))
+    if (!chunking_parse(argument, &chunk.count, &chunk.is_last))
         return refuse_syntax(conversation, argument);
-    enum reply_name refusal = chunk_refusal(conversation, count, is_last);
-    return refusal == REPLY_COUNT ? chunk_receive(conversation, count, is_last)
-                                  : refuse_chunk(conversation, count, is_last, refusal);
+    chunk.refusal = chunk_refusal(conversation, chunk.count, chunk.is_last);
+    /* What DATA is asked, the first chunk is. */
+    if (chunk.refusal == REPLY_COUNT && conversation->session.phase == PHASE_RCPT)
+        chunk.verdict = restrictions_check_data(conversation);
+    if (chunk.refusal != REPLY_COUNT || !chunk.verdict.is_accepted)
+        return refuse_chunk(conversation, &chunk);
+    return chunk_receive(conversation, chunk.count, chunk.is_last);
 }

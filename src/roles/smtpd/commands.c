@@ -41,6 +41,10 @@ static enum next on_hello(struct conversation *conversation, struct str argument
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
     if (!request_helo_is_valid(name))
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
+    struct verdict verdict =
+        restrictions_check_helo(conversation, session_neutral_name(&conversation->scratch, name));
+    if (!verdict.is_accepted)
+        return reply_verdict(conversation, &verdict);
     session_set_hello(&conversation->session, name, is_esmtp);
     return is_esmtp ? reply_lines(conversation, 250, ehlo_format(conversation))
                     : reply(conversation, REPLY_HELLO);
@@ -59,13 +63,13 @@ static enum next on_ehlo(struct conversation *conversation, struct str argument)
 /* ---- MAIL ---- */
 
 /* A refusal that the operator wants to see: in the log with its reply, and to the client. */
-static enum next refuse(struct conversation *conversation, const char *where,
-                        const struct verdict *verdict, const struct str *recipient)
+static enum next refuse_with_log(struct conversation *conversation, const char *where,
+                                 const struct verdict *verdict)
 {
     autofree_buf struct buf text = { 0 };
 
     verdict_format(verdict, &text);
-    conversation_log_reject(conversation, where, buf_str(&text), recipient);
+    conversation_log_reject(conversation, where, buf_str(&text), NULL);
     return reply_text(conversation, verdict->code, buf_str(&text));
 }
 
@@ -149,6 +153,7 @@ static void transaction_start(struct conversation *conversation, struct str send
     envelope->flags = parameters->flags;
     envelope->arrival_us = clock_wall_us();
     envelope->dsn_envid = arena_copy(arena, parameters->envid);
+    transaction->announced_bytes = parameters->size_bytes;
     if (session_is_authenticated(session)) {
         envelope->sasl_username = arena_copy(arena, session->sasl_username);
         transaction->sasl_sender = xtext_copy(arena, parameters->auth_sender);
@@ -163,7 +168,7 @@ static enum next refuse_mail(struct conversation *conversation, struct str sende
 
     /* The log names the sender, as it does everywhere else. */
     transaction_start(conversation, sender, &(struct mail_parameters){ 0 });
-    enum next next = refuse(conversation, "MAIL", verdict, NULL);
+    enum next next = refuse_with_log(conversation, "MAIL", verdict);
     session_reset_transaction(session);
     return next;
 }
@@ -209,35 +214,29 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
             conversation, path.address,
             &(struct verdict){ .code = shut.code, .enhanced = shut.enhanced, .text = shut.text });
     transaction_start(conversation, path.address, &parameters);
-    return reply(conversation, REPLY_SENDER_OK);
+    struct verdict verdict = restrictions_check_sender(conversation);
+    if (verdict.is_accepted)
+        return reply(conversation, REPLY_SENDER_OK);
+    session_reset_transaction(&conversation->session);
+    return reply_verdict(conversation, &verdict);
 }
 
 /* ---- RCPT, VRFY ---- */
 
-static struct verdict judge(struct conversation *conversation, struct str sent,
+static struct verdict judge(struct conversation *conversation, const char *where, struct str sent,
                             struct str rewritten)
 {
-    const struct session *session = &conversation->session;
-    struct restriction_subject subject = {
-        .client_name = session->client_name,
-        .client_address = session->client_address,
-        .is_authenticated = session_is_authenticated(session),
-        .recipient = rewritten,
-        .recipient_as_sent = sent,
-    };
+    struct recipient_question question = { .where = where,
+                                           .as_sent = sent,
+                                           .rewritten = rewritten };
 
-    /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
-    if (str_equal_fold(sent, STR("postmaster")))
-        return (struct verdict){ .is_accepted = true };
-    return restrictions_check_recipient(conversation->policy->restrictions, &conversation->scratch,
-                                        &subject);
+    return restrictions_check_recipient(conversation, &question);
 }
 
-static enum next refuse_recipient(struct conversation *conversation, const char *where,
-                                  const struct verdict *verdict, struct str recipient)
+static enum next refuse_recipient(struct conversation *conversation, const struct verdict *verdict)
 {
     conversation->server->refused_count++;
-    return refuse(conversation, where, verdict, &recipient);
+    return reply_verdict(conversation, verdict);
 }
 
 static void append_forwarded(const struct forwarded_client *forwarded, struct buf *line)
@@ -345,9 +344,9 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
         return refuse_overshoot(conversation);
     recipient.address =
         rewrite_address(&conversation->scratch, &conversation->policy->rewrite, path.address);
-    struct verdict verdict = judge(conversation, path.address, recipient.address);
+    struct verdict verdict = judge(conversation, "RCPT", path.address, recipient.address);
     if (!verdict.is_accepted)
-        return refuse_recipient(conversation, "RCPT", &verdict, path.address);
+        return refuse_recipient(conversation, &verdict);
     return add_recipient(conversation, path.address, &recipient);
 }
 
@@ -384,9 +383,9 @@ static enum next on_vrfy(struct conversation *conversation, struct str argument)
     if (utf8_refusal(conversation, path.address, flags, REPLY_BAD_RECIPIENT, &refusal))
         return reply(conversation, refusal);
     struct str rewritten = rewrite_address(scratch, &conversation->policy->rewrite, path.address);
-    struct verdict verdict = judge(conversation, path.address, rewritten);
+    struct verdict verdict = judge(conversation, "VRFY", path.address, rewritten);
     if (!verdict.is_accepted)
-        return refuse_recipient(conversation, "VRFY", &verdict, path.address);
+        return refuse_recipient(conversation, &verdict);
     return reply_text(conversation, 252,
                       str_from(arena_printf(scratch, "252 2.0.0 %.*s", STR_ARGS(argument))));
 }
@@ -397,7 +396,8 @@ static enum next on_data(struct conversation *conversation, struct str argument)
 {
     if (!str_is_empty(argument))
         return reply(conversation, REPLY_DATA_SYNTAX);
-    return data_receive(conversation);
+    struct verdict verdict = restrictions_check_data(conversation);
+    return verdict.is_accepted ? data_receive(conversation) : reply_verdict(conversation, &verdict);
 }
 
 /* ---- the small ones ---- */
@@ -463,6 +463,9 @@ static enum next on_etrn(struct conversation *conversation, struct str argument)
         word = str_skip(word, 1);
     if (!domain_is_valid(word, false) && !domain_is_literal(word))
         return reply(conversation, REPLY_ETRN_BAD_DOMAIN);
+    struct verdict verdict = restrictions_check_etrn(conversation, word);
+    if (!verdict.is_accepted)
+        return reply_verdict(conversation, &verdict);
     log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s[%.*s]",
                 STR_ARGS(str_take(word, 100)), STR_ARGS(session->client_name),
                 STR_ARGS(session->client_address));
@@ -565,6 +568,23 @@ static enum reply_name sequence_check(const struct conversation *conversation,
     return REPLY_DATA_IN_DATA;
 }
 
+/* smtpd_client_restrictions refused it, with smtpd_delay_reject = no: it may only leave. */
+static enum next deny(struct conversation *conversation)
+{
+    struct log_client client = session_log_client(&conversation->session);
+
+    return reply_text(conversation, 503,
+                      str_from(arena_printf(&conversation->scratch,
+                                            "503 5.7.0 Error: access denied for %.*s[%.*s]",
+                                            STR_ARGS(client.name), STR_ARGS(client.address))));
+}
+
+/* Behind BDAT comes content, whatever the answer to it was: nobody is to take that for commands. */
+static enum next end_before_content(const struct command *command, enum next next)
+{
+    return command->counted == COUNTED_BDAT ? NEXT_CLOSE : next;
+}
+
 static enum next handle_known(struct conversation *conversation, const struct command *command,
                               const struct request *request)
 {
@@ -581,8 +601,10 @@ static enum next handle_known(struct conversation *conversation, const struct co
         if (conversation->policy->config->smtpd_forbid_unauth_pipelining)
             return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
     }
+    if (session->is_denied && command->handle != on_quit)
+        return end_before_content(command, deny(conversation));
     if (request->has_control)
-        return reply(conversation, REPLY_CONTROL_CHARACTER);
+        return end_before_content(command, reply(conversation, REPLY_CONTROL_CHARACTER));
     enum reply_name refusal = sequence_check(conversation, command);
     return refusal == ALLOWED ? command->handle(conversation, request->argument)
                               : reply(conversation, refusal);

@@ -179,6 +179,7 @@ static void take_headers(struct conversation *conversation, struct content *cont
     struct header_summary summary;
 
     header_summarise(buf_str(&content->incoming), &summary);
+    buf_append(&content->outgoing, conversation->session.transaction.actions.prepended);
     append_received(conversation, &content->outgoing);
     enum cleanup_outcome outcome =
         cleanup_run(policy->cleanup, &message, buf_str(&content->incoming), &content->outgoing);
@@ -331,6 +332,8 @@ static void envelope_fill(struct conversation *conversation, const struct conten
     envelope->client_address = session->client_address;
     envelope->helo_name = session->helo_name;
     envelope->protocol = session_protocol(session);
+    message_actions_apply(&session->transaction.actions, &conversation->session.transaction.arena,
+                          envelope);
     if (!session->transaction.forwarded.is_set)
         return;
     envelope->client_name = session->transaction.forwarded.name;
@@ -348,6 +351,7 @@ static enum next reply_queued(struct conversation *conversation, const struct co
                                           (unsigned long long)content->decoded_bytes, id)
                            : arena_printf(scratch, "250 2.0.0 Ok: queued as %s", id);
 
+    conversation->server->message_count++;
     return reply_text(conversation, 250, str_from(text));
 }
 
@@ -359,13 +363,16 @@ static enum next submit(struct conversation *conversation, struct content *conte
     struct submission_message *message = &transaction->submission;
     autofree_buf struct buf envelope = { 0 };
 
+    if (transaction->actions.is_discarded) {
+        submission_abort(message);
+        return reply_queued(conversation, content);
+    }
     count_stored(content, buf_str(&content->outgoing));
     envelope_fill(conversation, content);
     envelope_encode(&transaction->envelope, &envelope);
     switch (submission_finish(message, buf_str(&envelope), buf_str(&content->outgoing),
                               loop_now_ms(server->loop) + COMMIT_PATIENCE_MS)) {
     case SUBMISSION_ACCEPTED:
-        server->message_count++;
         return reply_queued(conversation, content);
     case SUBMISSION_REFUSED:
         return reply_verdict(conversation, &(struct verdict){ .code = message->reply.code,
@@ -410,8 +417,15 @@ static enum next content_answer(struct conversation *conversation, struct conten
     content_finish(conversation, content);
     if (content->verdict.code != 0)
         return reply_verdict(conversation, &content->verdict);
-    return content->refusal == REPLY_COUNT ? submit(conversation, content)
-                                           : reply(conversation, content->refusal);
+    if (content->refusal != REPLY_COUNT)
+        return reply(conversation, content->refusal);
+    conversation->session.transaction.content_bytes = content->decoded_bytes;
+    struct verdict verdict = restrictions_check_end_of_data(conversation);
+    if (!verdict.is_accepted) {
+        submission_abort(&conversation->session.transaction.submission);
+        return reply_verdict(conversation, &verdict);
+    }
+    return submit(conversation, content);
 }
 
 /* ---- DATA ---- */

@@ -169,7 +169,18 @@ static bool set_authentication(struct policy *policy, struct service *service, s
     return policy->authentication != NULL;
 }
 
-static bool policy_fill(struct policy *policy, struct error *error)
+static bool set_logged_permits(struct policy *policy, struct error *error)
+{
+    struct match_list_options options = { .name = STR("smtpd_log_access_permit_actions"),
+                                          .warning = warn,
+                                          .argument = policy };
+
+    policy->logged_permits =
+        match_list_new(policy->config->smtpd_log_access_permit_actions, &options, error);
+    return policy->logged_permits != NULL;
+}
+
+static bool policy_fill(struct policy *policy, struct service *service, struct error *error)
 {
     struct config *config = policy->config;
 
@@ -181,8 +192,13 @@ static bool policy_fill(struct policy *policy, struct error *error)
     policy->destinations = destinations_new(config, policy->own, warn, policy, error);
     if (policy->destinations == NULL)
         return false;
+    policy->maps = lookup_maps_new(warn, policy);
+    policy->recipient_maps = recipient_maps_new(config, policy->destinations, policy->maps);
     struct restrictions_options options = {
+        .service = service,
         .config = config,
+        .maps = policy->maps,
+        .recipient_maps = policy->recipient_maps,
         .own = policy->own,
         .destinations = policy->destinations,
         .warning = warn,
@@ -190,7 +206,8 @@ static bool policy_fill(struct policy *policy, struct error *error)
     };
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
-        !make_lists(policy, error) || !make_banner(policy, error))
+        !set_logged_permits(policy, error) || !make_lists(policy, error) ||
+        !make_banner(policy, error))
         return false;
     struct cleanup_options cleanup = {
         .config = config,
@@ -213,7 +230,8 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->config = options->config;
     policy->log = options->log;
     policy->cleanup_log = options->cleanup_log;
-    if (!policy_fill(policy, error) || !set_authentication(policy, options->service, error))
+    if (!policy_fill(policy, options->service, error) ||
+        !set_authentication(policy, options->service, error))
         policy_free(&policy);
     return policy;
 }
@@ -228,6 +246,9 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->xforward_hosts);
     cleanup_free(&(*policy)->cleanup);
     restrictions_free(&(*policy)->restrictions);
+    recipient_maps_free(&(*policy)->recipient_maps);
+    lookup_maps_free(&(*policy)->maps);
+    match_list_free(&(*policy)->logged_permits);
     destinations_free(&(*policy)->destinations);
     own_addresses_free(&(*policy)->own);
     config_free(&(*policy)->config);

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "mail/cleanup.h"
 #include "net/own_addresses.h"
+#include "recipient_maps.h"
 #include "restrictions.h"
 #include "service/service.h"
 
@@ -23,9 +24,12 @@ struct policy {
     struct log_context cleanup_log; /* "postfix/cleanup" */
     struct own_addresses *own;
     struct destinations *destinations;
+    struct lookup_maps *maps;
+    struct recipient_maps *recipient_maps;
     struct restrictions *restrictions;
     struct cleanup *cleanup; /* what is done to a message before it is queued */
     unsigned cleanup_parts;  /* of it, with receive_override_options */
+    struct match_list *logged_permits; /* smtpd_log_access_permit_actions */
     struct match_list *bare_newline_exclusions;
     struct match_list *xclient_hosts, *xforward_hosts;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */

@@ -131,18 +131,30 @@ static bool take_protocol(struct introduction *introduction, bool *is_esmtp)
 
 /* The client as it will be. */
 struct replacement {
-    struct str name, address, helo_name, login, ignored;
-    bool has_name, has_address, has_helo, has_login, has_protocol, is_esmtp;
+    struct str name, reverse_name, address, helo_name, login, ignored;
+    enum peer_name name_status, reverse_status;
+    bool has_name, has_reverse_name, has_address, has_helo, has_login, has_protocol, is_esmtp;
 };
+
+static enum peer_name name_status(const struct attribute *attribute)
+{
+    if (attribute->is_temporarily_unavailable)
+        return PEER_NAME_TRY_AGAIN;
+    return attribute->is_unavailable ? PEER_NAME_NONE : PEER_NAME_OK;
+}
 
 static bool take_replacement(struct introduction *introduction, struct replacement *replacement)
 {
     if (is_called(introduction, "NAME")) {
         replacement->has_name = true;
+        replacement->name_status = name_status(&introduction->attribute);
         return take_host_name(introduction, "NAME", &replacement->name);
     }
-    if (is_called(introduction, "REVERSE_NAME"))
-        return take_host_name(introduction, "REVERSE_NAME", &replacement->ignored);
+    if (is_called(introduction, "REVERSE_NAME")) {
+        replacement->has_reverse_name = true;
+        replacement->reverse_status = name_status(&introduction->attribute);
+        return take_host_name(introduction, "REVERSE_NAME", &replacement->reverse_name);
+    }
     if (is_called(introduction, "ADDR")) {
         replacement->has_address = true;
         return take_address(introduction, "ADDR", &replacement->address);
@@ -173,8 +185,15 @@ static void become(struct conversation *conversation, const struct replacement *
     struct session *session = &conversation->session;
     struct net_address nobody = { .len = 0 };
 
-    if (replacement->has_name)
-        session->client_name = replacement->name;
+    /* A verified name is a name in the DNS, too. */
+    if (replacement->has_name) {
+        session->client_name = session->reverse_name = replacement->name;
+        session->client_name_status = session->reverse_name_status = replacement->name_status;
+    }
+    if (replacement->has_reverse_name) {
+        session->reverse_name = replacement->reverse_name;
+        session->reverse_name_status = replacement->reverse_status;
+    }
     if (replacement->has_address) {
         session->client_address = replacement->address;
         if (!net_address_parse(replacement->address, 0, &conversation->peer))
@@ -214,7 +233,7 @@ enum next xclient_run(struct conversation *conversation, struct str argument)
     if (outcome == ATTRIBUTE_BAD)
         return reply(conversation, REPLY_BAD_ATTRIBUTE);
     become(conversation, &replacement);
-    return reply_lines(conversation, 220, conversation->policy->banner);
+    return conversation_welcome(conversation);
 }
 
 /* ---- XFORWARD ---- */

@@ -2,12 +2,12 @@
 /* Plays every transcript of this folder, named by its first argument. */
 #include "transcript.h"
 
+#include <cmocka.h>
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,7 +43,8 @@ int main(int argc, char **argv)
     }
     if (found >= 0)
         free(entries);
-    int failed = count == 0 || _cmocka_run_group_tests("smtpd transcripts", tests, count, NULL, NULL);
+    int failed =
+        count == 0 || _cmocka_run_group_tests("smtpd transcripts", tests, count, NULL, NULL);
     arena_clear(&arena);
     return failed;
 }
