@@ -2,11 +2,11 @@
 /* Whatever clients do, the end of a transaction leaves nothing of it. */
 #include "world.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
 
 enum { SESSIONS = 300, COMMANDS = 40, PATIENCE_MS = 20 * 1000 };
 
