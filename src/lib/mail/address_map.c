@@ -58,9 +58,11 @@ static enum lookup_outcome ask_shortened(struct search *search, struct str key)
 
 static enum lookup_outcome ask_users(struct search *search)
 {
-    if (search->rules->local == NULL || !search->has_domain)
+    const struct address_map_rules *rules = search->rules;
+
+    if (rules->is_local == NULL || !search->has_domain)
         return LOOKUP_ABSENT;
-    switch (local_domains_find_origin(search->rules->local, search->domain, search->error)) {
+    switch (rules->is_local(rules->argument, search->domain, search->error)) {
     case MATCH_ABSENT:
         return LOOKUP_ABSENT;
     case MATCH_FAILED:

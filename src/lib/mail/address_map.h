@@ -6,15 +6,17 @@
  */
 #pragma once
 
-#include "mail/local_domain.h"
 #include "mail/rewrite.h"
+#include "table/match_list.h"
 #include "table/table_list.h"
 
 /* What all look-ups of one service share. Borrowed by every call. */
 struct address_map_rules {
-    struct rewrite_rules rewrite;      /* completes the addresses that tables name */
-    struct str delimiters;             /* recipient_delimiter */
-    const struct local_domains *local; /* for a bare user as key; NULL: there are none */
+    struct rewrite_rules rewrite; /* completes the addresses that tables name */
+    struct str delimiters;        /* recipient_delimiter */
+    /* Whether a bare user as key stands for users of this domain. */
+    enum match_outcome (*is_local)(const void *argument, struct str domain, struct error *error);
+    const void *argument;
 };
 
 /* Which keys are tried, in this order. */

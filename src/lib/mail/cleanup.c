@@ -96,11 +96,12 @@ static bool has_word(struct str list, struct str wanted)
     return false;
 }
 
-static struct table_list *open_tables(struct cleanup *cleanup, struct str name, struct str text)
+static struct table_list *open_tables(struct cleanup *cleanup, struct str name, struct str text,
+                                      struct table_list *old)
 {
     struct table_options options = { .warning = warn, .argument = cleanup };
 
-    return table_list_new(name, text, &options);
+    return table_list_new(name, text, &options, old);
 }
 
 static bool set_classes(struct cleanup *cleanup, struct error *error)
@@ -117,20 +118,27 @@ static bool set_classes(struct cleanup *cleanup, struct error *error)
                          &cleanup->masquerade_classes, error);
 }
 
-static void open_all_tables(struct cleanup *cleanup)
+/* `old` lends what cannot be opened again. */
+static void open_all_tables(struct cleanup *cleanup, struct cleanup *old)
 {
     const struct config *config = cleanup->config;
+    const struct {
+        struct str name, text;
+        struct table_list **list, *old;
+    } rows[] = {
+#define ROW(parameter, member)                                                                     \
+    { STR(#parameter), config->parameter, &cleanup->member, old != NULL ? old->member : NULL }
+        ROW(sender_canonical_maps, sender_canonical.tables),
+        ROW(recipient_canonical_maps, recipient_canonical.tables),
+        ROW(canonical_maps, canonical.tables),
+        ROW(sender_bcc_maps, sender_bcc),
+        ROW(recipient_bcc_maps, recipient_bcc),
+        ROW(virtual_alias_maps, virtual_aliases),
+#undef ROW
+    };
 
-    cleanup->sender_canonical.tables =
-        open_tables(cleanup, STR("sender_canonical_maps"), config->sender_canonical_maps);
-    cleanup->recipient_canonical.tables =
-        open_tables(cleanup, STR("recipient_canonical_maps"), config->recipient_canonical_maps);
-    cleanup->canonical.tables = open_tables(cleanup, STR("canonical_maps"), config->canonical_maps);
-    cleanup->sender_bcc = open_tables(cleanup, STR("sender_bcc_maps"), config->sender_bcc_maps);
-    cleanup->recipient_bcc =
-        open_tables(cleanup, STR("recipient_bcc_maps"), config->recipient_bcc_maps);
-    cleanup->virtual_aliases =
-        open_tables(cleanup, STR("virtual_alias_maps"), config->virtual_alias_maps);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        *rows[i].list = open_tables(cleanup, rows[i].name, rows[i].text, rows[i].old);
 }
 
 static size_t limit_of(int64_t value)
@@ -152,18 +160,6 @@ static void set_aliases(struct cleanup *cleanup)
     };
 }
 
-struct rewrite_rules rewrite_rules_from(const struct config *config)
-{
-    return (struct rewrite_rules){
-        .myorigin = config->myorigin,
-        .mydomain = config->mydomain,
-        .may_append_myorigin = config->append_at_myorigin,
-        .may_append_mydomain = config->append_dot_mydomain,
-        .may_swap_bangpath = config->swap_bangpath,
-        .has_percent_hack = config->allow_percent_hack,
-    };
-}
-
 unsigned cleanup_external_parts(const struct config *config)
 {
     unsigned parts = CLEANUP_EXTERNAL;
@@ -173,6 +169,11 @@ unsigned cleanup_external_parts(const struct config *config)
     if (has_word(config->receive_override_options, STR("no_header_body_checks")))
         parts &= ~(unsigned)CLEANUP_CHECKS;
     return parts;
+}
+
+static enum match_outcome is_local(const void *argument, struct str domain, struct error *error)
+{
+    return local_domains_find_origin(argument, domain, error);
 }
 
 struct cleanup *cleanup_new(const struct cleanup_options *options, struct error *error)
@@ -187,7 +188,7 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
         (struct masquerade){ config->masquerade_domains, config->masquerade_exceptions };
     cleanup->propagates_canonical =
         has_word(config->propagate_unmatched_extensions, STR("canonical"));
-    open_all_tables(cleanup);
+    open_all_tables(cleanup, options->old);
     cleanup->local = local_domains_new(config, options->own, &hearer, error);
     if (cleanup->local == NULL || !set_classes(cleanup, error)) {
         cleanup_free(&cleanup);
@@ -196,7 +197,8 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
     cleanup->rules = (struct address_map_rules){
         .rewrite = rewrite_rules_from(config),
         .delimiters = config->recipient_delimiter,
-        .local = cleanup->local,
+        .is_local = is_local,
+        .argument = cleanup->local,
     };
     cleanup->remote_rules = cleanup->rules.rewrite;
     cleanup->remote_rules.myorigin = cleanup->remote_rules.mydomain =

@@ -34,6 +34,8 @@ struct cleanup_options {
     const struct config *config;
     const struct own_addresses *own; /* NULL: none */
     struct log_context log;          /* "postfix/cleanup" */
+    struct cleanup *old; /* the one that is being replaced lends tables that a confined role cannot
+                            open again; NULL: none */
 };
 /* NULL with `error` for what cannot be. A table that cannot open is warned of and fails the
  * messages that need it. */
@@ -90,5 +92,3 @@ enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_m
 
 /* CLEANUP_EXTERNAL without what receive_override_options takes away. */
 unsigned cleanup_external_parts(const struct config *config);
-/* append_at_myorigin and so on, of a configuration. Borrows its strings. */
-struct rewrite_rules rewrite_rules_from(const struct config *config);

@@ -3,11 +3,18 @@
 
 #include "base/memory.h"
 
+/* Open, and in use by one list or, after a reload, by two. */
+struct open_table {
+    struct table *table;
+    bool is_pattern;
+    bool is_failing;
+    unsigned users;
+};
+
 struct table_list {
     struct arena arena;
     struct str name;
-    struct table **tables;
-    bool *are_patterns;
+    struct open_table **tables;
     size_t count;
 };
 
@@ -45,35 +52,70 @@ static bool is_pattern(struct str specification)
     return false;
 }
 
-static void warn(const struct table_options *options, struct arena *arena, struct str name,
-                 const struct error *error)
+static void warn(const struct table_options *options, struct str name, const char *text,
+                 const char *more)
 {
+    autoclear_arena struct arena scratch = { 0 };
+
     if (options->warning != NULL)
         options->warning(options->argument,
-                         arena_printf(arena, "%.*s: %s", STR_ARGS(name), error->message));
+                         arena_printf(&scratch, "%.*s: %s%s", STR_ARGS(name), text, more));
+}
+
+static struct open_table *find_open(struct table_list *list, struct str specification)
+{
+    for (size_t i = 0; list != NULL && i < list->count; i++)
+        if (!list->tables[i]->is_failing &&
+            str_equal(table_specification(list->tables[i]->table), specification))
+            return list->tables[i];
+    return NULL;
+}
+
+static struct open_table *open_one(const struct table_list *list, struct str specification,
+                                   const struct table_options *options, struct table_list *old)
+{
+    struct error error = { 0 };
+    struct table *table = table_open(specification, options, &error);
+    struct open_table *open = table == NULL ? find_open(old, specification) : NULL;
+
+    if (open != NULL) {
+        warn(options, list->name, error.message,
+             "; it stays as it was read before, stop and start to have it read again");
+        open->users++;
+        return open;
+    }
+    open = memory_new(sizeof *open);
+    open->users = 1;
+    open->is_failing = table == NULL;
+    open->is_pattern = is_pattern(specification);
+    open->table = table;
+    if (table == NULL) {
+        warn(options, list->name, error.message, "");
+        open->table = table_new_failing(specification, &error);
+    }
+    return open;
 }
 
 struct table_list *table_list_new(struct str name, struct str text,
-                                  const struct table_options *options)
+                                  const struct table_options *options, struct table_list *old)
 {
     struct table_list *list = memory_new(sizeof *list);
     struct str word;
 
     list->name = arena_copy(&list->arena, name);
     /* A word has at least one byte and a separator. */
-    list->tables = arena_new_array(&list->arena, text.len / 2 + 1, sizeof *list->tables);
-    list->are_patterns = arena_new_array(&list->arena, text.len / 2 + 1, 1);
-    while (next_table(&text, &word)) {
-        struct error error = { 0 };
-        struct table *table = table_open(word, options, &error);
-        if (table == NULL) {
-            warn(options, &list->arena, name, &error);
-            table = table_new_failing(word, &error);
-        }
-        list->are_patterns[list->count] = is_pattern(word);
-        list->tables[list->count++] = table;
-    }
+    list->tables = arena_new_array(&list->arena, text.len / 2 + 1, sizeof(struct open_table *));
+    while (next_table(&text, &word))
+        list->tables[list->count++] = open_one(list, word, options, old);
     return list;
+}
+
+static void close_one(struct open_table *open)
+{
+    if (--open->users > 0)
+        return;
+    table_close(&open->table);
+    memory_free(open);
 }
 
 void table_list_free(struct table_list **list)
@@ -81,7 +123,7 @@ void table_list_free(struct table_list **list)
     if (*list == NULL)
         return;
     for (size_t i = 0; i < (*list)->count; i++)
-        table_close(&(*list)->tables[i]);
+        close_one((*list)->tables[i]);
     arena_clear(&(*list)->arena);
     memory_free(*list);
     *list = NULL;
@@ -104,12 +146,13 @@ enum lookup_outcome table_list_find(struct table_list *list, struct str key, enu
     if (key.len == 0) /* no table has it, and some could not even be asked */
         return LOOKUP_ABSENT;
     for (size_t i = 0; i < list->count; i++) {
-        if (kind == KEY_PART && list->are_patterns[i])
+        const struct open_table *open = list->tables[i];
+        if (kind == KEY_PART && open->is_pattern)
             continue;
-        enum lookup_outcome outcome = table_find(list->tables[i], key, arena, value, error);
+        enum lookup_outcome outcome = table_find(open->table, key, arena, value, error);
         if (outcome == LOOKUP_FOUND && str_trim(*value).len == 0) {
             error_set(error, "table %.*s: key %.*s: the value is empty",
-                      STR_ARGS(table_specification(list->tables[i])), STR_ARGS(key));
+                      STR_ARGS(table_specification(open->table)), STR_ARGS(key));
             return LOOKUP_FAILED;
         }
         if (outcome != LOOKUP_ABSENT)

@@ -10,9 +10,11 @@
 struct table_list;
 
 /* `name` is the parameter's, for messages. A table that does not open is warned of and makes the
- * look-ups that reach it fail. Never NULL; a list may be empty. */
+ * look-ups that reach it fail; unless `old` (NULL: none), the list that this one will replace, has
+ * it open: a confined role cannot open its files again, and goes on with what it has. Never NULL; a
+ * list may be empty. */
 struct table_list *table_list_new(struct str name, struct str text,
-                                  const struct table_options *options);
+                                  const struct table_options *options, struct table_list *old);
 void table_list_free(struct table_list **list);
 bool table_list_is_empty(const struct table_list *list);
 struct str table_list_name(const struct table_list *list);

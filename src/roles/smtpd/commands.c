@@ -223,6 +223,37 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
 
 /* ---- RCPT, VRFY ---- */
 
+/* Whether it is known where the recipient's mail would go: a table that cannot answer now would
+ * only put off the mail later. */
+static bool is_resolved(struct conversation *conversation, struct str recipient)
+{
+    const struct policy *policy = conversation->policy;
+    struct str sender = conversation->session.transaction.envelope.sender;
+    struct route route;
+    struct error error = { 0 };
+
+    if (router_find(policy->router, &conversation->scratch, sender, recipient, &route, &error))
+        return true;
+    log_warning(&policy->log, "%s", error.message);
+    return false;
+}
+
+static struct verdict refuse_unresolved(struct conversation *conversation, const char *where,
+                                        struct str sent)
+{
+    autofree_buf struct buf text = { 0 };
+    struct verdict verdict = {
+        .code = 451,
+        .enhanced = "4.3.0",
+        .text = arena_printf(&conversation->scratch, "<%.*s>: Temporary lookup failure",
+                             STR_ARGS(sent)),
+    };
+
+    verdict_format(&verdict, &text);
+    conversation_log_reject(conversation, where, buf_str(&text), &sent);
+    return verdict;
+}
+
 static struct verdict judge(struct conversation *conversation, const char *where, struct str sent,
                             struct str rewritten)
 {
@@ -230,6 +261,8 @@ static struct verdict judge(struct conversation *conversation, const char *where
                                            .as_sent = sent,
                                            .rewritten = rewritten };
 
+    if (!is_resolved(conversation, rewritten))
+        return refuse_unresolved(conversation, where, sent);
     return restrictions_check_recipient(conversation, &question);
 }
 

@@ -180,6 +180,22 @@ static bool set_logged_permits(struct policy *policy, struct error *error)
     return policy->logged_permits != NULL;
 }
 
+static bool make_cleanup(struct policy *policy, struct error *error)
+{
+    struct config *config = policy->config;
+    struct route_settings route = route_settings_from(config, policy->own);
+    struct cleanup_options cleanup = {
+        .config = config,
+        .own = policy->own,
+        .log = policy->cleanup_log,
+    };
+
+    policy->router = router_new(&route, NULL, warn, policy, error);
+    policy->cleanup_parts = cleanup_external_parts(config);
+    policy->cleanup = policy->router != NULL ? cleanup_new(&cleanup, error) : NULL;
+    return policy->cleanup != NULL;
+}
+
 static bool policy_fill(struct policy *policy, struct service *service, struct error *error)
 {
     struct config *config = policy->config;
@@ -209,14 +225,7 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
         !set_logged_permits(policy, error) || !make_lists(policy, error) ||
         !make_banner(policy, error))
         return false;
-    struct cleanup_options cleanup = {
-        .config = config,
-        .own = policy->own,
-        .log = policy->cleanup_log,
-    };
-    policy->cleanup_parts = cleanup_external_parts(config);
-    policy->cleanup = cleanup_new(&cleanup, error);
-    if (policy->cleanup == NULL)
+    if (!make_cleanup(policy, error))
         return false;
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
     warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
@@ -245,6 +254,7 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->xclient_hosts);
     match_list_free(&(*policy)->xforward_hosts);
     cleanup_free(&(*policy)->cleanup);
+    router_free(&(*policy)->router);
     restrictions_free(&(*policy)->restrictions);
     recipient_maps_free(&(*policy)->recipient_maps);
     lookup_maps_free(&(*policy)->maps);

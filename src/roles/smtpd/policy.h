@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "mail/cleanup.h"
+#include "mail/route.h"
 #include "net/own_addresses.h"
 #include "recipient_maps.h"
 #include "restrictions.h"
@@ -27,6 +28,7 @@ struct policy {
     struct lookup_maps *maps;
     struct recipient_maps *recipient_maps;
     struct restrictions *restrictions;
+    struct router *router;   /* RCPT resolves its address, as the queue will again */
     struct cleanup *cleanup; /* what is done to a message before it is queued */
     unsigned cleanup_parts;  /* of it, with receive_override_options */
     struct match_list *logged_permits; /* smtpd_log_access_permit_actions */
