@@ -261,6 +261,7 @@ static void try_site(struct delivery *delivery, struct str item)
         return;
     }
     site.domain = nexthop.host;
+    delivery->tried_nexthop = item;
     site.destination = connection_cache_enter(cache, delivery->transport, item);
     use_cached(&site);
     if (!is_over(delivery))

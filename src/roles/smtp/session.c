@@ -3,6 +3,7 @@
 
 #include "base/ensure.h"
 #include "base/memory.h"
+#include "net/sasl_client.h"
 
 enum { EXPECTS_FIRST_CAPACITY = 16 };
 
@@ -14,7 +15,9 @@ static const unsigned legal_moves[] = {
     [PHASE_EHLO] = FROM(GREETING),
     [PHASE_HELO] = FROM(GREETING) | FROM(EHLO),
     [PHASE_LHLO] = FROM(GREETING),
-    [PHASE_READY] = FROM(EHLO) | FROM(HELO) | FROM(LHLO) | FROM(FINAL_DOT) | FROM(RSET),
+    [PHASE_AUTH] = FROM(READY),
+    [PHASE_READY] =
+        FROM(EHLO) | FROM(HELO) | FROM(AUTH) | FROM(LHLO) | FROM(FINAL_DOT) | FROM(RSET),
     [PHASE_XFORWARD] = FROM(READY),
     [PHASE_MAIL] = FROM(READY) | FROM(XFORWARD),
     [PHASE_RCPT] = FROM(MAIL) | FROM(RCPT),
@@ -84,6 +87,7 @@ void session_free(struct session **session)
     if (*session == NULL)
         return;
     list_remove(&(*session)->by_destination);
+    sasl_client_free(&(*session)->login);
     if ((*session)->stream != NULL)
         stream_free(&(*session)->stream);
     reply_free(&(*session)->reply);

@@ -14,6 +14,7 @@
 struct delivery;
 struct destination;
 struct connection_cache;
+struct sasl_client;
 
 /* name, the words behind "while" in Postfix's texts */
 #define SESSION_PHASES(PHASE)                                                                      \
@@ -22,6 +23,7 @@ struct connection_cache;
     PHASE(HELO, "performing the HELO handshake")                                                   \
     PHASE(LHLO, "performing the LHLO handshake")                                                   \
     PHASE(READY, "waiting for the next message")                                                   \
+    PHASE(AUTH, "performing the EHLO handshake")                                                   \
     PHASE(XFORWARD, "sending XFORWARD command")                                                    \
     PHASE(MAIL, "sending MAIL FROM")                                                               \
     PHASE(RCPT, "sending RCPT TO")                                                                 \
@@ -43,6 +45,7 @@ enum command_kind {
     COMMAND_EHLO,
     COMMAND_HELO,
     COMMAND_LHLO,
+    COMMAND_AUTH,
     COMMAND_XFORWARD,
     COMMAND_MAIL,
     COMMAND_RCPT,
@@ -75,13 +78,15 @@ struct session {
     bool is_backup;     /* there is a server of better preference */
     struct str address; /* "192.0.2.1", or the path of a socket */
     struct offer offer;
-    unsigned pix_workarounds; /* enum pix_workaround bits */
-    bool is_traced;           /* debug_peer_list: the dialogue goes to the log */
+    unsigned pix_workarounds;       /* enum pix_workaround bits */
+    bool is_traced;                 /* debug_peer_list: the dialogue goes to the log */
+    bool is_encrypted, is_verified; /* TLS, and with a certificate that was verified */
     bool is_authenticated;
-    bool greets_esmtp;      /* the greeting has the word ESMTP */
-    struct reply reply;     /* the latest one */
-    struct arena heard;     /* a line that was filtered */
-    struct expect *expects; /* ring of expect_capacity, a power of two */
+    struct sasl_client *login; /* while it is under way */
+    bool greets_esmtp;         /* the greeting has the word ESMTP */
+    struct reply reply;        /* the latest one */
+    struct arena heard;        /* a line that was filtered */
+    struct expect *expects;    /* ring of expect_capacity, a power of two */
     size_t expect_first, expect_count, expect_capacity;
     unsigned use_count; /* transactions begun */
     int64_t opened_ms;

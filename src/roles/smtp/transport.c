@@ -2,6 +2,7 @@
 #include "transport.h"
 
 #include "config/twins.h"
+#include "net/sasl_client.h"
 #include "nexthop.h"
 
 void transports_init(struct transports *transports, const struct config_source *source,
@@ -10,14 +11,20 @@ void transports_init(struct transports *transports, const struct config_source *
     *transports = (struct transports){ .source = source, .log = log, .by_name = map_new() };
 }
 
+static void free_lists(struct transport *transport)
+{
+    client_tables_close(&transport->tables);
+    match_list_free(&transport->traced_peers);
+    match_list_free(&transport->sasl_mechanism_filter);
+}
+
 void transports_clear(struct transports *transports)
 {
     struct map_cursor cursor = { 0 };
 
     while (transports->by_name != NULL && map_next(transports->by_name, &cursor)) {
         struct transport *transport = cursor.value;
-        client_tables_close(&transport->tables);
-        match_list_free(&transport->traced_peers);
+        free_lists(transport);
         config_free(&transport->config);
     }
     if (transports->by_name != NULL)
@@ -78,10 +85,10 @@ static void refuse_unprotected(struct transport *transport)
         transport->refusal_dsn = STR("4.7.5");
         transport->refusal = STR("TLS may be required by smtp_tls_policy_maps, but this version "
                                  "cannot send with TLS yet");
-    } else if (config->smtp_sasl_auth_enable) {
+    } else if (config->smtp_sasl_auth_enable &&
+               !str_equal_fold(config->smtp_sasl_type, STR("cyrus"))) {
         transport->refusal_dsn = STR("4.7.0");
-        transport->refusal = STR("smtp_sasl_auth_enable is set, but this version cannot "
-                                 "authenticate to servers yet");
+        transport->refusal = STR("smtp_sasl_type names no client for SASL; there is only cyrus");
     }
 }
 
@@ -143,6 +150,24 @@ static bool set_traced_peers(struct transport *transport, struct error *error)
     return transport->traced_peers != NULL;
 }
 
+static bool set_sasl(struct transport *transport, struct error *error)
+{
+    const struct config *config = transport->config;
+    struct match_list_options options = { .name = STR("smtp_sasl_mechanism_filter") };
+
+    if (!config->smtp_sasl_auth_enable)
+        return true;
+    if (!sasl_demands_parse(config->smtp_sasl_security_options, &transport->sasl_demands, error) ||
+        !sasl_demands_parse(config->smtp_sasl_tls_security_options, &transport->sasl_tls_demands,
+                            error) ||
+        !sasl_demands_parse(config->smtp_sasl_tls_verified_security_options,
+                            &transport->sasl_tls_verified_demands, error))
+        return false;
+    transport->sasl_mechanism_filter =
+        match_list_new(config->smtp_sasl_mechanism_filter, &options, error);
+    return transport->sasl_mechanism_filter != NULL;
+}
+
 static bool fill_transport(struct transports *transports, struct transport *transport,
                            struct error *error)
 {
@@ -167,7 +192,7 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     if (!set_flags(transport, error))
         return false;
     client_tables_open(&transport->tables, config, &transport->log);
-    return set_traced_peers(transport, error) &&
+    return set_traced_peers(transport, error) && set_sasl(transport, error) &&
            set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
                             &transport->bind4, &transport->has_bind4, error) &&
            set_bind_address("smtp_bind_address6", config->smtp_bind_address6, AF_INET6,
@@ -193,8 +218,7 @@ const struct transport *transport_get(struct transports *transports, struct str 
     if (transport->config == NULL)
         return NULL;
     if (!fill_transport(transports, transport, error)) {
-        client_tables_close(&transport->tables);
-        match_list_free(&transport->traced_peers);
+        free_lists(transport);
         config_free(&transport->config);
         return NULL;
     }

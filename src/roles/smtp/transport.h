@@ -22,6 +22,8 @@ struct transport {
     struct str helo_name;
     struct client_tables tables;
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
+    unsigned sasl_demands, sasl_tls_demands, sasl_tls_verified_demands; /* enum sasl_demand bits */
+    struct match_list *sasl_mechanism_filter;
     uint16_t default_port;           /* smtp_tcp_port */
     bool uses_ipv4, uses_ipv6;       /* inet_protocols */
     bool prefers_ipv4, prefers_ipv6; /* smtp_address_preference */
