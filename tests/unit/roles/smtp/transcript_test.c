@@ -277,7 +277,7 @@ static const struct transcript_case cases[] = {
       "1/0 deferred 4.7.0 smtp_sasl_type names no client for SASL; there is only cyrus\n"
       "1 untouched\n", "smtp_sasl_auth_enable = yes\nsmtp_sasl_type = other\n" },
     { .name = "login_goes_before_the_mail", 1,
-      "S: 220 x ESMTP\nC: EHLO relay.example.test\nS: 250-x\nS: 250 AUTH PLAIN\n"
+      "S: 220 x ESMTP\nC: EHLO client.example\nS: 250-x\nS: 250 AUTH PLAIN\n"
       "C: AUTH PLAIN AHVzcgBwYTpzcw==\nS: 235 2.7.0 ok\nC: MAIL FROM:<s@a.example> AUTH=<>\n"
       "S: 550 5.7.1 no\n",
       "1/0 bounced 5.7.1 host 127.0.0.1[127.0.0.1] said: 550 5.7.1 no (in reply to MAIL FROM "
