@@ -44,12 +44,10 @@ static struct str ehlo_reply(struct conversation *conversation)
     struct str first = str_take(all, (size_t)str_find_byte(all, '\n') + 1);
     struct str rest = str_skip(all, first.len);
     if (policy->config->broken_sasl_auth_clients)
-        old_form =
-            arena_printf(&conversation->scratch, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
-    return str_from(arena_printf(&conversation->scratch, "250-%.*s%s250%cAUTH %.*s\r\n%.*s",
-                                 STR_ARGS(str_skip(first, 4)), old_form,
-                                 str_is_empty(rest) ? ' ' : '-', STR_ARGS(mechanisms),
-                                 STR_ARGS(rest)));
+        old_form = arena_printf(&conversation->scratch, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
+    return str_from(arena_printf(
+        &conversation->scratch, "250-%.*s%s250%cAUTH %.*s\r\n%.*s", STR_ARGS(str_skip(first, 4)),
+        old_form, str_is_empty(rest) ? ' ' : '-', STR_ARGS(mechanisms), STR_ARGS(rest)));
 }
 
 static enum next on_hello(struct conversation *conversation, struct str argument, bool is_esmtp)
@@ -198,6 +196,21 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
 
 /* ---- RCPT, VRFY ---- */
 
+/* Whether it is known where the recipient's mail would go: a table that cannot answer now would
+ * only put off the mail later. */
+static bool is_resolved(struct conversation *conversation, struct str recipient)
+{
+    const struct policy *policy = conversation->policy;
+    struct str sender = conversation->session.transaction.envelope.sender;
+    struct route route;
+    struct error error = { 0 };
+
+    if (router_find(policy->router, &conversation->scratch, sender, recipient, &route, &error))
+        return true;
+    log_warning(&policy->log, "%s", error.message);
+    return false;
+}
+
 static struct verdict judge(struct conversation *conversation, struct str sent,
                             struct str rewritten)
 {
@@ -210,6 +223,13 @@ static struct verdict judge(struct conversation *conversation, struct str sent,
         .recipient_as_sent = sent,
     };
 
+    if (!is_resolved(conversation, rewritten))
+        return (struct verdict){
+            .code = 451,
+            .enhanced = "4.3.0",
+            .text = arena_printf(&conversation->scratch, "<%.*s>: Temporary lookup failure",
+                                 STR_ARGS(sent)),
+        };
     /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
     if (str_equal_fold(sent, STR("postmaster")))
         return (struct verdict){ .is_accepted = true };

@@ -187,19 +187,28 @@ static bool set_authentication(struct policy *policy, struct service *service, s
     return policy->authentication != NULL;
 }
 
+static bool make_cleanup(struct policy *policy, struct error *error)
+{
+    struct config *config = policy->config;
+    struct route_settings route = route_settings_from(config, policy->own);
+    struct cleanup_options cleanup = {
+        .config = config,
+        .own = policy->own,
+        .log = policy->cleanup_log,
+    };
+
+    policy->router = router_new(&route, NULL, warn, policy, error);
+    policy->cleanup_parts = cleanup_external_parts(config);
+    policy->cleanup = policy->router != NULL ? cleanup_new(&cleanup, error) : NULL;
+    return policy->cleanup != NULL;
+}
+
 static bool policy_fill(struct policy *policy, struct error *error)
 {
     struct config *config = policy->config;
 
     policy->myhostname = config->myhostname;
-    policy->rewrite = (struct rewrite_rules){
-        .myorigin = config->myorigin,
-        .mydomain = config->mydomain,
-        .may_append_myorigin = config->append_at_myorigin,
-        .may_append_mydomain = config->append_dot_mydomain,
-        .may_swap_bangpath = config->swap_bangpath,
-        .has_percent_hack = config->allow_percent_hack,
-    };
+    policy->rewrite = rewrite_rules_from(config);
     policy->own = own_addresses_new(config->inet_interfaces, config->proxy_interfaces, error);
     if (policy->own == NULL)
         return false;
@@ -216,6 +225,8 @@ static bool policy_fill(struct policy *policy, struct error *error)
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
         !make_banner(policy, error))
+        return false;
+    if (!make_cleanup(policy, error))
         return false;
     make_ehlo_reply(policy);
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
@@ -241,6 +252,8 @@ void policy_free(struct policy **policy)
         return;
     authentication_free(&(*policy)->authentication);
     match_list_free(&(*policy)->bare_newline_exclusions);
+    cleanup_free(&(*policy)->cleanup);
+    router_free(&(*policy)->router);
     restrictions_free(&(*policy)->restrictions);
     destinations_free(&(*policy)->destinations);
     own_addresses_free(&(*policy)->own);

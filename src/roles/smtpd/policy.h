@@ -8,7 +8,8 @@
 
 #include "base/log.h"
 #include "config/config.h"
-#include "mail/rewrite.h"
+#include "mail/cleanup.h"
+#include "mail/route.h"
 #include "net/own_addresses.h"
 #include "restrictions.h"
 #include "service/service.h"
@@ -24,6 +25,9 @@ struct policy {
     struct own_addresses *own;
     struct destinations *destinations;
     struct restrictions *restrictions;
+    struct router *router;   /* RCPT resolves its address, as the queue will again */
+    struct cleanup *cleanup; /* what is done to a message before it is queued */
+    unsigned cleanup_parts;  /* of it, with receive_override_options */
     struct match_list *bare_newline_exclusions;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     enum bare_newline_policy bare_newline;
