@@ -129,8 +129,9 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },     { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },     { STR_INIT("retry"), TRANSPORT_RETRY },
+        { STR_INIT("smtp"), TRANSPORT_WORKER },
+        { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR },
         { STR_INIT("discard"), TRANSPORT_DISCARD },
     };
 
@@ -162,6 +163,32 @@ static size_t process_limit_of(const struct settings *settings,
     return (size_t)service->process_limit;
 }
 
+/* "postfix/error", or with the line's own syslog_name. */
+static struct log_context speaker_of(const struct settings *settings,
+                                     const struct master_service *service, struct str command,
+                                     struct arena *arena)
+{
+    struct error error = { 0 };
+    struct config *own =
+        service != NULL ? config_new(settings->source, service, NULL, NULL, &error) : NULL;
+    struct str name = own != NULL ? own->syslog_name : settings->config->syslog_name;
+    const char *tag = arena_printf(arena, "%.*s/%.*s", STR_ARGS(name), STR_ARGS(command));
+
+    if (error.message[0] != '\0')
+        log_warning(&settings->speakers[SPEAKER_QMGR], "transport %.*s: %s",
+                    STR_ARGS(service->name), error.message);
+    config_free(&own);
+    return (struct log_context){ settings->log, str_from(tag) };
+}
+
+/* The program behind Postfix's error and retry goes by the service's name, and knows no other. */
+static enum transport_kind error_kind_of(struct str name)
+{
+    if (str_equal(name, STR("error")))
+        return TRANSPORT_ERROR;
+    return str_equal(name, STR("retry")) ? TRANSPORT_RETRY : TRANSPORT_UNKNOWN;
+}
+
 struct transport_settings settings_transport(const struct settings *settings, struct str name,
                                              struct arena *arena)
 {
@@ -178,15 +205,10 @@ struct transport_settings settings_transport(const struct settings *settings, st
             .cohort_limit = (double)number_of(
                 settings, name, "destination_concurrency_failed_cohort_limit", 1),
         },
+        .speaker = speaker_of(settings, service, command, arena),
     };
 
-    /* Postfix's retry service runs the error program. */
-    if (transport.kind == TRANSPORT_ERROR && str_equal(name, STR("retry")))
-        transport.kind = TRANSPORT_RETRY;
-    transport.speaker = (struct log_context){
-        settings->log,
-        str_from(arena_printf(arena, "%.*s/%.*s", STR_ARGS(settings->config->syslog_name),
-                              STR_ARGS(command)))
-    };
+    if (transport.kind == TRANSPORT_ERROR)
+        transport.kind = error_kind_of(name);
     return transport;
 }
