@@ -6,6 +6,7 @@ import os
 import re
 import socket
 import socketserver
+import sqlite3
 import threading
 import time
 
@@ -163,6 +164,39 @@ def test_a_table_older_than_its_text_is_warned_about(sink):
         assert rcpt(relay)[0] == 250
         result = relay.run("postmap", "-q", "127.0.0.1", f"hash:{networks}")
         assert result.stdout == "yes\n" and warning in result.stderr
+
+
+def test_sqlite_answers_in_a_confined_role_and_bounds_what_it_takes(sink):
+    relay = instance(sink)
+    database, settings = relay.folder / "t.db", relay.folder / "networks.cf"
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE t(k, v)")
+        connection.commit()
+        settings.write_text(f"dbpath = {database}\nquery = SELECT v FROM t WHERE k = '%s'\n")
+        relay.parameters["mynetworks"] = f"sqlite:{settings}"
+        relay.write()
+        with relay:
+            assert rcpt(relay)[0] == 554
+            connection.execute("INSERT INTO t VALUES('127.0.0.1', 'yes')")
+            connection.commit()
+            assert rcpt(relay)[0] == 250
+            for value in ["x" * 200_000, b"a\0b".decode()]:
+                connection.execute("UPDATE t SET v = ?", (value,))
+                connection.commit()
+                assert rcpt(relay)[0] == 451
+            connection.execute("UPDATE t SET v = 'yes'")
+            connection.execute("WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n "
+                               "LIMIT 50000) INSERT INTO t SELECT '127.0.0.1', 'v' || i FROM n")
+            connection.commit()
+            assert rcpt(relay)[0] == 451
+            # A query without an end is given up.
+            settings.write_text(f"dbpath = {database}\nquery = WITH RECURSIVE n(i) AS (VALUES(1) "
+                                "UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i = '%s'\n")
+            wait_until(lambda: "networks.cf has changed" in relay.log(), "the change")
+            time.sleep(1.5)
+            started = time.monotonic()
+            assert rcpt(relay)[0] == 451
+            assert time.monotonic() - started < 15
 
 
 # ---- table servers ----
