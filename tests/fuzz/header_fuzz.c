@@ -33,19 +33,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct rewrite_rules rules = {
         STR_INIT("origin.example"), STR_INIT("example.com"), true, true, true, true,
     };
+    static const struct header_rewriter rewriter = { .rules = &rules };
     struct header_completion completion = { .myhostname = STR("relay.example"),
                                             .queue_id = STR("4F0C"),
                                             .sender = STR("a b@c.example"),
                                             .full_name = STR("J\xc3\xb6rg"),
                                             .drop = STR("bcc, return-path"),
-                                            .rewrite = &rules,
+                                            .rewriter = &rewriter,
                                             .may_add_missing = true };
     struct header_summary summary;
 
     check_splitting(&arena, content);
     header_summarise(content, &summary);
-    header_complete(&arena, &completion, content, &once, &message_id);
-    header_complete(&arena, &completion, buf_str(&once), &twice, &second_id);
+    ensure(header_complete(&arena, &completion, content, &once, &message_id));
+    ensure(header_complete(&arena, &completion, buf_str(&once), &twice, &second_id));
     ensure(str_equal(buf_str(&once), buf_str(&twice)));
     ensure(str_equal(message_id, second_id));
     return 0;

@@ -71,6 +71,8 @@ struct str address_fold(struct arena *arena, struct str address);
 bool address_is_routed(struct str address);
 /* A sender-specified domain that is an address literal: "[…]". */
 bool domain_is_literal(struct str domain);
+/* One with an IPv4 or IPv6 address in it, the latter with its tag (RFC 5321 4.1.3). */
+bool domain_literal_is_valid(struct str domain);
 /* Letters, digits, '-', '_', '.', labels up to 63, 255 in all, no empty label (one trailing dot
  * is fine), not all digits; UTF-8 labels where `is_utf8`. */
 bool domain_is_valid(struct str domain, bool is_utf8);

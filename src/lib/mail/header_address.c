@@ -185,8 +185,8 @@ static size_t find_span(struct str value, size_t at, struct span *span)
     return at;
 }
 
-/* Whether the text is one well-formed address and lacks (part of) its domain. */
-static bool is_incomplete(struct arena *arena, struct str text, struct str *address)
+/* The address that the text is, in internal form; false where it is none that we touch. */
+static bool read_span(struct arena *arena, struct str text, struct str *address)
 {
     static const struct path_rules rules = { .kind = PATH_RECIPIENT, .is_utf8 = true };
     struct path path;
@@ -198,11 +198,18 @@ static bool is_incomplete(struct arena *arena, struct str text, struct str *addr
     if (path_parse(arena, text, rules, &path) != PATH_OK)
         return false;
     *address = path.address;
-    struct str domain = address_domain(path.address);
-    return domain.len == 0 || (str_find_byte(domain, '.') < 0 && !domain_is_literal(domain));
+    return true;
 }
 
-void header_rewrite_addresses(const struct rewrite_rules *rules, struct str value, struct buf *out)
+static bool rewrite_span(const struct header_rewriter *rewriter, struct arena *arena,
+                         bool is_sender, struct str *address)
+{
+    *address = rewrite_address(arena, rewriter->rules, *address);
+    return rewriter->map == NULL || rewriter->map(rewriter->argument, is_sender, address);
+}
+
+bool header_rewrite_addresses(const struct header_rewriter *rewriter, bool is_sender,
+                              struct str value, struct buf *out)
 {
     autoclear_arena struct arena arena = { 0 };
     size_t copied = 0, at = 0;
@@ -214,14 +221,17 @@ void header_rewrite_addresses(const struct rewrite_rules *rules, struct str valu
         if (!span.is_there || span.end < span.start)
             continue;
         struct str text = str_of(value.ptr + span.start, span.end - span.start);
-        if (!is_incomplete(&arena, text, &address))
+        if (!read_span(&arena, text, &address))
             continue;
-        struct str complete = rewrite_address(&arena, rules, address);
-        if (str_equal_fold(complete, address))
+        struct str rewritten = address;
+        if (!rewrite_span(rewriter, &arena, is_sender, &rewritten))
+            return false;
+        if (str_equal_fold(rewritten, address))
             continue;
         buf_append(out, str_of(value.ptr + copied, span.start - copied));
-        address_format(complete, out);
+        address_format(rewritten, out);
         copied = span.end;
     }
     buf_append(out, str_skip(value, copied));
+    return true;
 }

@@ -43,3 +43,15 @@ struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rule
             arena_printf(arena, "%.*s.%.*s", STR_ARGS(address), STR_ARGS(rules->mydomain)));
     return address_normalise(arena, address);
 }
+
+struct rewrite_rules rewrite_rules_from(const struct config *config)
+{
+    return (struct rewrite_rules){
+        .myorigin = config->myorigin,
+        .mydomain = config->mydomain,
+        .may_append_myorigin = config->append_at_myorigin,
+        .may_append_mydomain = config->append_dot_mydomain,
+        .may_swap_bangpath = config->swap_bangpath,
+        .has_percent_hack = config->allow_percent_hack,
+    };
+}

@@ -17,11 +17,6 @@ static bool check_unbuilt(const struct config *config, struct error *error)
         const char *name;
         struct str value;
     } unbuilt[] = {
-        { "transport_maps", config->transport_maps },
-        { "sender_dependent_default_transport_maps",
-          config->sender_dependent_default_transport_maps },
-        { "sender_dependent_relayhost_maps", config->sender_dependent_relayhost_maps },
-        { "virtual_alias_maps", config->virtual_alias_maps },
         { "content_filter", config->content_filter },
     };
 
@@ -38,25 +33,25 @@ static bool check_unbuilt(const struct config *config, struct error *error)
 static bool make_router(struct settings *settings, const struct settings *old,
                         const struct own_addresses *own_addresses, struct error *error)
 {
-    const struct config *config = settings->config;
-    struct route_settings route = {
-        .myorigin = config->myorigin,
-        .mydestination = config->mydestination,
-        .virtual_alias_domains = config->virtual_alias_domains,
-        .virtual_mailbox_domains = config->virtual_mailbox_domains,
-        .relay_domains = config->relay_domains,
-        .parent_domain_matches_subdomains = config->parent_domain_matches_subdomains,
-        .local_transport = config->local_transport,
-        .virtual_transport = config->virtual_transport,
-        .relay_transport = config->relay_transport,
-        .default_transport = config->default_transport,
-        .relayhost = config->relayhost,
-        .empty_address_recipient = config->empty_address_recipient,
-        .own_addresses = own_addresses,
-    };
+    struct route_settings route = route_settings_from(settings->config, own_addresses);
 
     settings->router = router_new(&route, old != NULL ? old->router : NULL, warn, settings, error);
     return settings->router != NULL;
+}
+
+static bool make_cleanup(struct settings *settings,
+                         const struct settings_surroundings *surroundings, struct error *error)
+{
+    const struct settings *old = surroundings->old;
+    struct cleanup_options options = {
+        .config = settings->config,
+        .own = surroundings->own_addresses,
+        .log = settings->speakers[SPEAKER_CLEANUP],
+        .old = old != NULL ? old->cleanup : NULL,
+    };
+
+    settings->cleanup = cleanup_new(&options, error);
+    return settings->cleanup != NULL;
 }
 
 static void name_speakers(struct settings *settings, struct log *log)
@@ -111,7 +106,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
     if (!check_unbuilt(config, error) ||
-        !make_router(settings, surroundings->old, surroundings->own_addresses, error))
+        !make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
+        !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
     return settings;
 }
@@ -121,6 +117,7 @@ void settings_free(struct settings **settings)
     if (*settings == NULL)
         return;
     router_free(&(*settings)->router);
+    cleanup_free(&(*settings)->cleanup);
     arena_clear(&(*settings)->arena);
     memory_free(*settings);
     *settings = NULL;

@@ -44,12 +44,10 @@ static struct str ehlo_reply(struct conversation *conversation)
     struct str first = str_take(all, (size_t)str_find_byte(all, '\n') + 1);
     struct str rest = str_skip(all, first.len);
     if (policy->config->broken_sasl_auth_clients)
-        old_form =
-            arena_printf(&conversation->scratch, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
-    return str_from(arena_printf(&conversation->scratch, "250-%.*s%s250%cAUTH %.*s\r\n%.*s",
-                                 STR_ARGS(str_skip(first, 4)), old_form,
-                                 str_is_empty(rest) ? ' ' : '-', STR_ARGS(mechanisms),
-                                 STR_ARGS(rest)));
+        old_form = arena_printf(&conversation->scratch, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
+    return str_from(arena_printf(
+        &conversation->scratch, "250-%.*s%s250%cAUTH %.*s\r\n%.*s", STR_ARGS(str_skip(first, 4)),
+        old_form, str_is_empty(rest) ? ' ' : '-', STR_ARGS(mechanisms), STR_ARGS(rest)));
 }
 
 static enum next on_hello(struct conversation *conversation, struct str argument, bool is_esmtp)
@@ -60,6 +58,10 @@ static enum next on_hello(struct conversation *conversation, struct str argument
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
     if (!request_helo_is_valid(name))
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
+    struct verdict verdict =
+        restrictions_check_helo(conversation, session_neutral_name(&conversation->scratch, name));
+    if (!verdict.is_accepted)
+        return reply_verdict(conversation, &verdict);
     session_set_hello(&conversation->session, name, is_esmtp);
     return is_esmtp ? reply_lines(conversation, 250, ehlo_reply(conversation))
                     : reply(conversation, REPLY_HELLO);
@@ -78,13 +80,13 @@ static enum next on_ehlo(struct conversation *conversation, struct str argument)
 /* ---- MAIL ---- */
 
 /* A refusal that the operator wants to see: in the log with its reply, and to the client. */
-static enum next refuse(struct conversation *conversation, const char *where,
-                        const struct verdict *verdict, const struct str *recipient)
+static enum next refuse_with_log(struct conversation *conversation, const char *where,
+                                 const struct verdict *verdict)
 {
     autofree_buf struct buf text = { 0 };
 
     verdict_format(verdict, &text);
-    conversation_log_reject(conversation, where, buf_str(&text), recipient);
+    conversation_log_reject(conversation, where, buf_str(&text), NULL);
     return reply_text(conversation, verdict->code, buf_str(&text));
 }
 
@@ -139,6 +141,7 @@ static void transaction_start(struct conversation *conversation, struct str send
     envelope->flags = parameters->flags;
     envelope->arrival_us = clock_wall_us();
     envelope->dsn_envid = arena_copy(arena, parameters->envid);
+    transaction->announced_bytes = parameters->size_bytes;
     if (session_is_authenticated(session)) {
         envelope->sasl_username = arena_copy(arena, session->sasl_username);
         transaction->sasl_sender = xtext_copy(arena, parameters->auth_sender);
@@ -153,7 +156,7 @@ static enum next refuse_mail(struct conversation *conversation, struct str sende
 
     /* The log names the sender, as it does everywhere else. */
     transaction_start(conversation, sender, &(struct mail_parameters){ 0 });
-    enum next next = refuse(conversation, "MAIL", verdict, NULL);
+    enum next next = refuse_with_log(conversation, "MAIL", verdict);
     session_reset_transaction(session);
     return next;
 }
@@ -193,35 +196,51 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
             conversation, path.address,
             &(struct verdict){ .code = shut.code, .enhanced = shut.enhanced, .text = shut.text });
     transaction_start(conversation, path.address, &parameters);
-    return reply(conversation, REPLY_SENDER_OK);
+    struct verdict verdict = restrictions_check_sender(conversation);
+    if (verdict.is_accepted)
+        return reply(conversation, REPLY_SENDER_OK);
+    session_reset_transaction(&conversation->session);
+    return reply_verdict(conversation, &verdict);
 }
 
 /* ---- RCPT, VRFY ---- */
 
-static struct verdict judge(struct conversation *conversation, struct str sent,
-                            struct str rewritten)
+/* Whether it is known where the recipient's mail would go: a table that cannot answer now would
+ * only put off the mail later. */
+static bool is_resolved(struct conversation *conversation, struct str recipient)
 {
-    const struct session *session = &conversation->session;
-    struct restriction_subject subject = {
-        .client_name = session->client_name,
-        .client_address = session->client_address,
-        .is_authenticated = session_is_authenticated(session),
-        .recipient = rewritten,
-        .recipient_as_sent = sent,
-    };
+    const struct policy *policy = conversation->policy;
+    struct str sender = conversation->session.transaction.envelope.sender;
+    struct route route;
+    struct error error = { 0 };
 
-    /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
-    if (str_equal_fold(sent, STR("postmaster")))
-        return (struct verdict){ .is_accepted = true };
-    return restrictions_check_recipient(conversation->policy->restrictions, &conversation->scratch,
-                                        &subject);
+    if (router_find(policy->router, &conversation->scratch, sender, recipient, &route, &error))
+        return true;
+    log_warning(&policy->log, "%s", error.message);
+    return false;
 }
 
-static enum next refuse_recipient(struct conversation *conversation, const char *where,
-                                  const struct verdict *verdict, struct str recipient)
+static struct verdict judge(struct conversation *conversation, const char *where, struct str sent,
+                            struct str rewritten)
+{
+    struct recipient_question question = { .where = where,
+                                           .as_sent = sent,
+                                           .rewritten = rewritten };
+
+    if (!is_resolved(conversation, rewritten))
+        return (struct verdict){
+            .code = 451,
+            .enhanced = "4.3.0",
+            .text = arena_printf(&conversation->scratch, "<%.*s>: Temporary lookup failure",
+                                 STR_ARGS(sent)),
+        };
+    return restrictions_check_recipient(conversation, &question);
+}
+
+static enum next refuse_recipient(struct conversation *conversation, const struct verdict *verdict)
 {
     conversation->server->refused_count++;
-    return refuse(conversation, where, verdict, &recipient);
+    return reply_verdict(conversation, verdict);
 }
 
 /* From the first recipient on the mail has its id, in the log and later in its Received: header. */
@@ -312,9 +331,9 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
         return refuse_overshoot(conversation);
     recipient.address =
         rewrite_address(&conversation->scratch, &conversation->policy->rewrite, path.address);
-    struct verdict verdict = judge(conversation, path.address, recipient.address);
+    struct verdict verdict = judge(conversation, "RCPT", path.address, recipient.address);
     if (!verdict.is_accepted)
-        return refuse_recipient(conversation, "RCPT", &verdict, path.address);
+        return refuse_recipient(conversation, &verdict);
     return add_recipient(conversation, path.address, &recipient);
 }
 
@@ -332,9 +351,9 @@ static enum next on_vrfy(struct conversation *conversation, struct str argument)
     if (path_parse(scratch, as_path, rules, &path) != PATH_OK || !str_is_empty(path.parameters))
         return refuse_path(conversation, "VRFY", as_path, REPLY_BAD_RECIPIENT);
     struct str rewritten = rewrite_address(scratch, &conversation->policy->rewrite, path.address);
-    struct verdict verdict = judge(conversation, path.address, rewritten);
+    struct verdict verdict = judge(conversation, "VRFY", path.address, rewritten);
     if (!verdict.is_accepted)
-        return refuse_recipient(conversation, "VRFY", &verdict, path.address);
+        return refuse_recipient(conversation, &verdict);
     return reply_text(conversation, 252,
                       str_from(arena_printf(scratch, "252 2.0.0 %.*s", STR_ARGS(argument))));
 }
@@ -345,7 +364,8 @@ static enum next on_data(struct conversation *conversation, struct str argument)
 {
     if (!str_is_empty(argument))
         return reply(conversation, REPLY_DATA_SYNTAX);
-    return data_receive(conversation);
+    struct verdict verdict = restrictions_check_data(conversation);
+    return verdict.is_accepted ? data_receive(conversation) : reply_verdict(conversation, &verdict);
 }
 
 /* ---- the small ones ---- */
@@ -412,6 +432,9 @@ static enum next on_etrn(struct conversation *conversation, struct str argument)
         return reply(conversation, REPLY_ETRN_SYNTAX);
     if (!domain_is_valid(word, false))
         return reply(conversation, REPLY_ETRN_BAD_DOMAIN);
+    struct verdict verdict = restrictions_check_etrn(conversation, word);
+    if (!verdict.is_accepted)
+        return reply_verdict(conversation, &verdict);
     log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s[%.*s]",
                 STR_ARGS(str_take(word, 100)), STR_ARGS(session->client_name),
                 STR_ARGS(session->client_address));
@@ -507,6 +530,17 @@ static enum reply_name sequence_check(const struct conversation *conversation,
     return REPLY_DATA_IN_DATA;
 }
 
+/* smtpd_client_restrictions refused it, with smtpd_delay_reject = no: it may only leave. */
+static enum next deny(struct conversation *conversation)
+{
+    struct log_client client = session_log_client(&conversation->session);
+
+    return reply_text(conversation, 503,
+                      str_from(arena_printf(&conversation->scratch,
+                                            "503 5.7.0 Error: access denied for %.*s[%.*s]",
+                                            STR_ARGS(client.name), STR_ARGS(client.address))));
+}
+
 static enum next handle_known(struct conversation *conversation, const struct command *command,
                               const struct request *request)
 {
@@ -523,6 +557,8 @@ static enum next handle_known(struct conversation *conversation, const struct co
         if (conversation->policy->config->smtpd_forbid_unauth_pipelining)
             return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
     }
+    if (session->is_denied && command->handle != on_quit)
+        return deny(conversation);
     if (request->has_control)
         return reply(conversation, REPLY_CONTROL_CHARACTER);
     enum reply_name refusal = sequence_check(conversation, command);

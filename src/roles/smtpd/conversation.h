@@ -67,5 +67,8 @@ void conversation_log_end(struct conversation *conversation, enum severity sever
 /* "ID: reject: RCPT from …: reply; from=<…> …". `recipient` may be NULL. */
 void conversation_log_reject(struct conversation *conversation, const char *where, struct str reply,
                              const struct str *recipient);
+/* The same for other actions than "reject": "warn", "hold". */
+void conversation_log_action(struct conversation *conversation, const char *action,
+                             const char *where, struct str text, const struct str *recipient);
 /* The queue id's text, or empty while there is none. */
 struct str conversation_queue_id(const struct conversation *conversation);

@@ -28,6 +28,7 @@ struct content {
     uint64_t stored_lines;
     uint64_t refused_at_bytes; /* wire_bytes when it was refused */
     enum reply_name refusal;   /* REPLY_COUNT: none */
+    struct verdict verdict;    /* with a code: said in its place */
     int64_t started_ms;
 };
 
@@ -161,30 +162,32 @@ static bool may_rewrite_headers(const struct conversation *conversation)
 static void take_headers(struct conversation *conversation, struct content *content)
 {
     const struct policy *policy = conversation->policy;
-    const struct envelope *envelope = &conversation->session.transaction.envelope;
-    bool may_rewrite = may_rewrite_headers(conversation);
-    struct header_completion completion = {
-        .myhostname = policy->myhostname,
+    struct transaction *transaction = &conversation->session.transaction;
+    struct cleanup_message message = {
+        .arena = &transaction->arena,
+        .envelope = &transaction->envelope,
         .queue_id = conversation_queue_id(conversation),
-        .sender = envelope->sender,
-        .undisclosed_recipients_header = policy->config->undisclosed_recipients_header,
-        .drop = policy->config->message_drop_headers,
-        .rewrite = may_rewrite ? &policy->rewrite : NULL,
-        .wall_s = envelope->arrival_us / 1000000,
-        .may_add_missing = may_rewrite || policy->config->always_add_missing_headers,
+        .parts = policy->cleanup_parts,
+        .origin = may_rewrite_headers(conversation) ? HEADERS_LOCAL : HEADERS_REMOTE,
     };
     struct header_summary summary;
-    struct str message_id;
 
     header_summarise(buf_str(&content->incoming), &summary);
+    buf_append(&content->outgoing, conversation->session.transaction.actions.prepended);
     append_received(conversation, &content->outgoing);
-    header_complete(&conversation->scratch, &completion, buf_str(&content->incoming),
-                    &content->outgoing, &message_id);
+    enum cleanup_outcome outcome =
+        cleanup_run(policy->cleanup, &message, buf_str(&content->incoming), &content->outgoing);
     buf_free(&content->incoming);
     content->has_headers = true;
-    log_line_message_id(conversation_queue_id(conversation), message_id,
-                        conversation_log_start(conversation));
-    log_write_text(&policy->cleanup_log, SEVERITY_INFO, buf_str(&conversation->line));
+    if (outcome == CLEANUP_REFUSED) {
+        content_refuse(conversation, content, REPLY_QUEUE_ERROR);
+        content->verdict = (struct verdict){
+            .code = message.reply_code,
+            .enhanced = message.reply_enhanced,
+            .text = arena_text(&transaction->arena, message.reply_text),
+        };
+        return;
+    }
     /* Ours counts too, as it does in Postfix. */
     if (summary.received_count + 1 >= (unsigned)policy->config->hopcount_limit) {
         warn_of_message(conversation, &policy->cleanup_log, "message rejected: hopcount exceeded");
@@ -293,6 +296,18 @@ static void envelope_fill(struct conversation *conversation, const struct conten
     envelope->client_address = session->client_address;
     envelope->helo_name = session->helo_name;
     envelope->protocol = session_protocol(session);
+    message_actions_apply(&session->transaction.actions, &conversation->session.transaction.arena,
+                          envelope);
+}
+
+static enum next reply_queued(struct conversation *conversation)
+{
+    const struct transaction *transaction = &conversation->session.transaction;
+
+    conversation->server->message_count++;
+    return reply_text(conversation, 250,
+                      str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
+                                            transaction->queue_id_text.text)));
 }
 
 /* Hands it to the queue and answers with what the queue says. */
@@ -303,17 +318,17 @@ static enum next submit(struct conversation *conversation, struct content *conte
     struct submission_message *message = &transaction->submission;
     autofree_buf struct buf envelope = { 0 };
 
+    if (transaction->actions.is_discarded) {
+        submission_abort(message);
+        return reply_queued(conversation);
+    }
     count_stored(content, buf_str(&content->outgoing));
     envelope_fill(conversation, content);
     envelope_encode(&transaction->envelope, &envelope);
     switch (submission_finish(message, buf_str(&envelope), buf_str(&content->outgoing),
                               loop_now_ms(server->loop) + COMMIT_PATIENCE_MS)) {
     case SUBMISSION_ACCEPTED:
-        server->message_count++;
-        return reply_text(
-            conversation, 250,
-            str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
-                                  transaction->queue_id_text.text)));
+        return reply_queued(conversation);
     case SUBMISSION_REFUSED:
         return reply_verdict(conversation, &(struct verdict){ .code = message->reply.code,
                                                               .enhanced = message->reply.enhanced,
@@ -354,8 +369,17 @@ static enum next content_answer(struct conversation *conversation, struct conten
     if (content->refusal == REPLY_COUNT && has_forbidden_newline(conversation, content))
         return refuse_bare_newline(conversation);
     content_finish(conversation, content);
-    return content->refusal == REPLY_COUNT ? submit(conversation, content)
-                                           : reply(conversation, content->refusal);
+    if (content->verdict.code != 0)
+        return reply_verdict(conversation, &content->verdict);
+    if (content->refusal != REPLY_COUNT)
+        return reply(conversation, content->refusal);
+    conversation->session.transaction.content_bytes = content->decoded_bytes;
+    struct verdict verdict = restrictions_check_end_of_data(conversation);
+    if (!verdict.is_accepted) {
+        submission_abort(&conversation->session.transaction.submission);
+        return reply_verdict(conversation, &verdict);
+    }
+    return submit(conversation, content);
 }
 
 enum next data_receive(struct conversation *conversation)

@@ -30,3 +30,14 @@ void destinations_free(struct destinations **destinations);
  * `error`. */
 enum destination destinations_find(const struct destinations *destinations, struct str recipient,
                                    struct error *error);
+
+/* The class of an address, by the first list that has its domain. */
+enum address_kind {
+    ADDRESS_LOCAL, /* mydestination, our own address literals, no domain at all */
+    ADDRESS_VIRTUAL_ALIAS,
+    ADDRESS_VIRTUAL_MAILBOX,
+    ADDRESS_RELAY,
+    ADDRESS_ELSEWHERE,
+};
+must_check bool destinations_find_kind(const struct destinations *destinations, struct str address,
+                                       enum address_kind *kind, struct error *error);

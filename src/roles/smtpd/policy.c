@@ -187,27 +187,52 @@ static bool set_authentication(struct policy *policy, struct service *service, s
     return policy->authentication != NULL;
 }
 
-static bool policy_fill(struct policy *policy, struct error *error)
+static bool make_cleanup(struct policy *policy, struct error *error)
+{
+    struct config *config = policy->config;
+    struct route_settings route = route_settings_from(config, policy->own);
+    struct cleanup_options cleanup = {
+        .config = config,
+        .own = policy->own,
+        .log = policy->cleanup_log,
+    };
+
+    policy->router = router_new(&route, NULL, warn, policy, error);
+    policy->cleanup_parts = cleanup_external_parts(config);
+    policy->cleanup = policy->router != NULL ? cleanup_new(&cleanup, error) : NULL;
+    return policy->cleanup != NULL;
+}
+
+static bool set_logged_permits(struct policy *policy, struct error *error)
+{
+    struct match_list_options options = { .name = STR("smtpd_log_access_permit_actions"),
+                                          .warning = warn,
+                                          .argument = policy };
+
+    policy->logged_permits =
+        match_list_new(policy->config->smtpd_log_access_permit_actions, &options, error);
+    return policy->logged_permits != NULL;
+}
+
+static bool policy_fill(struct policy *policy, struct service *service, struct error *error)
 {
     struct config *config = policy->config;
 
     policy->myhostname = config->myhostname;
-    policy->rewrite = (struct rewrite_rules){
-        .myorigin = config->myorigin,
-        .mydomain = config->mydomain,
-        .may_append_myorigin = config->append_at_myorigin,
-        .may_append_mydomain = config->append_dot_mydomain,
-        .may_swap_bangpath = config->swap_bangpath,
-        .has_percent_hack = config->allow_percent_hack,
-    };
+    policy->rewrite = rewrite_rules_from(config);
     policy->own = own_addresses_new(config->inet_interfaces, config->proxy_interfaces, error);
     if (policy->own == NULL)
         return false;
     policy->destinations = destinations_new(config, policy->own, warn, policy, error);
     if (policy->destinations == NULL)
         return false;
+    policy->maps = lookup_maps_new(warn, policy);
+    policy->recipient_maps = recipient_maps_new(config, policy->destinations, policy->maps);
     struct restrictions_options options = {
+        .service = service,
         .config = config,
+        .maps = policy->maps,
+        .recipient_maps = policy->recipient_maps,
         .own = policy->own,
         .destinations = policy->destinations,
         .warning = warn,
@@ -215,7 +240,9 @@ static bool policy_fill(struct policy *policy, struct error *error)
     };
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
-        !make_banner(policy, error))
+        !set_logged_permits(policy, error) || !make_banner(policy, error))
+        return false;
+    if (!make_cleanup(policy, error))
         return false;
     make_ehlo_reply(policy);
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
@@ -230,7 +257,8 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->config = options->config;
     policy->log = options->log;
     policy->cleanup_log = options->cleanup_log;
-    if (!policy_fill(policy, error) || !set_authentication(policy, options->service, error))
+    if (!policy_fill(policy, options->service, error) ||
+        !set_authentication(policy, options->service, error))
         policy_free(&policy);
     return policy;
 }
@@ -241,7 +269,12 @@ void policy_free(struct policy **policy)
         return;
     authentication_free(&(*policy)->authentication);
     match_list_free(&(*policy)->bare_newline_exclusions);
+    cleanup_free(&(*policy)->cleanup);
+    router_free(&(*policy)->router);
     restrictions_free(&(*policy)->restrictions);
+    recipient_maps_free(&(*policy)->recipient_maps);
+    lookup_maps_free(&(*policy)->maps);
+    match_list_free(&(*policy)->logged_permits);
     destinations_free(&(*policy)->destinations);
     own_addresses_free(&(*policy)->own);
     config_free(&(*policy)->config);

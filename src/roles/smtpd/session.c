@@ -48,6 +48,9 @@ void session_init(struct session *session, struct str client_address)
 {
     *session = (struct session){ .phase = PHASE_NEW };
     session->client_name = STR("unknown");
+    session->reverse_name = STR("unknown");
+    session->client_name_status = PEER_NAME_NONE;
+    session->reverse_name_status = PEER_NAME_NONE;
     session->client_address = arena_copy(&session->arena, client_address);
     session->where = STR("CONNECT");
 }
@@ -101,15 +104,27 @@ struct str session_protocol(const struct session *session)
     return session->is_esmtp ? STR("ESMTP") : STR("SMTP");
 }
 
+/* What could pass for more than a name in a log line or a Received: header. */
+static char neutral_byte(char byte)
+{
+    return !ascii_is_print(byte) || strchr(" <>()\\\";@", byte) ? '?' : byte;
+}
+
+struct str session_neutral_name(struct arena *arena, struct str name)
+{
+    char *copy = arena_new(arena, name.len + 1);
+
+    for (size_t i = 0; i < name.len; i++)
+        copy[i] = neutral_byte(name.ptr[i]);
+    return str_of(copy, name.len);
+}
+
 void session_set_hello(struct session *session, struct str name, bool is_esmtp)
 {
     session_reset_transaction(session);
     buf_clear(&session->helo_text);
-    for (size_t i = 0; i < name.len; i++) {
-        /* What could pass for more than a name in a log line or a Received: header. */
-        bool is_special = !ascii_is_print(name.ptr[i]) || strchr(" <>()\\\";@", name.ptr[i]);
-        buf_append_byte(&session->helo_text, is_special ? '?' : name.ptr[i]);
-    }
+    for (size_t i = 0; i < name.len; i++)
+        buf_append_byte(&session->helo_text, neutral_byte(name.ptr[i]));
     session->helo_name = buf_str(&session->helo_text);
     session->is_esmtp = is_esmtp;
     session_enter(session, PHASE_READY);

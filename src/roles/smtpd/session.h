@@ -9,7 +9,9 @@
 #include "base/buf.h"
 #include "mail/envelope.h"
 #include "mail/log_line.h"
+#include "mail/message_actions.h"
 #include "mail/queue_id.h"
+#include "replies.h"
 #include "service/submission.h"
 
 /* PHASE(name, bit): where a conversation is. */
@@ -27,6 +29,20 @@ enum phase {
 #undef PHASE
 };
 
+/* What the DNS says of the client's name. */
+enum peer_name {
+    PEER_NAME_OK,
+    PEER_NAME_TRY_AGAIN, /* no answer just now */
+    PEER_NAME_NONE,      /* there is none, or it does not lead back */
+};
+
+/* A refusal that takes effect only where nothing else refuses (defer_if_permit), or where something
+ * does (defer_if_reject). */
+struct deferral {
+    bool is_active;
+    struct verdict verdict;
+};
+
 /* One MAIL … end of data. Everything in here is gone after transaction_reset. */
 struct transaction {
     struct arena arena;
@@ -36,7 +52,11 @@ struct transaction {
     bool has_queue_id;
     uint64_t queue_id;
     struct queue_id_text queue_id_text;
+    uint64_t announced_bytes;             /* MAIL's SIZE=; 0: none */
+    uint64_t content_bytes;               /* what came, once it is all here */
+    struct deferral deferred_sender;      /* smtpd_delay_reject = no */
     unsigned overshoot;                   /* RCPT commands beyond smtpd_recipient_limit */
+    struct message_actions actions;       /* HOLD, FILTER and so on */
     struct submission_message submission; /* begun only while content is sent */
 };
 
@@ -45,7 +65,13 @@ struct session {
     struct arena arena;
     struct str client_name; /* "unknown" where it did not verify */
     struct str client_address;
-    bool is_local_client; /* connects from one of our own addresses */
+    struct str reverse_name; /* what its address's PTR record says, true or not; or "unknown" */
+    enum peer_name client_name_status, reverse_name_status;
+    uint64_t number;      /* of this worker's connections */
+    int64_t connected_us; /* wall clock */
+    bool is_denied;       /* smtpd_client_restrictions, without smtpd_delay_reject */
+    struct deferral deferred_client, deferred_helo; /* smtpd_delay_reject = no */
+    bool is_local_client;                           /* connects from one of our own addresses */
     enum phase phase;
     struct str where; /* the last command, for "lost connection after …" */
     struct command_counts counts;
@@ -81,5 +107,7 @@ struct log_client session_log_client(const struct session *session);
 bool session_is_authenticated(const struct session *session);
 /* "ESMTP" or "SMTP". */
 struct str session_protocol(const struct session *session);
+/* A HELO name as it may stand in logs and headers. */
+struct str session_neutral_name(struct arena *arena, struct str name);
 /* HELO or EHLO was answered: neutralises the name and ends any transaction. */
 void session_set_hello(struct session *session, struct str name, bool is_esmtp);

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 #include <cmocka.h>
 
 enum { SESSIONS = 300, COMMANDS = 40, PATIENCE_MS = 20 * 1000 };
