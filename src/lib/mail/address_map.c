@@ -17,18 +17,6 @@ struct search {
     struct error *error;
 };
 
-static struct str join(struct arena *arena, struct str local, struct str domain, bool has_domain)
-{
-    if (!has_domain)
-        return local;
-    char *text = arena_new(arena, local.len + domain.len + 2);
-
-    memcpy(text, local.ptr, local.len);
-    text[local.len] = '@';
-    memcpy(text + local.len + 1, domain.ptr, domain.len);
-    return str_of(text, local.len + 1 + domain.len);
-}
-
 static enum lookup_outcome ask(struct search *search, struct str key, enum key_kind kind)
 {
     return table_list_find(search->tables, key, kind, search->arena, &search->match->value,
@@ -100,7 +88,7 @@ static enum lookup_outcome ask_domain(struct search *search, unsigned keys)
     if (!search->has_domain)
         return LOOKUP_ABSENT;
     if (keys & ADDRESS_KEY_AT_DOMAIN)
-        outcome = ask(search, join(search->arena, STR(""), search->domain, true), KEY_PART);
+        outcome = ask(search, address_join(search->arena, STR(""), search->domain), KEY_PART);
     if (outcome == LOOKUP_ABSENT && (keys & ADDRESS_KEY_DOMAIN))
         outcome = ask(search, search->domain, KEY_PART);
     if (outcome == LOOKUP_ABSENT && (keys & (ADDRESS_KEY_DOT_PARENTS | ADDRESS_KEY_PARENTS)))
@@ -135,8 +123,9 @@ enum lookup_outcome address_map_find(const struct address_map_rules *rules,
     if (keys & ADDRESS_KEY_WHOLE)
         outcome = ask_address(&search, address, KEY_WHOLE);
     if (outcome == LOOKUP_ABSENT && search.has_extension && (keys & ADDRESS_KEY_WITHOUT_EXTENSION))
-        outcome =
-            ask_shortened(&search, join(arena, search.user, search.domain, search.has_domain));
+        outcome = ask_shortened(&search, search.has_domain
+                                             ? address_join(arena, search.user, search.domain)
+                                             : search.user);
     if (outcome == LOOKUP_ABSENT && (keys & ADDRESS_KEY_USER_IF_LOCAL))
         outcome = ask_users(&search);
     if (outcome == LOOKUP_ABSENT)
@@ -190,8 +179,9 @@ enum lookup_outcome address_map_apply(const struct address_map_rules *rules,
     if (value.len > 1 && value.ptr[0] == '@') {
         /* The user as it is, with its extension. */
         results->addresses = arena_new(arena, sizeof *results->addresses);
-        results->addresses[0] = rewrite_address(
-            arena, &rules->rewrite, join(arena, address_local(address), str_skip(value, 1), true));
+        results->addresses[0] =
+            rewrite_address(arena, &rules->rewrite,
+                            address_join(arena, address_local(address), str_skip(value, 1)));
         results->count = 1;
         return LOOKUP_FOUND;
     }
@@ -200,8 +190,8 @@ enum lookup_outcome address_map_apply(const struct address_map_rules *rules,
                                     arena, results->addresses);
     if (results->count > 0)
         return LOOKUP_FOUND;
-    error_set(error, "%.*s: the value \"%.*s\" for %.*s is no address",
-              STR_ARGS(table_list_name(tables)), STR_ARGS(str_take(value, 100)),
-              STR_ARGS(str_take(address, 100)));
+    error_set(error, "%.*s lookup of %.*s returns non-address result \"%.*s\"",
+              STR_ARGS(table_list_name(tables)), STR_ARGS(str_take(address, 100)),
+              STR_ARGS(str_take(value, 100)));
     return LOOKUP_FAILED;
 }
