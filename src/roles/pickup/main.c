@@ -381,6 +381,7 @@ const struct role pickup_role = {
     .name = "pickup",
     .log_name = "pickup",
     .command = "pickup",
+    .may_ask_table_servers = true,
     .start = pickup_start,
     .confine = pickup_confine,
     .peer = pickup_peer,

@@ -98,6 +98,7 @@ static void smtp_stop(struct service *service)
 const struct role smtp_role = {
     .name = "smtp",
     .log_name = "smtp",
+    .may_ask_table_servers = true,
     .start = smtp_start,
     .confine = smtp_confine,
     .peer = smtp_peer,
