@@ -124,7 +124,8 @@ static void answer(struct probe *probe, struct str line)
     size_t count = 0;
 
     while (count < FIELDS_MAX) {
-        ptrdiff_t tab = str_find_byte(line, '\t');
+        bool is_text = count == 2 && str_equal(fields[0], STR("header"));
+        ptrdiff_t tab = is_text ? -1 : str_find_byte(line, '\t');
         fields[count++] = tab < 0 ? line : str_take(line, (size_t)tab);
         if (tab < 0)
             break;

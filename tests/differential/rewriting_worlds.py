@@ -136,3 +136,63 @@ CLEAN_RECIPIENTS = [
     "user+z@here.example", "deep1@v.ex", "deep1+q@v.ex", "w@re.ex", "self@c.ex", "self+x@c.ex",
     "postmaster+a@v.ex", "owner-list+x@v.ex", "b-e@c.ex", "e-x@v.ex", "bob@origin.example.org",
     "percent@v.ex", "bang@v.ex", "x@q.ex", "a@other.ex", "a b@q.ex"]
+
+
+# ---- what cleanup makes of headers ----
+
+HEADER_MAPS = {
+    "canonical_maps": 'inline:{ {c1@c.ex=c2@c.ex}, {a@a.ex="q r"@b.ex}, {luser=real@r.ex} }',
+    "recipient_canonical_maps": "inline:{ {only@c.ex=rcpt@c.ex} }",
+    "sender_canonical_maps": "inline:{ {only@c.ex=sender@c.ex} }",
+    "masquerade_domains": "m.ex",
+}
+REWRITING_HEADERS = {
+    "local": {"local_header_rewrite_clients": "static:all", "remote_header_rewrite_domain": "",
+              **HEADER_MAPS},
+    "remote": {"local_header_rewrite_clients": "", "remote_header_rewrite_domain": "remote.invalid",
+               **HEADER_MAPS},
+    "untouched": {"local_header_rewrite_clients": "", "remote_header_rewrite_domain": "",
+                  **HEADER_MAPS},
+}
+HEADERS = [
+    "To: a@b.ex", "To:a@b.ex", "To:   root", "To: root (Cron)", "To: Cron <root>",
+    'To: "Cron, D" <root>, joe@host (x),| a@b.c', "To: Friends: root, a@b.c; joe",
+    "To: undisclosed-recipients:;", 'To: "a b"', "To: site.net!user", "To: two words",
+    "To: A@Some.Where, root", "To: <>, , root", "To: <open", "To: root,", "To: ", "To: c1@c.ex",
+    "From: c1@c.ex (Name)", 'From: "N" <c1@c.ex>', "From: N M <c1@c.ex>",
+    "From: =?utf-8?Q?x?= <c1@c.ex>", "Reply-To: c1@c.ex,c1@c.ex", "Cc: a@a.ex",
+    "To: u@h.m.ex, x@y.z", "To: (only comment)", "To: root (a (nested) comment) , b",
+    "To: <@a,@b:root>", "To: <@a,@b:c1@c.ex>", "To: root@", "To: a @ host", "To: a . b @ host . c",
+    "To: c1@C.ex", "To: c1 @ c.ex , z@z.z", "To: N <root> (c)", "To: group: c1@c.ex, root;, x@y.z",
+    "To: very.long.address.number.one@some.where.example, "
+    "very.long.address.number.two@some.where.example, root",
+    "Errors-To: root", "Sender: root", "Resent-To: root", "Resent-From: root", "Apparently-To: root",
+    "Return-Receipt-To: root", "Disposition-Notification-To: root", "Mail-Followup-To: root",
+    "Resent-Reply-To: root", "Delivered-To: root", "X-To: root", "To: a@b.ex.",
+    "To: root;joe", 'To: "unclosed <root>', 'To: root "q" <joe>', "To: root <joe> <jim>",
+    "To: [1.2.3.4]", "To: u@[1.2.3.4]", "To: u@ [1.2.3.4], root", "To: user%dom, root",
+    "To: a@b@c.ex, root", "to : root", "To : root", "To: \\root", "To: ro\\ot",
+    "To: root|\t, joe|\t,jim", "To: luser@here.example, luser+x@mx.example.org", 'To: "root"',
+    'To: "ro ot"@x.ex, root', "To: root@x-.ex.", "To: " + ",".join("abcdefghijklmnopqrstuvwxyz"),
+    "To: <root>,<joe>", "To: N <root>,M <joe>", "To: N<root>", "To: x@y.ex(comment)",
+    "To: root(comment)", "To: root (unclosed", "To: a: b: c1@c.ex;", "To: @x.ex", "To: :root;",
+    "To: root!joe@x.ex, root", "To: .root, ro..ot@x.ex", "From: root", "From: only@c.ex",
+    "To: root@host| (comment| two), b", "To: only@c.ex", "Sender: only@c.ex", "To: J. Doe <root>",
+    "To: root <>", "To: a (c) @ host", "To: (c) root", "To: <root> joe", "To: Joe <root@host> jim",
+]
+HEADER_PIECES = [
+    "root", "joe@host", "c1@c.ex", "a@b.ex", "<root>", "<c1@c.ex>", "<a@b.ex>", "Name", '"Q. R"',
+    "(note)", ",", ",", ",", ",", ",", "luser@here.example", "u@x.m.ex", "J.", "only@c.ex",
+    '"a b"@q.ex', "user%site", "x@[192.0.2.1]", "|",
+]
+
+
+def headers(count):
+    """Those above, and random ones."""
+    chance = random.Random("headers")
+    found = list(HEADERS)
+    while len(found) < count:
+        pieces = [chance.choice(HEADER_PIECES) for _ in range(chance.randint(1, 9))]
+        text = " ".join(pieces).replace("| ", "|\t").strip("|\t ")
+        found.append(f"{chance.choice(['To', 'From', 'Cc', 'Reply-To'])}: {text}")
+    return [each for each in found if "||" not in each and "|\t|" not in each]

@@ -11,8 +11,8 @@ import pytest
 
 from reference import MASTER_CF, Reference, is_installed
 from rewriting_worlds import (CLEAN_RECIPIENTS, CLEAN_SENDERS, CLEANING, COMMON, FILES, RESOLVING,
-                              SENDERS, addresses)
-from world import BUILD, PATIENCE, Client, free_port, wait_until
+                              REWRITING_HEADERS, SENDERS, addresses, headers)
+from world import BUILD, PATIENCE, Client, Sink, free_port, wait_until
 
 pytestmark = pytest.mark.skipif(not is_installed(), reason="Debian's postfix is not installed")
 PROBE = BUILD / "tests" / "differential" / "rewriting-probe"
@@ -83,10 +83,13 @@ class Probe:
                                         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
                                         text=True)
 
-    def ask(self, *fields):
+    def ask_line(self, *fields):
         self.process.stdin.write("\t".join(fields) + "\n")
         self.process.stdin.flush()
-        return tuple(self.process.stdout.readline().rstrip("\n").split("\t"))
+        return self.process.stdout.readline().rstrip("\n")
+
+    def ask(self, *fields):
+        return tuple(self.ask_line(*fields).split("\t"))
 
     def close(self):
         self.process.stdin.close()
@@ -180,11 +183,13 @@ def test_addresses_are_put_into_standard_form_as_by_postfix(tmp_path):
 # ---- envelopes ----
 
 def cleanup_services(chosen, ports):
-    text = ""
+    text = "smtp unix - - n - - smtp\n"
     for name, parameters in chosen.items():
         text += (f"cleanup-{name} unix n - n - 0 cleanup\n{overrides(parameters)}"
                  f"127.0.0.1:{ports[name]} inet n - n - - smtpd\n"
-                 f"  -o cleanup_service_name=cleanup-{name}\n")
+                 f"  -o cleanup_service_name=cleanup-{name}\n"
+                 + "".join(f"  -o {option}={value}\n" for option, value in parameters.items()
+                           if "header_rewrite" in option))
     return text
 
 
@@ -268,3 +273,40 @@ def show_difference(ours, theirs):
         return ours, theirs
     return (ours[0], theirs[0], "only ours", list((Counter(ours[1]) - Counter(theirs[1]))),
             "only theirs", list((Counter(theirs[1]) - Counter(ours[1]))))
+
+
+# ---- headers ----
+
+def rewritten_by_postfix(port, sink, texts):
+    """The headers as they leave, one message for all; a mark stands behind each."""
+    content = "".join(text.replace("|", "\r\n") + f"\r\nX-Mark: {i}\r\n"
+                      for i, text in enumerate(texts))
+    with Client("127.0.0.1", port) as client:
+        client.command("EHLO client.example.test")
+        code, text = client.deliver("s@s.ex", ["r@r.ex"], content + "\r\nbody\r\n")
+        assert code == 250, text
+    block = sink.wait()[0].text.replace("\r\n", "|").split("||", 1)[0]
+    sink.messages.clear()
+    block = block[re.search(r"\(UTC\)\||[+-]\d{4} \(\w+\)\|", block).end():]
+    return re.split(r"\|X-Mark: \d+(?:\||$)", block)[:len(texts)]
+
+
+def test_header_addresses_become_what_cleanup_makes_of_them(tmp_path):
+    ports = {name: free_port() for name in REWRITING_HEADERS}
+    texts = headers(400)
+    differs = []
+    with Sink(data_size_limit=1 << 20) as sink:
+        parameters = {**CLEANED, "default_transport": f"smtp:[127.0.0.1]:{sink.port}",
+                      "remote_header_rewrite_domain": "remote.invalid",
+                      "smtp_line_length_limit": "0", "header_size_limit": "1000000"}
+        with Reference(services=cleanup_services(REWRITING_HEADERS, ports),
+                       **parameters) as reference:
+            for name, own in REWRITING_HEADERS.items():
+                probe = Probe(tmp_path / name, {**parameters, **own})
+                theirs = rewritten_by_postfix(ports[name], sink, texts)
+                for text, their in zip(texts, theirs, strict=True):
+                    ours = probe.ask_line("header", "local" if name == "local" else "remote", text)
+                    if ours != their:
+                        differs.append((name, text, ours, their))
+                probe.close()
+    assert not differs, "\n".join(map(str, differs))

@@ -2,8 +2,8 @@
 #include "mail/address_map.h"
 
 #include "mail/address.h"
+#include "mail/address_list.h"
 #include "mail/extension.h"
-#include "mail/header.h"
 
 /* One look-up while its keys are tried. */
 struct search {
@@ -148,19 +148,20 @@ static struct str with_extension(struct arena *arena, struct str address, struct
     return str_of(text, address.len + extension.len);
 }
 
-/* The addresses of a value are separated as in a header; there is at most one in two bytes. */
-static size_t read_addresses(const struct address_map_rules *rules, struct str value,
-                             struct str extension, struct arena *arena, struct str *addresses)
+static void read_addresses(const struct address_map_rules *rules, struct str value,
+                           struct str extension, struct arena *arena,
+                           struct address_results *results)
 {
-    size_t count = 0;
-    struct str address;
+    struct address_list list;
+    struct list_item *item;
 
-    while (header_next_address(arena, &value, &address)) {
+    address_list_parse(arena, value, &list);
+    results->addresses = arena_new_array(arena, list.address_count + 1, sizeof *results->addresses);
+    for (size_t at = 0; (item = address_list_next(&list, &at)) != NULL;) {
         /* The extension goes to what was written, before a domain is added: as in Postfix. */
-        address = with_extension(arena, address, extension);
-        addresses[count++] = rewrite_address(arena, &rules->rewrite, address);
+        struct str address = with_extension(arena, item->address, extension);
+        results->addresses[results->count++] = rewrite_address(arena, &rules->rewrite, address);
     }
-    return count;
 }
 
 enum lookup_outcome address_map_apply(const struct address_map_rules *rules,
@@ -185,9 +186,7 @@ enum lookup_outcome address_map_apply(const struct address_map_rules *rules,
         results->count = 1;
         return LOOKUP_FOUND;
     }
-    results->addresses = arena_new_array(arena, value.len / 2 + 1, sizeof *results->addresses);
-    results->count = read_addresses(rules, value, propagates_extension ? match.extension : STR(""),
-                                    arena, results->addresses);
+    read_addresses(rules, value, propagates_extension ? match.extension : STR(""), arena, results);
     if (results->count > 0)
         return LOOKUP_FOUND;
     error_set(error, "%.*s lookup of %.*s returns non-address result \"%.*s\"",

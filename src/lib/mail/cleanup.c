@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "mail/address.h"
+#include "mail/address_list.h"
 #include "mail/alias_expansion.h"
 #include "mail/local_domain.h"
 #include "mail/log_line.h"
@@ -379,11 +380,15 @@ static bool add_bcc(struct run *run, struct str text)
 {
     struct recipient recipient = { .dsn_orcpt = STR("") };
     struct arena *arena = run->message->arena;
-    struct str address;
+    struct address_list list;
+    size_t at = 0;
 
-    if (!header_next_address(arena, &text, &address))
+    address_list_parse(arena, text, &list);
+    const struct list_item *item = address_list_next(&list, &at);
+    if (item == NULL)
         return true;
-    recipient.address = address = rewrite_address(arena, &run->cleanup->rules.rewrite, address);
+    struct str address = rewrite_address(arena, &run->cleanup->rules.rewrite, item->address);
+    recipient.address = address;
     run->is_copy = true;
     bool is_good = map_address(run, CLASS_ENVELOPE_RECIPIENT, &address) &&
                    expand_recipient(run, &recipient, address);
