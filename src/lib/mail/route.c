@@ -531,3 +531,11 @@ bool router_find(struct router *router, struct arena *arena, struct str sender,
     }
     return true;
 }
+
+void route_through_filter(struct route *route, struct arena *arena, struct str filter)
+{
+    struct target target = target_parse(arena, filter);
+
+    route->transport = target.transport;
+    route->nexthop = target.nexthop.len > 0 ? target.nexthop : address_domain(route->address);
+}
