@@ -115,7 +115,7 @@ static struct destination *route_recipient(struct message *message, struct arena
     }
     /* user%far@here is delivered to user@far, and logged so. */
     if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)
-        message->envelope.recipients[index].address = arena_copy(&message->arena, route.address);
+        message_readdress(message, index, route.address);
     struct transport *transport = transport_find(queue, route.transport);
     return destination_find(transport, queue, route.nexthop, route.address);
 }
