@@ -82,10 +82,11 @@ static struct result result_of(const struct destination *destination)
         return (struct result){
             .status = DELIVERY_DEFERRED,
             .dsn = STR("4.3.5"),
-            .diagnostic = STR("delivery to local mailboxes is not built yet; the mail is kept: "
-                              "route this recipient elsewhere with relay_domains or relayhost"),
+            .diagnostic = STR("this kind of transport is not built yet; the mail is kept: "
+                              "route this recipient elsewhere"),
         };
     case TRANSPORT_WORKER:
+    case TRANSPORT_LOCAL:
     case TRANSPORT_UNKNOWN:
         return (struct result){ .status = DELIVERY_DEFERRED,
                                 .dsn = STR("4.3.0"),

@@ -134,7 +134,8 @@ static enum transport_kind kind_of(struct str command)
     } kinds[] = {
         { STR_INIT("smtp"), TRANSPORT_WORKER },     { STR_INIT("lmtp"), TRANSPORT_WORKER },
         { STR_INIT("error"), TRANSPORT_ERROR },     { STR_INIT("retry"), TRANSPORT_RETRY },
-        { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("discard"), TRANSPORT_DISCARD }, { STR_INIT("local"), TRANSPORT_LOCAL },
+        { STR_INIT("virtual"), TRANSPORT_LOCAL },   { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
