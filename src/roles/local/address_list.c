@@ -3,6 +3,8 @@
 
 #include "base/buf.h"
 
+enum { NAME_BYTES_MAX = 200 };
+
 struct scanner {
     struct str rest;
     struct buf entry;
@@ -48,21 +50,33 @@ static bool is_operator(char byte)
     return byte == '@' || byte == '.' || byte == ':' || byte == '%' || byte == '!';
 }
 
-/* A word or an operator's byte. A backslash stays: "\name" means something. */
+/* A word's or an operator's byte; a backslash takes the meaning from the next one. */
 static void take_byte(struct scanner *scanner)
 {
-    char byte = scanner->rest.ptr[0];
+    bool is_quoted = scanner->rest.ptr[0] == '\\' && scanner->rest.len > 1;
+    char byte = scanner->rest.ptr[is_quoted];
 
     if (!scanner->had_brackets)
         buf_append_byte(&scanner->entry, byte);
-    scanner->is_word_before = !is_operator(byte);
-    scanner->rest = str_skip(scanner->rest, 1);
+    scanner->is_word_before = is_quoted || !is_operator(byte);
+    scanner->rest = str_skip(scanner->rest, is_quoted ? 2 : 1);
+}
+
+/* Words in front of <…> are a name for people, and one entry together with it. */
+static bool is_name_before_brackets(struct str rest)
+{
+    rest = str_take(rest, NAME_BYTES_MAX);
+    for (size_t i = 0; i < rest.len && memchr(",;>(\"@", rest.ptr[i], 6) == NULL; i++)
+        if (rest.ptr[i] == '<')
+            return true;
+    return false;
 }
 
 static bool begins_another(const struct scanner *scanner, char byte)
 {
     return scanner->had_blank && scanner->is_word_before && !scanner->is_in_brackets &&
-           byte != '<' && !is_operator(byte);
+           byte != '<' && !is_operator(byte) &&
+           (scanner->had_brackets || !is_name_before_brackets(scanner->rest));
 }
 
 static void enter_brackets(struct scanner *scanner)

@@ -180,6 +180,9 @@ static void open_agent(struct agents *agents, struct agent *agent,
     agent->cleanup = (struct log_context){
         log, str_from(arena_printf(&agents->arena, "%.*s/cleanup", STR_ARGS(syslog_name)))
     };
+    char host_name[256] = "localhost";
+    (void)!gethostname(host_name, sizeof host_name - 1);
+    agent->host_name = arena_text(&agents->arena, str_from(host_name));
     if (config->service->is_chrooted)
         refuse(agents, agent, "a root directory of its own (chroot): not yet");
     switch (agent->kind) {

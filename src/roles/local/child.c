@@ -21,6 +21,7 @@ enum {
     RESULT_FD = 3,
     FIRST_OTHER_FD = 4,
     READ_BYTES = 64 * 1024,
+    LOOK_AGAIN_MS = 250, /* no event is trusted to come */
     ORPHAN_GRACE_S = 30, /* how long a child outlives its limit when nobody is left to end it */
 };
 
@@ -213,12 +214,17 @@ static enum child_end wait_for(struct running *running, const struct child_work 
         read_result(running, &result->output, work->output_bytes);
         if (has_ended(running, &status))
             break;
-        switch (fiber_wait(running->loop, "a child's end", deadline_ms)) {
-        case WAKE_READY:
-            break;
-        case WAKE_TIMEOUT:
+        int64_t now_ms = loop_now_ms(running->loop);
+        if (now_ms >= deadline_ms) {
             kill_group(running);
             return CHILD_TIMED_OUT;
+        }
+        int64_t look_ms = now_ms + LOOK_AGAIN_MS;
+        switch (fiber_wait(running->loop, "a child's end",
+                           look_ms < deadline_ms ? look_ms : deadline_ms)) {
+        case WAKE_READY:
+        case WAKE_TIMEOUT:
+            break;
         case WAKE_CANCELLED:
             kill_group(running);
             return CHILD_CANCELLED;

@@ -148,10 +148,13 @@ static int run_as_user(void *argument, int result_fd)
 /* One line, printable. */
 static struct str clean_output(struct buf *output)
 {
-    for (size_t i = 0; i < output->len; i++)
-        if ((unsigned char)output->ptr[i] < 0x20 || output->ptr[i] == 0x7f)
+    for (size_t i = 0; i < output->len; i++) {
+        if (ascii_is_space(output->ptr[i]))
             output->ptr[i] = ' ';
-    return str_trim(buf_str(output));
+        else if ((unsigned char)output->ptr[i] < 0x20 || output->ptr[i] == 0x7f)
+            output->ptr[i] = '_';
+    }
+    return buf_str(output);
 }
 
 static const char *name_of(const struct command *command)

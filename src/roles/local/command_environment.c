@@ -79,10 +79,8 @@ const char *const *command_environment(struct delivery *delivery, size_t recipie
         put(&environment, "HOME", str_from(names->home));
         put(&environment, "SHELL", str_from(names->shell));
     }
-    if (names->login != NULL) {
-        put(&environment, "LOGNAME", str_from(names->login));
-        put_filtered(&environment, "USER", str_from(names->login));
-    }
+    put_filtered(&environment, "LOGNAME", names->user);
+    put_filtered(&environment, "USER", names->user);
     put_filtered(&environment, "DOMAIN", names->domain);
     put_filtered(&environment, "LOCAL", names->local);
     put_filtered(&environment, "EXTENSION", names->extension);

@@ -6,7 +6,7 @@
 
 struct command_names {
     struct str user, local, extension, domain, recipient, sender;
-    const char *home, *shell, *login; /* NULL: there is no user */
+    const char *home, *shell; /* NULL: there is no user */
 };
 
 /* What export_environment lets through of our own environment; false: nothing of that name. A

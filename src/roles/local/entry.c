@@ -90,7 +90,6 @@ void entry_run_command(struct walk *walk, struct step *step, struct str text)
         .sender = step->sender,
         .home = has_account ? step->account.home : NULL,
         .shell = has_account ? step->account.shell : NULL,
-        .login = has_account ? step->account.name : NULL,
     };
     struct command command = {
         .rights = rights_of(walk, step),
@@ -127,7 +126,7 @@ static void deliver_command(struct walk *walk, struct step *step, struct str com
     if (!(walk->agent->commands_from & step->origin) || step->is_of_root)
         walk_fail(walk, step, "5.7.1", "mail to command is restricted");
     else
-        entry_run_command(walk, step, str_trim(command));
+        entry_run_command(walk, step, command);
 }
 
 /* ---- files ---- */
@@ -198,7 +197,8 @@ static void deliver_list(struct walk *walk, struct step *step, struct str path)
     if (walk_see(walk, "include", str_from(key_with_rights(walk, step, path))))
         return;
     if (path.len == 0 || path.ptr[0] != '/') {
-        walk_fail(walk, step, "5.2.0", ":include:%.*s uses a relative path", STR_ARGS(path));
+        log_warning(&walk->agent->log, ":include:%.*s uses a relative path", STR_ARGS(path));
+        walk_fail(walk, step, "5.3.5", "mail system configuration error");
         return;
     }
     if (++step->include_level > INCLUDES_MAX) {
@@ -253,10 +253,7 @@ void entry_forward(struct walk *walk, const struct step *step)
 
     if (walk_see(walk, "forwarded", key))
         return;
-    if (map_find(walk->delivered_to, key) != NULL)
-        walk_fail(walk, step, "5.4.6", "mail forwarding loop for %.*s", STR_ARGS(step->address));
-    else
-        forwards_add(&walk->forwards, step->sender, step->delivered, step->address);
+    forwards_add(&walk->forwards, step->sender, step->delivered, step->address);
 }
 
 void entry_deliver_address(struct walk *walk, struct step *step, struct str address)

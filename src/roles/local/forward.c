@@ -39,13 +39,14 @@ void forwards_add(struct forwards *forwards, struct str sender, struct str deliv
     const struct recipient *to = &delivery->envelope.recipients[forwards->recipient];
     struct forward *forward = find(forwards, sender, delivered);
     struct str original = delivery_original(delivery, forwards->recipient);
-    struct recipient recipient = {
-        .address = address,
-        .original_recipient = str_equal(original, address) ? STR("") : original,
-        .dsn_orcpt = to->dsn_orcpt,
-        .dsn_notify = to->dsn_notify & (uint8_t)~DSN_NOTIFY_SUCCESS,
-    };
+    struct recipient recipient = { .address = address };
 
+    /* A list that has an owner starts afresh (RFC 3461, 5.2.7.3). */
+    if (str_equal(sender, delivery->envelope.sender)) {
+        recipient.original_recipient = str_equal(original, address) ? STR("") : original;
+        recipient.dsn_orcpt = to->dsn_orcpt;
+        recipient.dsn_notify = to->dsn_notify & (uint8_t)~DSN_NOTIFY_SUCCESS;
+    }
     envelope_add_recipient(&delivery->arena, &forward->envelope, &recipient);
     forwards->address_count++;
 }

@@ -178,7 +178,9 @@ static bool open_file(const struct mailbox *mailbox, struct held *held, struct s
         if (errno == ELOOP || errno == ENXIO)
             outcome_set(outcome, "5.2.0", "destination %s is not a regular file", mailbox->path);
         else
-            outcome_set(outcome, dsn_of(errno, "5.2.0"), "%s", strerror(errno));
+            outcome_set(outcome, dsn_of(errno, "5.2.0"), "cannot %s: %s",
+                        errno == ENOENT ? "create file exclusively" : "open file",
+                        strerror(errno));
         return false;
     }
     if (fstat(held->fd, status) < 0) {

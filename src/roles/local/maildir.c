@@ -19,11 +19,10 @@ static bool is_passing(int code)
 
 static void set_failure(struct outcome *outcome, int code, const char *what, const char *path)
 {
-    const char *dsn = code == EDQUOT                    ? "4.2.2"
-                      : code == EFBIG                   ? "5.2.2"
-                      : is_passing(code)                ? "4.3.0"
-                      : code == EACCES || code == EPERM ? "4.2.0"
-                                                        : "5.2.0";
+    const char *dsn = code == EDQUOT     ? "4.2.2"
+                      : code == EFBIG    ? "5.2.2"
+                      : is_passing(code) ? "4.3.0"
+                                         : "5.2.0";
 
     outcome_set(outcome, dsn, "%s %s: %s", what, path, strerror(code));
 }
@@ -80,7 +79,7 @@ static bool publish(const struct mailbox *mailbox, struct arena *arena, const ch
         return false;
     }
     if (!rename_durably(draft, final, &error)) {
-        outcome_set(outcome, is_passing(error.system_errno) ? "4.3.0" : "4.2.0",
+        outcome_set(outcome, is_passing(error.system_errno) ? "4.3.0" : "5.2.0",
                     "maildir delivery failed: %s", error.message);
         return false;
     }

@@ -59,6 +59,13 @@ static size_t status_len(struct str text)
     return at < text.len && !ascii_is_space(text.ptr[at]) ? 0 : at;
 }
 
+static struct str without_blanks_before(struct str text)
+{
+    while (text.len > 0 && ascii_is_space(text.ptr[0]))
+        text = str_skip(text, 1);
+    return text;
+}
+
 bool outcome_from_text(struct outcome *outcome, struct str text)
 {
     size_t len = status_len(text);
@@ -67,7 +74,7 @@ bool outcome_from_text(struct outcome *outcome, struct str text)
     if (len == 0)
         return false;
     snprintf(dsn, sizeof dsn, "%.*s", (int)len, text.ptr);
-    outcome_set(outcome, dsn, "%.*s", STR_ARGS(str_trim(str_skip(text, len))));
+    outcome_set(outcome, dsn, "%.*s", STR_ARGS(without_blanks_before(str_skip(text, len))));
     return true;
 }
 
@@ -83,7 +90,7 @@ static const struct {
     { EX_NOHOST, "5.1.2", "host name unknown" },
     { EX_UNAVAILABLE, "5.3.0", "service unavailable" },
     { EX_SOFTWARE, "5.3.0", "internal software error" },
-    { EX_OSERR, "5.3.0", "system resource problem" },
+    { EX_OSERR, "4.3.0", "system resource problem" },
     { EX_OSFILE, "5.3.0", "critical OS file missing" },
     { EX_CANTCREAT, "5.2.0", "can't create user output file" },
     { EX_IOERR, "5.3.0", "input/output error" },

@@ -28,7 +28,7 @@ void placing_init(struct placing *placing, const struct delivery *delivery, size
             .lock_attempts = config->deliver_lock_attempts,
             .lock_delay_s = config->deliver_lock_delay,
             .stale_lock_s = config->stale_lock_time,
-            .host_name = arena_text(&agent->config->arena, config->myhostname),
+            .host_name = agent->host_name,
         },
     };
 }

@@ -13,7 +13,7 @@
 #include "user.h"
 
 enum {
-    LEVELS_MAX = 100,    /* aliases of aliases */
+    LEVELS_MAX = 99,     /* aliases of aliases */
     INCLUDES_MAX = 10,   /* :include: in :include: */
     ENTRIES_MAX = 10000, /* of one recipient in all */
 };
