@@ -170,7 +170,7 @@ PROGRAMS = [
     program("killed", "kill -9 $$\n"),
     program("terminated", "kill -15 $$\n"),
     program("too slow", "sleep 20\n"),
-    program("input unread", "exec <&-; exit 0\n", body="x\r\n" * 20000),
+    program("input unread", "exec <&-; exit 0\n", body="x\r\n" * 10000),
     program("message", "cat > HOME/out\n", body="From me\r\n.\r\nlast\r\n"),
     program("null sender", "cat > HOME/out\n", sender=""),
     program("environment", "env | grep -v ^_= | sort > HOME/env\n"),
@@ -249,4 +249,75 @@ COMMANDS = [
     Case("mailbox command with extension", to="USER+ext"),
     Case("mailbox command past forward", forward="\\USER\n"),
     Case("unknown user", to="nobody-USER"),
+]
+
+
+def piped(name, flags, arguments, **more):
+    """A pipe service that writes down what it gets."""
+    return Case(f"pipe: {name}", service=f"{flags} user=USER argv=FOLDER/dump HOME/out {arguments}",
+                **more)
+
+
+def pipe_exit(code):
+    return Case(f"pipe: exit {code}", service=f"user=USER argv=/bin/sh HOME/run",
+                files=[("run", f"exit {code}\n", 0o644)])
+
+
+PIPES = [
+    piped("plain", "", ""),
+    piped("usual macros", "", "${sender} ${recipient} ${user} ${extension} ${domain} ${mailbox} "
+          "${nexthop} ${original_recipient}", to="USER+ext"),
+    piped("client", "", "${client_address} ${client_helo} ${client_protocol} ${sasl_method} "
+          "${sasl_username} ${sasl_sender}"),
+    piped("inside words", "", "--from=${sender} x${user}y$user"),
+    piped("in round brackets", "", "$(sender)"),
+    piped("dollar", "", "a$$b"),
+    piped("null sender", "", "${sender}", sender=""),
+    piped("another null sender", "null_sender=nobody@example.test", "${sender}", sender=""),
+    piped("empty null sender", "null_sender=", "-f ${sender}", sender=""),
+    piped("quoted sender", "", "${sender}", sender='"a b"@example.test'),
+    piped("quoting", "flags=q", "${sender} ${recipient}", sender='"a b"@example.test'),
+    piped("no folding", "", "${recipient} ${user}", to="UPPER"),
+    piped("folding", "flags=hu", "${recipient} ${user} ${domain}", to="UPPER"),
+    piped("all headers", "flags=BDFOR", "", to="USER+ext"),
+    piped("from line", "flags=F", ""),
+    piped("from line, null sender", "flags=F", "", sender=""),
+    piped("return path", "flags=R", ""),
+    piped("delivered to", "flags=D", ""),
+    piped("original to", "flags=O", ""),
+    piped("quoted from lines", "flags=F>", "", body="From me\r\n>From you\r\n"),
+    piped("dots", "flags=.", "", body=".\r\n..\r\n"),
+    piped("line ends", "eol=\\r\\n", ""),
+    piped("final", "flags=X", ""),
+    piped("folder", "directory=HOME", ""),
+    piped("too large", "size=100", ""),
+    piped("large enough", "size=100000", ""),
+    piped("loop", "flags=D", "", headers="Delivered-To: USER@relay.example.test\r\n"),
+    piped("loop unseen", "", "", headers="Delivered-To: USER@relay.example.test\r\n"),
+    *[pipe_exit(code) for code in [0, 1, 64, 67, 69, 75, 77, 99, 127]],
+    Case("pipe: status on stdout", service="user=USER argv=/bin/sh HOME/run",
+         files=[("run", "echo 4.3.1 come back; exit 1\n", 0o644)]),
+    Case("pipe: text on stdout", service="user=USER argv=/bin/sh HOME/run",
+         files=[("run", "echo what is this; exit 65\n", 0o644)]),
+    Case("pipe: killed", service="user=USER argv=/bin/sh HOME/run",
+         files=[("run", "kill -9 $$\n", 0o644)]),
+    Case("pipe: too slow", service="user=USER argv=/bin/sleep 20"),
+]
+
+
+def virtual(name, path, **more):
+    return Case(f"virtual: {name}", to="USER@virtual.example.test", virtual=path, **more)
+
+
+VIRTUALS = [
+    virtual("mailbox", "USER"),
+    virtual("maildir", "USER/"),
+    virtual("deep maildir", "USER/a/b/"),
+    virtual("missing folder", "USER/a/b"),
+    virtual("null sender", "USER", sender=""),
+    virtual("from lines", "USER", body="From me\r\n>From you\r\n"),
+    virtual("loop", "USER", headers="Delivered-To: USER@virtual.example.test\r\n"),
+    Case("virtual: upper case address", to="UPPER@virtual.example.test", virtual="USER"),
+    Case("virtual: extension", to="USER+ext@virtual.example.test", virtual="USER"),
+    Case("virtual: unknown", to="nobody-USER@virtual.example.test"),
 ]

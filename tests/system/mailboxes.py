@@ -18,6 +18,15 @@ from world import MASTER_CF, Instance, Sink, message, wait_until
 
 FIRST_UID = 47000
 DOMAIN = "relay.example.test"
+VIRTUAL = "virtual.example.test"
+DUMP = """\
+#!/bin/sh
+# its first argument names a file, for the others, its input and its rights
+out=$1; shift
+for each; do echo "[$each]"; done > "$out"
+id -u >> "$out"; pwd | sed s,.*/spool,SPOOL, >> "$out"
+cat >> "$out"
+"""
 SERVICES = """\
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
@@ -96,7 +105,7 @@ class Users:
 def normalise(text, folder):
     text = text.replace(str(folder), "FOLDER")
     if "\nAuto-Submitted: auto-replied\n" in text: # a notification: its words are our own
-        text = text.split("\nDate:")[0]
+        text = text.split("\nReceived:")[0]
     text = re.sub(r"^From (.*?) {1,2}\w{3} \w{3} [ \d]\d [\d:]{8} \d{4}$", r"From \1 DATE", text,
                   flags=re.M)
     text = re.sub(r"^Received: .*\n(?:[ \t].*\n)*", "Received: X\n", text, flags=re.M)
@@ -137,10 +146,12 @@ class Case:
     table, where USER stands for the account. HOME stands for the user's home."""
 
     def __init__(self, name, to="USER", sender="sender@example.test", forward=None, aliases="",
-                 files=(), body="Hello.\r\n", setup=None, headers=""):
+                 files=(), body="Hello.\r\n", setup=None, headers="", service="", virtual=""):
         self.name, self.to, self.sender, self.forward = name, to, sender, forward
         self.aliases, self.files, self.body, self.setup = aliases, files, body, setup
         self.headers = headers
+        self.service = service  # a line of master.cf, that delivers instead of local; named pUSER
+        self.virtual = virtual  # the path of a virtual mailbox
 
 
 class Bench:
@@ -152,7 +163,8 @@ class Bench:
         self.users = Users([f"u{i:03}x" for i in range(len(cases))])
 
     def expand(self, text, user):
-        return text.replace("UPPER", user.upper()).replace("USER", user).replace("HOME", str(self.users.home(user)))
+        text = text.replace("FOLDER", str(self.users.folder)).replace("UPPER", user.upper())
+        return text.replace("USER", user).replace("HOME", str(self.users.home(user)))
 
     def prepare(self):
         users = self.users
@@ -168,6 +180,24 @@ class Bench:
             if case.setup:
                 case.setup(users, user)
         (users.folder / "aliases").write_text("".join(table))
+        self.prepare_transports()
+
+    def prepare_transports(self):
+        folder, pairs = self.users.folder, list(zip(self.cases, self.users.names))
+        (folder / "transports").write_text("".join(
+            f"{user} p{user}:{DOMAIN}\n" for case, user in pairs if case.service))
+        (folder / "virtual").write_text("".join(
+            f"{user}@{VIRTUAL} {self.expand(case.virtual, user)}\n" for case, user in pairs
+            if case.virtual))
+        shutil.rmtree(folder / "v", ignore_errors=True)
+        (folder / "v").mkdir()
+        os.chown(folder / "v", FIRST_UID, FIRST_UID)
+        (folder / "dump").write_text(DUMP)
+        (folder / "dump").chmod(0o755)
+
+    def services(self):
+        return "".join(self.expand(f"pUSER unix - n n - - pipe {case.service}\n", user)
+                       for case, user in zip(self.cases, self.users.names) if case.service)
 
     def submit(self, port):
         import smtplib
@@ -185,6 +215,11 @@ class Bench:
         outcomes = {}
         for case, user in zip(self.cases, self.users.names):
             files = tree(self.users.home(user), self.users.folder)
+            if (self.users.folder / "v" / user).exists():
+                files.update(tree(self.users.folder / "v" / user, self.users.folder))
+            if (self.users.folder / "v" / user).is_file():
+                files.update({k: v for k, v in tree(self.users.folder / "v",
+                                                    self.users.folder).items() if user in k})
             mailbox = self.users.spool / user
             if mailbox.is_file():
                 files["MAILBOX"] = (oct(mailbox.stat().st_mode & 0o7777), mailbox.stat().st_uid,
@@ -214,7 +249,7 @@ class Bench:
             "smtpd_recipient_restrictions": "permit_mynetworks, reject_unauth_destination",
             "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
             "maximal_queue_lifetime": "1d", "smtp_tls_security_level": "none",
-            "command_time_limit": "6s", "deliver_lock_attempts": "2", "deliver_lock_delay": "1s",
+            "command_time_limit": "4s", "deliver_lock_attempts": "2", "deliver_lock_delay": "1s",
             "notify_classes": "resource",
         }
         values.update({k: str(v).replace("FOLDER", str(self.users.folder))
@@ -235,22 +270,22 @@ class Bench:
         time.sleep(0.3)
         return self.collect(relay.log(), sink)
 
-    def by_waypost(self, services=""):
+    def by_waypost(self):
         with Sink() as sink:
             self.prepare()
             parameters = {k: v for k, v in self.common(sink).items() if k != "smtp_tls_security_level"}
-            relay = Instance(master_cf=MASTER_CF + services, **parameters)
+            relay = Instance(master_cf=MASTER_CF + self.services(), **parameters)
             relay.run("postalias", f"hash:{self.users.folder / 'aliases'}")
             with relay:
                 return self.run(relay, sink)
 
-    def by_postfix(self, services=""):
+    def by_postfix(self):
         with Sink() as sink:
             self.prepare()
             parameters = self.common(sink)
             source = self.users.folder / "aliases"
             subprocess.run(["/usr/sbin/postalias", f"hash:{source}"], check=True)
-            with reference.Reference(services=SERVICES + services, **parameters) as relay:
+            with reference.Reference(services=SERVICES + self.services(), **parameters) as relay:
                 return self.run(relay, sink)
 
 

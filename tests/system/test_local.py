@@ -14,7 +14,7 @@ import pytest
 
 import local_cases
 import reference
-from mailboxes import (DOMAIN, FIRST_UID, Bench, Case, Users, differences, is_own_view, tree)
+from mailboxes import (DOMAIN, FIRST_UID, VIRTUAL, Bench, Case, Users, differences, is_own_view, tree)
 from world import MASTER_CF, Instance, Sink, is_alive, message, wait_until
 
 pytestmark = pytest.mark.skipif(not is_own_view(),
@@ -24,7 +24,13 @@ SETS = {
     "plain": (local_cases.MAILBOX + local_cases.ADDRESSES + local_cases.PROGRAMS +
               local_cases.UNSAFE,
               {"mailbox_size_limit": "50000", "message_size_limit": "40000"}),
-    "extensions": (local_cases.EXTENSIONS, {"recipient_delimiter": "+"}),
+    "others": (local_cases.EXTENSIONS + local_cases.PIPES + local_cases.VIRTUALS, {
+        "recipient_delimiter": "+", "mailbox_transport_maps": "texthash:FOLDER/transports",
+        "default_destination_recipient_limit": "1",
+        "virtual_mailbox_domains": VIRTUAL, "virtual_mailbox_base": "FOLDER/v",
+        "virtual_mailbox_maps": "texthash:FOLDER/virtual",
+        "virtual_uid_maps": f"static:{FIRST_UID}", "virtual_gid_maps": f"static:{FIRST_UID}",
+        "smtpd_reject_unlisted_recipient": "no"}),
     "parameters": (local_cases.MANY_PARAMETERS, {
         "home_mailbox": "Maildir/", "recipient_delimiter": "+-",
         "luser_relay": "catch-$local@example.com", "allow_mail_to_commands": "alias",

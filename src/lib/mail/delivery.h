@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ends that a delivery attempt can have, as the smtp, local and queue roles say them to each other. */
+/* The ends that a delivery attempt can have, as smtp, local and queue say them to each other. */
 #pragma once
 
 enum delivery_status {

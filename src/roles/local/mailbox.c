@@ -100,8 +100,8 @@ static bool take_dotlock(const struct mailbox *mailbox, struct held *held, struc
     }
     if (mailbox->may_lack_dotlock && code != EEXIST)
         return true;
-    outcome_set(outcome, code == EEXIST ? "4.2.0" : dsn_of(code, "5.2.0"),
-                "unable to create lock file %s: %s", held->dotlock, strerror(code));
+    outcome_set(outcome, dsn_of(code, "4.2.0"), "unable to create lock file %s: %s", held->dotlock,
+                strerror(code));
     return false;
 }
 
@@ -179,8 +179,7 @@ static bool open_file(const struct mailbox *mailbox, struct held *held, struct s
             outcome_set(outcome, "5.2.0", "destination %s is not a regular file", mailbox->path);
         else
             outcome_set(outcome, dsn_of(errno, "5.2.0"), "cannot %s: %s",
-                        errno == ENOENT ? "create file exclusively" : "open file",
-                        strerror(errno));
+                        errno == ENOENT ? "create file exclusively" : "open file", strerror(errno));
         return false;
     }
     if (fstat(held->fd, status) < 0) {
@@ -200,8 +199,6 @@ static bool lock_file_of(const struct mailbox *mailbox, struct held *held, struc
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         if ((mailbox->locks & kinds[i]) && !take_kernel_lock(mailbox, held->fd, kinds[i], outcome))
             return false;
-    if ((mailbox->locks & MAILBOX_LOCK_DOTLOCK) && !take_dotlock(mailbox, held, outcome))
-        return false;
     return true;
 }
 
@@ -307,13 +304,22 @@ static void append_locked(const struct mailbox *mailbox, const struct held *held
         tell_comsat(mailbox->biff_name, status.st_size);
 }
 
+static bool is_null(const struct mailbox *mailbox)
+{
+    struct stat status;
+
+    return mailbox->is_any_file && lstat(mailbox->path, &status) == 0 && is_null_device(&status);
+}
+
 void mailbox_append(const struct mailbox *mailbox, struct outcome *outcome)
 {
     struct held held = { .fd = -1 };
     struct stat status;
 
     for (int i = 0; i < mailbox->lock_attempts; i++) {
-        if (!open_file(mailbox, &held, &status, outcome) ||
+        if (((mailbox->locks & MAILBOX_LOCK_DOTLOCK) && !is_null(mailbox) &&
+             !take_dotlock(mailbox, &held, outcome)) ||
+            !open_file(mailbox, &held, &status, outcome) ||
             !lock_file_of(mailbox, &held, &status, outcome))
             break;
         if (!S_ISREG(status.st_mode) || is_still_there(mailbox, &status)) {

@@ -2,7 +2,6 @@
 #include "virtual.h"
 
 #include "mail/address.h"
-#include "mail/header.h"
 #include "placing.h"
 #include "report.h"
 #include "split_address.h"
@@ -58,21 +57,6 @@ static bool find_id(struct delivery *delivery, struct maps *maps, struct str add
     }
     *id = (uint32_t)number;
     return true;
-}
-
-static bool is_loop(struct delivery *delivery, struct str address)
-{
-    struct str content = delivery->content;
-    struct str key = address_fold(&delivery->arena, address);
-    struct header header;
-
-    while (header_next(&content, &header))
-        if (header_is(&header, "Delivered-To") &&
-            str_equal(
-                address_fold(&delivery->arena, address_unquote(&delivery->arena, header.value)),
-                key))
-            return true;
-    return false;
 }
 
 /* No part of the path may lead out of its folder. */
@@ -131,10 +115,6 @@ static bool prepare(struct delivery *delivery, size_t recipient, struct placing 
     const struct agent *agent = delivery->agent;
     struct str address = delivery->envelope.recipients[recipient].address;
 
-    if (is_loop(delivery, address)) {
-        outcome_set(outcome, "5.4.6", "mail forwarding loop for %.*s", STR_ARGS(address));
-        return false;
-    }
     placing_init(placing, delivery, recipient);
     placing->mailbox.size_limit_bytes = agent->config->virtual_mailbox_limit;
     if (!find_path(delivery, address, &placing->mailbox.path, outcome) ||
