@@ -35,7 +35,7 @@ struct agent {
     unsigned commands_from, files_from; /* enum origin bits */
     unsigned propagates_for;            /* the same, of propagate_unmatched_extensions */
     unsigned delivered_for;             /* enum delivered_for bits */
-    const char *host_name; /* the machine's, for names of files */
+    const char *host_name;              /* the machine's, for names of files */
     unsigned locks;                     /* enum mailbox_lock bits */
     struct pipe_settings pipe;
     const char *refusal; /* a mistake in the configuration: its mail waits. NULL: none */

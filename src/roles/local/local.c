@@ -169,7 +169,7 @@ static enum way try_forward(struct walk *walk, const struct step *from, const st
     struct user_file file = { .reader = is_root ? walk->agent->default_rights : user->rights,
                               .owner = user->rights.uid,
                               .is_opened_by_root = is_root,
-                              .may_group_write = user->has_own_group };
+                              .own_group = user->has_own_group ? user->rights.gid : 0 };
 
     if (walk->agent->config->forward_path.len == 0 || file.reader.uid == 0)
         return WAY_FREE;

@@ -12,11 +12,15 @@ enum { RECORD_BYTES_FIRST = 4096, RECORD_BYTES_MAX = 1024 * 1024 };
 
 static bool has_own_group(const char *name, gid_t gid)
 {
-    size_t size = RECORD_BYTES_MAX;
+    size_t size = RECORD_BYTES_FIRST;
     char *bytes = memory_new(size);
     struct group group, *found = NULL;
-    bool is_own = getgrgid_r(gid, &group, bytes, size, &found) == 0 && found != NULL &&
-                  strcmp(found->gr_name, name) == 0;
+    int code;
+
+    while ((code = getgrgid_r(gid, &group, bytes, size, &found)) == ERANGE &&
+           size < RECORD_BYTES_MAX)
+        bytes = memory_resize(bytes, size *= 4);
+    bool is_own = code == 0 && found != NULL && strcmp(found->gr_name, name) == 0;
 
     for (char **member = is_own ? found->gr_mem : NULL; member != NULL && *member != NULL; member++)
         is_own = is_own && strcmp(*member, name) == 0;

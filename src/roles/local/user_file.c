@@ -56,7 +56,7 @@ static bool open_as_root(void *argument)
 static bool may_others_write(const struct user_file *file, const struct stat *status)
 {
     return (status->st_mode & 0002) ||
-           ((status->st_mode & 0020) && !file->may_group_write && status->st_gid != 0);
+           ((status->st_mode & 0020) && status->st_gid != 0 && status->st_gid != file->own_group);
 }
 
 /* Who can write the folder can put another file in its place. */

@@ -23,7 +23,7 @@ struct user_file {
     uid_t owner;            /* whose it may be, beside root's; for a .forward */
     bool is_any_owner;      /* :include: */
     bool is_opened_by_root; /* root's own .forward; `reader` takes it apart */
-    bool may_group_write;   /* a group that is the user's alone */
+    gid_t own_group;        /* a group that is the user's alone, and may write; 0: none */
     /* Filled by user_file_read: */
     struct str *entries;
     size_t entry_count;

@@ -34,6 +34,15 @@ static void log_result(const struct attempt *attempt, const struct recipient *re
     log_write_text(speaker, SEVERITY_INFO, buf_str(line));
 }
 
+void inside_end_one(struct attempt *attempt, uint32_t position, const struct result *result)
+{
+    uint32_t index = attempt->recipients[position] & ~ATTEMPT_RECIPIENT_DONE;
+
+    log_result(attempt, &attempt->message->envelope.recipients[index],
+               &attempt->destination->transport->settings.speaker, result);
+    attempt_record(attempt, position, result);
+}
+
 static void give_all(struct attempt *attempt, const struct log_context *speaker,
                      const struct result *result)
 {

@@ -161,7 +161,7 @@ void attempt_pass(struct attempt *attempt, uint32_t position, struct str target)
     struct str name = str_cut(&nexthop, ":");
 
     if (attempt->passes >= PASSES_MAX || name.len == 0) {
-        attempt_record(attempt, position, &looping);
+        inside_end_one(attempt, position, &looping);
         return;
     }
     ensure(!(index & ATTEMPT_RECIPIENT_DONE));
