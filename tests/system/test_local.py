@@ -400,7 +400,10 @@ def test_role_that_is_killed_loses_nothing(fresh):
         texts = [fresh.mailbox("ann") + fresh.mailbox("cat"),
                  "".join(each.text for each in list(fresh.sink.messages))]
         return [each for each in subjects if not any(f"Subject: {each}" in text for text in texts)]
-    wait_until(lambda: not missing(), "every message", 60)
+    try:
+        wait_until(lambda: not missing(), "every message", 60)
+    except AssertionError:
+        raise AssertionError(f"missing: {missing()}\n{fresh.relay.log()[-9000:]}") from None
     wait_until(fresh.relay.queue_is_empty, "an empty queue", 60)
 
 
@@ -412,6 +415,7 @@ def test_orderly_stop_lets_a_delivery_finish(fresh):
     fresh.relay.reload()
     wait_until(lambda: (fresh.users.home("ann") / "out").exists() and fresh.relay.queue_is_empty(),
                "the delivery")
+    fresh.relay.wait_log("delivered to command: sleep 1")
     assert fresh.relay.log().count("delivered to command: sleep 1") == 1
 
 

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/socket.h>
@@ -68,11 +69,52 @@ struct held {
     char dotlock[4096];
 };
 
+/* Which processes a number is about: those of this boot, seen from here. */
+static void name_world(char *world, size_t size)
+{
+    char boot[64] = "", processes[64] = "";
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 ? read(fd, boot, sizeof boot - 1) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    if (len > 0 && boot[len - 1] == '\n')
+        boot[len - 1] = '\0';
+    (void)!readlink("/proc/self/ns/pid", processes, sizeof processes - 1);
+    snprintf(world, size, "%s %s", boot, processes);
+}
+
+/* Whether one of our own made it and was killed before it could take it away. */
+static bool is_of_the_dead(const char *path)
+{
+    char text[256] = "", world[160];
+    int pid, name_at = 0;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+
+    if (fd < 0)
+        return false;
+    ssize_t len = read(fd, text, sizeof text - 1);
+    close(fd);
+    if (len <= 0 || sscanf(text, "waypost %d %n", &pid, &name_at) != 1 || name_at == 0 || pid <= 1)
+        return false;
+    name_world(world, sizeof world);
+    return strcmp(text + name_at, world) == 0 && kill(pid, 0) < 0 && errno == ESRCH;
+}
+
+static void sign(int fd)
+{
+    char world[160];
+
+    name_world(world, sizeof world);
+    dprintf(fd, "waypost %d %s", (int)getpid(), world);
+}
+
 static bool is_stale(const char *path, int64_t stale_s)
 {
     struct stat status;
 
-    return lstat(path, &status) == 0 && time(NULL) > status.st_mtime + stale_s;
+    return lstat(path, &status) == 0 &&
+           (time(NULL) > status.st_mtime + stale_s || is_of_the_dead(path));
 }
 
 static bool take_dotlock(const struct mailbox *mailbox, struct held *held, struct outcome *outcome)
@@ -85,9 +127,10 @@ static bool take_dotlock(const struct mailbox *mailbox, struct held *held, struc
         return false;
     }
     for (int i = 0; i < mailbox->lock_attempts; i++) {
-        int fd = open(held->dotlock, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0);
+        int fd = open(held->dotlock, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         code = errno;
         if (fd >= 0) {
+            sign(fd);
             close(fd);
             held->has_dotlock = true;
             return true;
