@@ -133,6 +133,9 @@ static enum transport_kind kind_of(struct str command)
         { STR_INIT("lmtp"), TRANSPORT_WORKER },
         { STR_INIT("error"), TRANSPORT_ERROR },
         { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("local"), TRANSPORT_LOCAL },
+        { STR_INIT("virtual"), TRANSPORT_LOCAL },
+        { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
