@@ -108,6 +108,11 @@ class Servers:
             self.loop.run_until_complete(self.listen())
             started.set()
             self.loop.run_forever()
+            tasks = asyncio.all_tasks(self.loop)
+            for each in tasks:
+                each.cancel()
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.loop.close()
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
         assert started.wait(20)
@@ -125,7 +130,7 @@ class Servers:
             listener.bind((address, self.port))
             await asyncio.start_server(
                 lambda reader, writer, server=server: self.serve(server, reader, writer),
-                sock=listener, limit=16 * 1024 * 1024)
+                sock=listener, limit=64 * 1024)
 
     async def serve(self, server, reader, writer):
         number = server.connections
