@@ -209,8 +209,9 @@ class Servers:
     async def take_content(self, server, number, reader, writer, recipients):
         if "body" in server.script:
             await self.do(server.action("body", None, number), writer)
-        content = b""
-        while not (content == b".\r\n" or content.endswith(b"\r\n.\r\n")):
-            content += await reader.readuntil(b"\n")
-        server.messages.append((list(recipients), content[:-3]))
+        content, line = bytearray(), b""
+        while line != b".\r\n":
+            line = await reader.readuntil(b"\n")
+            content += line
+        server.messages.append((list(recipients), bytes(content[:-3])))
         await self.do(server.action("dot", recipients[0] if recipients else None, number), writer)
