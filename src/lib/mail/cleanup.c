@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "mail/address.h"
+#include "mail/address_list.h"
 #include "mail/alias_expansion.h"
 #include "mail/local_domain.h"
 #include "mail/log_line.h"
@@ -48,6 +49,7 @@ struct run {
     struct cleanup_message *message;
     struct envelope given; /* as it came */
     struct map *seen;      /* recipients that are in the envelope already */
+    bool is_copy;          /* the recipient at hand was not asked for */
 };
 
 /* ---- making it ---- */
@@ -291,9 +293,13 @@ static bool apply_canonical(struct run *run, const struct canonical *canonical, 
         if (is_settled)
             return true;
     }
-    error_set(&error, "unreasonable %.*s map nesting for %.*s",
-              STR_ARGS(table_list_name(canonical->tables)), STR_ARGS(str_take(*address, 300)));
-    return refuse_for_now(run, &error);
+    /* Postfix says this, and goes on with the address. */
+    log_warning(&cleanup->log,
+                "%.*s: unreasonable %.*s map nesting for %.*s -- message not accepted, try again "
+                "later",
+                STR_ARGS(run->message->queue_id), STR_ARGS(table_list_name(canonical->tables)),
+                STR_ARGS(str_take(*address, 300)));
+    return true;
 }
 
 /* canonical(5) and masquerading for an address at `where`, one of the class bits. */
@@ -326,7 +332,7 @@ static bool is_new_recipient(struct run *run, const struct recipient *recipient)
     if (run->cleanup->config->enable_original_recipient) {
         buf_append_byte(&key, '\n');
         buf_append(&key, address_fold(&scratch, recipient->original_recipient));
-        buf_append_byte(&key, '\n');
+        buf_printf(&key, "\n%d %d ", run->is_copy, recipient->dsn_notify);
         buf_append(&key, recipient->dsn_orcpt);
     }
     return map_set(run->seen, buf_str(&key), run) == NULL;
@@ -374,12 +380,20 @@ static bool add_bcc(struct run *run, struct str text)
 {
     struct recipient recipient = { .dsn_orcpt = STR("") };
     struct arena *arena = run->message->arena;
+    struct address_list list;
+    size_t at = 0;
 
-    if (!header_next_address(arena, &text, &recipient.address))
+    address_list_parse(arena, text, &list);
+    const struct list_item *item = address_list_next(&list, &at);
+    if (item == NULL)
         return true;
-    struct str address = rewrite_address(arena, &run->cleanup->rules.rewrite, recipient.address);
-    return map_address(run, CLASS_ENVELOPE_RECIPIENT, &address) &&
-           expand_recipient(run, &recipient, address);
+    struct str address = rewrite_address(arena, &run->cleanup->rules.rewrite, item->address);
+    recipient.address = address;
+    run->is_copy = true;
+    bool is_good = map_address(run, CLASS_ENVELOPE_RECIPIENT, &address) &&
+                   expand_recipient(run, &recipient, address);
+    run->is_copy = false;
+    return is_good;
 }
 
 static bool add_bcc_of(struct run *run, struct table_list *tables, struct str address)

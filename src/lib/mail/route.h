@@ -89,3 +89,6 @@ void router_free(struct router **router);
  * the mail waits, and RCPT is answered 451. */
 must_check bool router_find(struct router *router, struct arena *arena, struct str sender,
                             struct str recipient, struct route *route, struct error *error);
+/* Sends a routed recipient elsewhere: `filter` is "transport:nexthop"; without a next hop it is the
+ * recipient's domain. */
+void route_through_filter(struct route *route, struct arena *arena, struct str filter);

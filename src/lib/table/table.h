@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "config/config.h"
 #include "net/stream.h"
 
 struct table;
@@ -23,6 +24,7 @@ struct table_surroundings {
     enum stream_outcome (*server_connect)(void *server, int64_t deadline_ms, struct stream **stream,
                                           struct error *error);
     void *argument;
+    const struct config *config; /* for tables whose settings are in main.cf; may be NULL */
     bool checks_proxies;
     struct str proxy_read_maps;
 };

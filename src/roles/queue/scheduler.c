@@ -110,10 +110,12 @@ static struct destination *route_recipient(struct message *message, struct arena
         route = (struct route){ .transport = STR("retry"),
                                 .nexthop = STR("4.3.0 address resolver failure"),
                                 .address = address };
+    } else if (message->envelope.filter.len > 0) {
+        route_through_filter(&route, scratch, message->envelope.filter);
     }
     /* user%far@here is delivered to user@far, and logged so. */
     if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)
-        message->envelope.recipients[index].address = arena_copy(&message->arena, route.address);
+        message_readdress(message, index, route.address);
     struct transport *transport = transport_find(queue, route.transport);
     return destination_find(transport, queue, route.nexthop, route.address);
 }
