@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of the client that change what a server sees, or what becomes of its words."""
 import re
+import socket
 import time
 
 import pytest
@@ -161,3 +162,69 @@ def test_dialogue_is_logged_by_the_domain_of_the_mail():
         relay.wait_log("status=sent", 2)
         relay.wait_log(r"> one\.other\.test\[127\.0\.0\.31\]:\d+: MAIL FROM:<sender@example\.test>")
         assert "> two.other.test[" not in relay.log()
+
+
+class Deaf:
+    """Somebody listens at the address, and connections to it never come about."""
+
+    def __init__(self, address, port):
+        self.listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((address, port))
+        self.listener.listen(0)
+        self.others = []
+        while len(self.others) < 50:  # until its backlog is full
+            other = socket.socket(self.listener.family)
+            other.settimeout(0.3)
+            self.others.append(other)
+            try:
+                other.connect((address, port))
+            except OSError:
+                return
+
+    def close(self):
+        for each in [*self.others, self.listener]:
+            each.close()
+
+
+def has_ipv6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("deaf, good", [("127.0.0.31", "::1"), ("::1", "127.0.0.31")])
+def test_address_family_that_does_not_answer_costs_a_moment(deaf, good):
+    zone = {("b.example", "A"): ["127.0.0.31"], ("b.example", "AAAA"): ["::1"]}
+    with Servers({good: {}}) as servers, NameServer(zone) as names, \
+            Instance(dns_servers=f"127.0.0.1:{names.port}", smtp_tcp_port=servers.port,
+                     inet_protocols="all", smtp_randomize_addresses="no",
+                     smtp_mx_session_limit="1", waypost_smtpd_workers="1") as relay:
+        wall = Deaf(deaf, servers.port)
+        begun = time.monotonic()
+        send(relay, "a@b.example", "c@b.example")
+        relay.wait_log("status=sent", 2)
+        assert time.monotonic() - begun < 10  # the timeout is 30 s
+        relay.wait_log(rf"relay=b\.example\[{re.escape(good)}\]:{servers.port}, .*status=sent")
+        assert "connect to" not in relay.log()
+        relay.run("postfix", "status", "-v")
+        relay.wait_log(r"status: smtp\[\d+\]: deliveries: 1 since start, 0 under way")
+        assert "status: smtp" in relay.log() and ": connect: " not in relay.log()
+        wall.close()
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_both_address_families_refuse():
+    zone = {("b.example", "A"): ["127.0.0.31"], ("b.example", "AAAA"): ["::1"]}
+    with Servers({"127.0.0.99": {}}) as servers, NameServer(zone) as names, \
+            Instance(dns_servers=f"127.0.0.1:{names.port}", smtp_tcp_port=servers.port,
+                     inet_protocols="all") as relay:
+        send(relay, "a@b.example")
+        relay.wait_log(r"to=<a@b\.example>, relay=none, .*dsn=4\.4\.1, status=deferred \(connect to "
+                       r"b\.example\[\S+\]:\d+: Connection refused\)")
+        for address in r"127\.0\.0\.31", "::1":
+            relay.wait_log(rf"smtp\[\d+\]: connect to b\.example\[{address}\]:\d+: Connection refused")
