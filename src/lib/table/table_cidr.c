@@ -140,6 +140,7 @@ static void cidr_close(struct table *table)
 
 const struct table_type table_type_cidr = {
     .name = "cidr",
+    .is_pattern = true,
     .open = cidr_open,
     .find = cidr_find,
     .close = cidr_close,

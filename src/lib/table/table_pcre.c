@@ -220,6 +220,7 @@ static bool pcre_open(struct table *table, struct error *error)
 
 const struct table_type table_type_pcre = {
     .name = "pcre",
+    .is_pattern = true,
     .open = pcre_open,
     .find = pattern_table_find,
     .close = pattern_table_close,

@@ -28,7 +28,8 @@ enum {
 #define LIBRARY_NAME "libsqlite3.so.0"
 #define FUNCTIONS(F)                                                                               \
     F(open_v2)                                                                                     \
-    F(close) F(errmsg) F(busy_timeout) F(progress_handler) F(limit) F(prepare_v2) F(finalize)      \
+    F(close)                                                                                       \
+    F(errmsg) F(busy_timeout) F(progress_handler) F(limit) F(prepare_v2) F(finalize)               \
         F(stmt_readonly) F(bind_text) F(bind_parameter_count) F(step) F(reset) F(column_text)      \
             F(column_bytes) F(exec)
 
