@@ -86,7 +86,7 @@ static void source_lines_join_and_split(void **state)
         { "\"a b\"@c d", TABLE_ENTRY_FINE, "\"a b\"@c", "d" },
         { "a: b", TABLE_ENTRY_LIKE_ALIAS, "a:", "b" },
         { "a", TABLE_ENTRY_NO_VALUE, "a", "" },
-        { "\"a b", TABLE_ENTRY_FINE, "\"a", "b" },
+        { "\"a b", TABLE_ENTRY_OPEN_QUOTE, "", "" },
     };
     struct arena arena = { 0 };
     struct table_source source = { .rest = STR("# head\n\na b\n c\n# in between\n\td\n\ne f\n g") };
@@ -94,6 +94,7 @@ static void source_lines_join_and_split(void **state)
     int number;
 
     for (size_t i = 0; i < COUNT(cases); i++) {
+        key = value = STR("");
         assert_int_equal(table_entry_split(str_from(cases[i].line), &key, &value), cases[i].fault);
         assert_true(str_equal(key, str_from(cases[i].key)));
         assert_true(str_equal(value, str_from(cases[i].value)));
