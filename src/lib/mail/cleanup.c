@@ -198,7 +198,7 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
     }
     cleanup->rules = (struct address_map_rules){
         .rewrite = rewrite_rules_from(config),
-        .delimiters = config->recipient_delimiter,
+        .extensions = { config->recipient_delimiter, !config->owner_request_special },
         .is_local = is_local,
         .argument = cleanup->local,
     };
@@ -482,6 +482,20 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
     return header_complete(message->arena, &completion, content, out, &message->message_id);
 }
 
+static bool add_late_copies(struct run *run)
+{
+    struct message_actions *actions = run->message->actions;
+    bool is_good = true;
+
+    for (size_t i = 0; is_good && actions != NULL && i < actions->bcc_count; i++)
+        is_good = add_bcc(run, actions->bcc[i]);
+    if (actions != NULL)
+        actions->bcc_count = 0;
+    if (is_good && (run->message->parts & CLEANUP_BCC))
+        is_good = add_bcc(run, run->cleanup->config->always_bcc);
+    return is_good;
+}
+
 static void log_message_id(const struct run *run)
 {
     autofree_buf struct buf line = { 0 };
@@ -497,9 +511,7 @@ enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_m
     bool is_good;
 
     run.seen = map_new();
-    is_good = map_envelope(&run) && map_headers(&run, content, out);
-    if (is_good && (message->parts & CLEANUP_BCC) && cleanup->config->always_bcc.len > 0)
-        is_good = add_bcc(&run, cleanup->config->always_bcc);
+    is_good = map_envelope(&run) && map_headers(&run, content, out) && add_late_copies(&run);
     map_free(&run.seen);
     if (is_good)
         log_message_id(&run);

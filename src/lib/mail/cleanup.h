@@ -13,7 +13,7 @@
  *      dropped, then its addresses: standard form, sender_ or recipient_canonical_maps,
  *      canonical_maps, masquerade_domains.
  *   4. headers that are missing.
- *   5. always_bcc.
+ *   5. BCC actions, always_bcc.
  *
  * smtpd calls it for mail from clients, pickup for local submissions, the queue for its own
  * notices. The caller may be a fiber that waits while a table is asked.
@@ -24,6 +24,7 @@
 #include "config/config.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
+#include "mail/message_actions.h"
 #include "mail/rewrite.h"
 #include "net/own_addresses.h"
 
@@ -70,6 +71,9 @@ struct cleanup_message {
     struct str full_name; /* for From:; may be empty */
     unsigned parts;       /* enum cleanup_part bits */
     enum header_origin origin;
+    /* What access tables want done, NULL for nothing. Its copies (BCC) are added here, with all
+     * that is done to a recipient; the rest stays to be applied. */
+    struct message_actions *actions;
 
     /* ---- what came of it ---- */
     struct str message_id; /* with its brackets; empty where there is none */

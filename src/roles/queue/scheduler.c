@@ -113,7 +113,7 @@ static struct destination *route_recipient(struct message *message, struct arena
                                 .nexthop = STR("4.3.0 address resolver failure"),
                                 .address = address };
     } else if (message->envelope.filter.len > 0) {
-        route_through_filter(&route, scratch, message->envelope.filter);
+        route_through_filter(queue->settings->router, scratch, message->envelope.filter, &route);
     }
     /* user%far@here is delivered to user@far, and logged so. */
     if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)

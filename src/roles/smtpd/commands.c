@@ -151,6 +151,7 @@ static void transaction_start(struct conversation *conversation, struct str send
     envelope->sender =
         rewrite_address(arena, &conversation->policy->rewrite, transaction->sender_as_sent);
     envelope->flags = parameters->flags;
+    envelope->filter = conversation->policy->config->content_filter;
     envelope->arrival_us = clock_wall_us();
     envelope->dsn_envid = arena_copy(arena, parameters->envid);
     transaction->announced_bytes = parameters->size_bytes;

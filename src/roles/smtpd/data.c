@@ -160,7 +160,9 @@ static bool may_rewrite_headers(const struct conversation *conversation)
             session_is_authenticated(session))
             return true;
     }
-    return false;
+    struct error error; /* a table that fails has no rewriting to offer */
+    return match_list_find_client(policy->rewrite_clients, session->client_name,
+                                  session->client_address, &error) == MATCH_FOUND;
 }
 
 /* `incoming` holds the headers and perhaps some of the body: checks them, and from here on
@@ -175,6 +177,7 @@ static void take_headers(struct conversation *conversation, struct content *cont
         .queue_id = conversation_queue_id(conversation),
         .parts = policy->cleanup_parts,
         .origin = may_rewrite_headers(conversation) ? HEADERS_LOCAL : HEADERS_REMOTE,
+        .actions = &transaction->actions,
     };
     struct header_summary summary;
 

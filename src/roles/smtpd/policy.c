@@ -180,6 +180,26 @@ static bool set_logged_permits(struct policy *policy, struct error *error)
     return policy->logged_permits != NULL;
 }
 
+/* "check_address_map type:table", or the table alone. */
+static bool make_rewrite_clients(struct policy *policy, struct error *error)
+{
+    struct match_list_options options = { .name = STR("local_header_rewrite_clients"),
+                                          .warning = warn,
+                                          .argument = policy };
+    struct str rest = policy->config->local_header_rewrite_clients;
+    autofree_buf struct buf tables = { 0 };
+    struct str word;
+
+    while (next_word(&rest, &word)) {
+        if (!table_is_specification(word))
+            continue;
+        buf_append(&tables, word);
+        buf_append_byte(&tables, ' ');
+    }
+    policy->rewrite_clients = match_list_new(buf_str(&tables), &options, error);
+    return policy->rewrite_clients != NULL;
+}
+
 static bool make_cleanup(struct policy *policy, struct error *error)
 {
     struct config *config = policy->config;
@@ -190,6 +210,8 @@ static bool make_cleanup(struct policy *policy, struct error *error)
         .log = policy->cleanup_log,
     };
 
+    if (!make_rewrite_clients(policy, error))
+        return false;
     policy->router = router_new(&route, NULL, warn, policy, error);
     policy->cleanup_parts = cleanup_external_parts(config);
     policy->cleanup = policy->router != NULL ? cleanup_new(&cleanup, error) : NULL;
@@ -255,6 +277,7 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->xforward_hosts);
     cleanup_free(&(*policy)->cleanup);
     router_free(&(*policy)->router);
+    match_list_free(&(*policy)->rewrite_clients);
     restrictions_free(&(*policy)->restrictions);
     recipient_maps_free(&(*policy)->recipient_maps);
     lookup_maps_free(&(*policy)->maps);

@@ -28,10 +28,11 @@ struct policy {
     struct lookup_maps *maps;
     struct recipient_maps *recipient_maps;
     struct restrictions *restrictions;
-    struct router *router;   /* RCPT resolves its address, as the queue will again */
-    struct cleanup *cleanup; /* what is done to a message before it is queued */
-    unsigned cleanup_parts;  /* of it, with receive_override_options */
-    struct match_list *logged_permits; /* smtpd_log_access_permit_actions */
+    struct router *router;              /* RCPT resolves its address, as the queue will again */
+    struct match_list *rewrite_clients; /* the tables of local_header_rewrite_clients */
+    struct cleanup *cleanup;            /* what is done to a message before it is queued */
+    unsigned cleanup_parts;             /* of it, with receive_override_options */
+    struct match_list *logged_permits;  /* smtpd_log_access_permit_actions */
     struct match_list *bare_newline_exclusions;
     struct match_list *xclient_hosts, *xforward_hosts;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */

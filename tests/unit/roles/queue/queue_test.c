@@ -329,27 +329,6 @@ static void message_to_ten_thousand_recipients(void **state)
     assert_int_equal(world->queue->completion.delivered_total, 10000);
 }
 
-static void refuses_what_it_does_not_have_yet(void **state)
-{
-    struct world *world = *state;
-    struct config_source source = { 0 };
-    struct error error = { 0 };
-    char path[128];
-
-    snprintf(path, sizeof path, "%s/main.cf", world->folder);
-    FILE *file = fopen(path, "w");
-    fputs("content_filter = scan:\n", file);
-    fclose(file);
-    assert_true(config_source_read(world->folder, NULL, NULL, &source, &error));
-    struct config *config = config_new(&source, NULL, NULL, NULL, &error);
-    assert_non_null(config);
-    assert_null(settings_new(&source, config, &(struct settings_surroundings){ .log = world->log },
-                             &error));
-    assert_non_null(strstr(error.message, "content_filter"));
-    config_free(&config);
-    config_source_free(&source);
-}
-
 static bool is_with_committer(struct world *world)
 {
     return committer_waiting_count(world->queue->committer) == 1;
@@ -426,7 +405,6 @@ int main(void)
         WORLD_TEST(ids_never_repeat_over_restarts),
         WORLD_TEST(backlog_is_delivered_after_a_restart),
         WORLD_TEST(message_to_ten_thousand_recipients),
-        WORLD_TEST(refuses_what_it_does_not_have_yet),
         WORLD_TEST(message_that_a_scan_finds_first_is_taken_once),
         WORLD_TEST(drain_waits_for_what_is_in_flight),
     };
