@@ -262,7 +262,7 @@ void entry_deliver_address(struct walk *walk, struct step *step, struct str addr
     struct error error = { 0 };
 
     address = with_extension(walk, step, address);
-    if (!router_find(walk->agent->router, walk->arena, address, &route, &error)) {
+    if (!router_find(walk->agent->router, walk->arena, step->sender, address, &route, &error)) {
         walk_fail(walk, step, "4.3.0", "address resolver failure");
         return;
     }

@@ -102,16 +102,22 @@ static struct destination *route_recipient(struct message *message, struct arena
 {
     struct queue *queue = message->queue;
     struct str address = message->envelope.recipients[index].address;
+    struct str sender = message->envelope.sender;
     struct route route;
     struct error error = { 0 };
 
-    if (!router_find(queue->settings->router, scratch, address, &route, &error)) {
+    if (!router_find(queue->settings->router, scratch, sender, address, &route, &error)) {
         log_warning(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s", message->id.text,
                     error.message);
         route = (struct route){ .transport = STR("retry"),
                                 .nexthop = STR("4.3.0 address resolver failure"),
                                 .address = address };
+    } else if (message->envelope.filter.len > 0) {
+        route_through_filter(&route, scratch, message->envelope.filter);
     }
+    /* user%far@here is delivered to user@far, and logged so. */
+    if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)
+        message_readdress(message, index, route.address);
     struct transport *transport = transport_find(queue, route.transport);
     return destination_find(transport, queue, route.nexthop, route.address);
 }

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "concurrency.h"
 #include "config/config.h"
+#include "mail/cleanup.h"
 #include "mail/queue_id.h"
 #include "mail/route.h"
 #include "retry.h"
@@ -28,6 +29,7 @@ struct settings {
     struct log *log;
     struct arena arena;
     struct router *router;
+    struct cleanup *cleanup; /* for notices */
     struct retry_limits retry;
     int64_t minimal_backoff_ms; /* also how long a destination stays dead */
     size_t active_limit;

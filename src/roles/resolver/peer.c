@@ -128,7 +128,7 @@ static void question_answered(struct engine_question *engine_question,
 
 static bool type_is_known(uint32_t type)
 {
-    return type == DNS_A || type == DNS_AAAA || type == DNS_MX || type == DNS_PTR ||
+    return type == DNS_A || type == DNS_AAAA || type == DNS_MX || type == DNS_PTR || type == DNS_NS ||
            type == DNS_TXT || type == DNS_SRV || type == DNS_TLSA;
 }
 

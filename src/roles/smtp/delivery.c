@@ -18,6 +18,7 @@
 struct site {
     struct delivery *delivery;
     struct destination *destination; /* in the connection cache */
+    struct str domain;               /* of the next hop */
     struct str tried_relay;          /* where a cached connection led; empty: none */
     uint16_t best_preference;
     int address_count, session_count;
@@ -168,6 +169,18 @@ static bool was_tried(const struct site *site, const struct target *target)
     return str_equal(buf_str(&relay), site->tried_relay);
 }
 
+/* debug_peer_list: by the server's name or address, or by where the mail is for. */
+static bool is_traced(const struct site *site, const struct session *session)
+{
+    struct match_list *peers = session->transport->traced_peers;
+    struct error error;
+
+    if (peers == NULL)
+        return false;
+    return match_list_find_client(peers, session->host, session->address, &error) == MATCH_FOUND ||
+           match_list_find_name(peers, site->domain, &error) == MATCH_FOUND;
+}
+
 /* A fresh connection. */
 static void use_target(struct site *site, const struct target *target)
 {
@@ -180,6 +193,7 @@ static void use_target(struct site *site, const struct target *target)
     site->address_count++;
     session = connect_target(delivery, target, &failure);
     if (session != NULL) {
+        session->is_traced = is_traced(site, session);
         session->is_backup = target->preference > site->best_preference;
         if (dialogue_greet(session, delivery, &failure)) {
             transact(site, session);
@@ -241,10 +255,13 @@ static void try_site(struct delivery *delivery, struct str item)
     struct nexthop nexthop;
     struct error error;
 
-    if (!nexthop_parse(item, delivery->transport->default_port, &nexthop, &error)) {
+    if (!(delivery->transport->is_lmtp ? nexthop_parse_lmtp : nexthop_parse)(
+            item, delivery->transport->default_port, &nexthop, &error)) {
         site_failed(delivery, failure_new(&delivery->arena, "4.3.5", "%s", error.message));
         return;
     }
+    site.domain = nexthop.host;
+    delivery->tried_nexthop = item;
     site.destination = connection_cache_enter(cache, delivery->transport, item);
     use_cached(&site);
     if (!is_over(delivery))

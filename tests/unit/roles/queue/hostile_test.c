@@ -79,7 +79,7 @@ static void envelopes_with_states_of_our_own_are_refused(void **state)
     for (int i = 0; i < 5; i++) {
         envelope = (struct envelope){ .arrival_us = i == 3 ? -1 : 1,
                                       .flags = i == 1   ? ENVELOPE_BOUNCE
-                                               : i == 2 ? ENVELOPE_HELD
+                                               : i == 2 ? ENVELOPE_DELAY_WARNED
                                                         : 0 };
         if (i != 4)
             envelope_add_recipient(

@@ -506,8 +506,8 @@ void world_connect_kind(struct world *world, enum transport_kind kind, int numbe
 
     channel_free(&worker->channel);
     *worker = (struct played_worker){ .world = world, .number = number };
-    assert_true(workers_add(world->queue, kind, (uint32_t)number,
-                            connect_pair(world, &worker->channel, &worker_events, worker), &error));
+    int fd = connect_pair(world, &worker->channel, &worker_events, worker);
+    assert_true(workers_add(world->queue, kind, (uint32_t)number, fd, &error));
 }
 
 void world_connect_worker(struct world *world, int number)
