@@ -204,7 +204,46 @@ static void transports_inside_the_queue(void **state)
     world_submit(world, &(struct mail){ .sender = "", .recipients = "x@far.example" });
     world_run(world, is_at_rest);
     assert_true(world_has_line(world, "status=deferred (mail transport unavailable)"));
+}
 
+static void pass_to_smtp(struct world *world, struct job *job)
+{
+    if (strcmp(job->transport, "local") == 0) {
+        job_result(world, job, 0, DELIVERY_PASSED, "2.0.0", "smtp:[inside.example]");
+        job_done(world, job, SITE_UNTOUCHED, "");
+    } else {
+        assert_string_equal(job->nexthop, "[inside.example]");
+        deliver_all(world, job);
+    }
+}
+
+static void pass_round(struct world *world, struct job *job)
+{
+    job_result(world, job, 0, DELIVERY_PASSED, "2.0.0", "local:");
+    job_done(world, job, SITE_UNTOUCHED, "");
+}
+
+static void local_mail_goes_to_its_own_worker_and_may_be_passed_on(void **state)
+{
+    struct world *world = *state;
+
+    world_connect_worker(world, 0);
+    world->on_job = pass_to_smtp;
+    world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "u@localhost" });
+    world_run(world, is_answered);
+    world_run_ms(world, 50);
+    assert_int_equal(world->job_count, 0); /* nobody for it: it waits */
+
+    world_connect_kind(world, TRANSPORT_LOCAL, 1);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world->job_count, 2);
+    assert_int_equal(world->jobs[0].worker, 1);
+    assert_int_equal(world->jobs[1].worker, 0);
+
+    world->on_job = pass_round;
+    world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "u@localhost" });
+    world_run(world, is_at_rest);
+    assert_true(world_has_line(world, "dsn=4.3.5, status=deferred (mail system configuration"));
 }
 
 static void large_mail_streams_in_and_goes_out_beside(void **state)
@@ -400,6 +439,7 @@ int main(void)
         WORLD_TEST(old_mail_expires_after_a_failed_attempt),
         WORLD_TEST(some_recipients_done_some_not),
         WORLD_TEST(transports_inside_the_queue),
+        WORLD_TEST(local_mail_goes_to_its_own_worker_and_may_be_passed_on),
         WORLD_TEST(large_mail_streams_in_and_goes_out_beside),
         WORLD_TEST(chunks_of_a_lost_submitter_are_dropped),
         WORLD_TEST(ids_never_repeat_over_restarts),

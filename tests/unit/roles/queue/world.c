@@ -499,7 +499,7 @@ static void worker_closed(void *owner, struct channel *channel, const char *reas
 
 static const struct channel_events worker_events = { worker_received, worker_closed };
 
-void world_connect_worker(struct world *world, int number)
+void world_connect_kind(struct world *world, enum transport_kind kind, int number)
 {
     struct played_worker *worker = &world->workers[number];
     struct error error;
@@ -507,7 +507,12 @@ void world_connect_worker(struct world *world, int number)
     channel_free(&worker->channel);
     *worker = (struct played_worker){ .world = world, .number = number };
     int fd = connect_pair(world, &worker->channel, &worker_events, worker);
-    assert_true(workers_add(world->queue, TRANSPORT_WORKER, (uint32_t)number, fd, &error));
+    assert_true(workers_add(world->queue, kind, (uint32_t)number, fd, &error));
+}
+
+void world_connect_worker(struct world *world, int number)
+{
+    world_connect_kind(world, TRANSPORT_WORKER, number);
 }
 
 void job_result(struct world *world, struct job *job, uint32_t recipient,
