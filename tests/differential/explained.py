@@ -12,8 +12,13 @@ HELOS = [
 SENDERS = [
 ]
 RECIPIENTS = [
+    ("unlisted_quiet", "RCPT TO:<*@valias.example>", r"550 5.1.1 .* in virtual alias table",
+     r"550 5.1.1 <.*>: Recipient address rejected: User unknown",
+     "Postfix asks trivial-rewrite, which does not see the override; here it holds for the line"),
 ]
 LATER = [
 ]
 ACTIONS = [
+]
+CODES = [
 ]

@@ -94,3 +94,70 @@ def test_recipients_are_judged_as_by_postfix():
                       ["a@good.example"], [recipient])] +
             one_each(tables.RECIPIENT_SERVICES, ["192.0.2.9"], ["client.example"], [""],
                      ["root@local.example", "known@local.example"]), explained.RECIPIENTS)
+
+
+def code_dialogues():
+    dialogues = []
+    for i in range(len(tables.CODES)):
+        mail, host = f"code{i}@c.example".encode(), f"code{i}.c.example".encode()
+        for service, helo, sender, recipient in (("sender", b"x", mail, b"root@localhost"),
+                                                 ("recipient", b"x", b"q@q", mail),
+                                                 ("helo", host, b"q@q", b"root@localhost")):
+            dialogues.append(Dialogue(service, [b"EHLO " + helo, b"MAIL FROM:<" + sender + b">",
+                                                b"RCPT TO:<" + recipient + b">", QUIT]))
+    return dialogues
+
+
+def test_enhanced_codes_fit_their_subject_as_in_postfix():
+    compare(tables.CODE_SERVICES, code_dialogues(), explained.CODES)
+
+
+def later_dialogues():
+    dialogues = []
+    for service in tables.LATER_SERVICES:
+        for client in ("203.0.113.7", STRANGER, "192.0.2.1"):
+            for sender in (b"", b"a@good.example", b"b@sub.listed.example"):
+                for recipients in ([b"root@local.example"], [b"known@local.example"],
+                                   [b"a@local.example", b"x@relay.example"]):
+                    dialogues.append(Dialogue(service, [
+                        HELLO, b"ETRN nodots", b"ETRN elsewhere.example", b"VRFY root@local.example",
+                        *transaction(sender, recipients)[1:]], client))
+    return dialogues
+
+
+def test_lists_about_whole_messages_judge_as_in_postfix():
+    compare(tables.LATER_SERVICES, later_dialogues(), explained.LATER)
+
+
+def action_dialogues():
+    """Each action at each stage; the sink is told apart by the sender."""
+    return [Dialogue(service, transaction(f"{action}@act.example".encode(),
+                                          [b"one@elsewhere.example", b"two@elsewhere.example"]),
+                     "203.0.113.7", action)
+            for service in tables.ACTION_SERVICES for action in tables.ACTIONS]
+
+
+def delivered(pair, count):
+    """What the sinks received, without what each system adds."""
+    both = []
+    for messages in pair.wait_delivered(count):
+        both.append(sorted({(sender, *sorted(set(recipients)),  # Postfix copies a BCC twice
+                             *(line for line in text.splitlines() if line.startswith("X-")))
+                            for sender, recipients, text in messages
+                            if sender.endswith("@act.example")}))
+    return both
+
+
+def test_actions_do_to_messages_what_they_do_in_postfix():
+    files = {"actions": "".join(f"{name}@act.example {action}\n"
+                                for name, action in tables.ACTIONS.items())}
+    with Pair(tables.MAIN, tables.ACTION_SERVICES, files=files, zone=tables.ZONE) as pair:
+        check(pair.compare(action_dialogues()), explained.ACTIONS)
+        theirs, ours = pair.log_lines(
+            "reject: |warn: |hold: |info: |discard: |filter: |redirect: |bcc: |access table")
+        assert theirs == ours
+        theirs, ours = delivered(pair, tables.ACTION_DELIVERIES)
+        assert theirs == ours
+        held = [len(list((pair.sides[0].system.folder / "spool" / "hold").rglob("[0-9A-Z]*"))),
+                pair.sides[1].system.run("mailq", config_option="-C").stdout.count("!")]
+        assert held[0] == held[1] > 0
