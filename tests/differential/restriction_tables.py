@@ -361,6 +361,7 @@ ACTIONS = {
     "shut_hard": "521 closing",
 }
 
+FILES["actions"] = "".join(f"{name}@act.example {action}\n" for name, action in ACTIONS.items())
 ACTION_SERVICES = {
     "at_rcpt": at_recipient("check_sender_access texthash:$config_directory/actions"),
     "at_sender": {"smtpd_sender_restrictions":
@@ -373,4 +374,3 @@ ACTION_SERVICES = {
     "at_end": {"smtpd_end_of_data_restrictions":
                "check_sender_access texthash:$config_directory/actions"},
 }
-ACTION_DELIVERIES = 68
