@@ -65,6 +65,7 @@ static const struct role_row roles[] = {
     { "log", one, false, false, STAGE_LOG },
     { "queue", one, true, false, STAGE_QUEUE },
     { "resolver", one, false, false, STAGE_QUEUE },
+    { "anvil", one, true, false, STAGE_QUEUE },
     { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS },
     { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS },
     { "pickup", one, false, true, STAGE_CONVERSATIONS },
@@ -76,7 +77,7 @@ static const struct {
     const char *a, *b;
 } topology[] = {
     { "smtpd", "queue" },   { "smtpd", "resolver" }, { "smtp", "queue" },
-    { "smtp", "resolver" }, { "pickup", "queue" },
+    { "smtp", "resolver" }, { "pickup", "queue" },   { "smtpd", "anvil" },
 };
 
 struct process;

@@ -4,6 +4,7 @@
 #include "authentication.h"
 #include "base/clock.h"
 #include "data.h"
+#include "limits.h"
 #include "mail/address.h"
 #include "mail/request.h"
 #include "mail/xtext.h"
@@ -170,6 +171,8 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     struct parameter_problem problem;
     struct path path;
 
+    if (!limits_allow_message(conversation))
+        return NEXT_COMMAND;
     switch (path_parse(&conversation->scratch, argument, rules, &path)) {
     case PATH_OK:
         break;
@@ -290,6 +293,8 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
     struct parameter_problem problem;
     struct path path;
 
+    if (!limits_allow_recipient(conversation))
+        return NEXT_COMMAND;
     switch (path_parse(&conversation->scratch, argument, rules, &path)) {
     case PATH_OK:
         break;
@@ -376,6 +381,8 @@ static enum next on_starttls(struct conversation *conversation, struct str argum
 
 static enum next on_auth(struct conversation *conversation, struct str argument)
 {
+    if (conversation->policy->authentication != NULL && !limits_allow_login(conversation))
+        return NEXT_COMMAND;
     return authentication_run(conversation, argument);
 }
 
