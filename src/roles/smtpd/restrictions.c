@@ -411,6 +411,7 @@ struct verdict restrictions_check_etrn(struct conversation *conversation, struct
     struct check check = check_begin(conversation, "ETRN");
     enum rule_outcome outcome = RULE_PASSED_ON;
 
+    check.etrn_domain = domain;
     check.if_permit = conversation->session.deferred_helo;
     if (check_config(&check)->smtpd_delay_reject) {
         check.if_permit = (struct deferral){ 0 };
