@@ -228,3 +228,22 @@ def test_both_address_families_refuse():
                        r"b\.example\[\S+\]:\d+: Connection refused\)")
         for address in r"127\.0\.0\.31", "::1":
             relay.wait_log(rf"smtp\[\d+\]: connect to b\.example\[{address}\]:\d+: Connection refused")
+
+
+def test_addresses_of_here_become_valid_ones():
+    maps = ("{me@here.local = me@example.test}, {@here.local = others@example.test}, "
+            "{you@b.example = you@other.example}")
+    content = ("From: Me <me@here.local>\r\nTo: you@b.example, third@c.example\r\n"
+               "Cc: somebody@here.local\r\nSubject: me@here.local\r\n\r\nme@here.local\r\n")
+    with Servers({"127.0.0.31": {}}) as servers, \
+            Instance(relayhost=f"[127.0.0.31]:{servers.port}", recipient_delimiter="+",
+                     smtp_generic_maps=f"inline:{{{maps}}}") as relay:
+        send(relay, "you@b.example", "third@c.example", sender="me+tag@here.local", content=content)
+        relay.wait_log(r"to=<you@b\.example>, .*status=sent")
+        commands = servers["127.0.0.31"].commands
+        assert re.match(r"MAIL FROM:<me@example\.test>", commands[1])
+        assert commands[2:4] == ["RCPT TO:<you@other.example>", "RCPT TO:<third@c.example>"]
+        [(_, received)] = servers["127.0.0.31"].messages
+        assert ("\r\nFrom: Me <me@example.test>\r\nTo: you@other.example, third@c.example\r\n"
+                "Cc: others@example.test\r\nSubject: me@here.local\r\n") in received.decode()
+        assert received.endswith(b"\r\n\r\nme@here.local\r\n")

@@ -185,7 +185,9 @@ enum stream_outcome content_send(struct session *session)
     append_flagged_headers(session, &headers);
     outcome = write_encoded(&writing, buf_str(&headers));
     if (outcome == STREAM_OK)
-        outcome = write_encoded(&writing, session->delivery->content);
+        outcome = write_encoded(&writing, session->delivery->sent_headers);
+    if (outcome == STREAM_OK)
+        outcome = write_encoded(&writing, session->delivery->sent_content);
     if (outcome == STREAM_OK)
         outcome = wait_before_dot(&writing);
     if (outcome == STREAM_OK)
