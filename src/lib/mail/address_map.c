@@ -3,7 +3,6 @@
 
 #include "mail/address.h"
 #include "mail/address_list.h"
-#include "mail/extension.h"
 
 /* One look-up while its keys are tried. */
 struct search {
@@ -119,7 +118,7 @@ enum lookup_outcome address_map_find(const struct address_map_rules *rules,
     if (table_list_is_empty(tables))
         return LOOKUP_ABSENT;
     search.has_extension =
-        extension_split(search.local, rules->delimiters, &search.user, &search.extension);
+        extension_split(search.local, &rules->extensions, &search.user, &search.extension);
     if (keys & ADDRESS_KEY_WHOLE)
         outcome = ask_address(&search, address, KEY_WHOLE);
     if (outcome == LOOKUP_ABSENT && search.has_extension && (keys & ADDRESS_KEY_WITHOUT_EXTENSION))

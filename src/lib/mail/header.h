@@ -51,6 +51,13 @@ struct header_completion {
     struct str undisclosed_recipients_header; /* a whole "To: …"; empty = none */
     struct str drop; /* message_drop_headers: names separated by blanks or commas */
     const struct header_rewriter *rewriter; /* for addresses in headers; NULL: left as they are */
+    /* Asked about each header before anything is done to it; false leaves it out. It may change the
+     * header, and append lines to `out` that are to stand in front of it. NULL: nobody is asked. */
+    bool (*check)(void *argument, struct str *whole, struct buf *out);
+    void *check_argument;
+    struct str *body; /* where to say what follows the headers, instead of appending it; may be
+                         NULL */
+    struct str opening; /* headers of our own, to stand in front of the others: Received: */
     int64_t wall_s;
     bool may_add_missing; /* local_header_rewrite_clients (local mail is one), or
                              always_add_missing_headers */

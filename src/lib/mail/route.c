@@ -166,6 +166,7 @@ static void copy_settings(struct router *router, const struct route_settings *se
         &copy->empty_sender_transport_key,
         &copy->empty_sender_relayhost_key,
         &copy->recipient_delimiter,
+        &copy->default_filter_nexthop,
         &copy->rewrite.myorigin,
         &copy->rewrite.mydomain,
     };
@@ -175,7 +176,7 @@ static void copy_settings(struct router *router, const struct route_settings *se
         *texts[i] = arena_copy(&router->arena, str_trim(*texts[i]));
     router->rules = (struct address_map_rules){
         .rewrite = copy->rewrite,
-        .delimiters = copy->recipient_delimiter,
+        .extensions = { copy->recipient_delimiter, copy->splits_owner_names },
         .is_local = is_local_or_origin,
         .argument = router,
     };
@@ -210,6 +211,8 @@ struct route_settings route_settings_from(const struct config *config,
         .empty_sender_transport_key = config->empty_address_default_transport_maps_lookup_key,
         .empty_sender_relayhost_key = config->empty_address_relayhost_maps_lookup_key,
         .recipient_delimiter = config->recipient_delimiter,
+        .splits_owner_names = !config->owner_request_special,
+        .default_filter_nexthop = config->default_filter_nexthop,
         .rewrite = rewrite_rules_from(config),
         .keeps_quotes = !config->resolve_dequoted_address,
         .may_start_with_dash = config->allow_min_user,
@@ -532,10 +535,15 @@ bool router_find(struct router *router, struct arena *arena, struct str sender,
     return true;
 }
 
-void route_through_filter(struct route *route, struct arena *arena, struct str filter)
+void route_through_filter(const struct router *router, struct arena *arena, struct str filter,
+                          struct route *route)
 {
     struct target target = target_parse(arena, filter);
 
     route->transport = target.transport;
-    route->nexthop = target.nexthop.len > 0 ? target.nexthop : address_domain(route->address);
+    route->nexthop = target.nexthop;
+    if (route->nexthop.len == 0)
+        route->nexthop = router->settings.default_filter_nexthop;
+    if (route->nexthop.len == 0)
+        route->nexthop = address_domain(route->address);
 }

@@ -62,7 +62,20 @@ static bool clear_host_bits(struct network *network)
     return had_bits;
 }
 
+bool network_parse_bare_address(struct str text, struct network *address)
+{
+    return parse_bare(text, address);
+}
+
 bool network_parse(struct str text, struct network *network, struct error *error)
+{
+    if (!network_parse_as_is(text, network, error))
+        return false;
+    unmap(network);
+    return true;
+}
+
+bool network_parse_as_is(struct str text, struct network *network, struct error *error)
 {
     struct str address = text, length = STR("");
     ptrdiff_t slash = str_find_byte(text, '/');
@@ -92,7 +105,6 @@ bool network_parse(struct str text, struct network *network, struct error *error
                          "%s/%d is meant",
                          STR_ARGS(text), shown, network->prefix_length);
     }
-    unmap(network);
     return true;
 }
 

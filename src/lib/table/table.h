@@ -60,6 +60,9 @@ enum lookup_outcome table_find(struct table *table, struct str key, struct arena
  * LOOKUP_FAILED for types that cannot be walked. */
 enum lookup_outcome table_next(struct table *table, struct arena *arena, struct str *key,
                                struct str *value, struct error *error);
+/* Whether it is asked about parts of an address ("example.com", "@example.com") and of networks:
+ * patterns and servers see the whole alone. */
+bool table_takes_parts(const struct table *table);
 /* Whether the source changed since table_open (the file was replaced): reopen then. */
 bool table_is_stale(const struct table *table);
 struct str table_specification(const struct table *table);

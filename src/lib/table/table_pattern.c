@@ -242,6 +242,8 @@ static void add_line(struct table *table, struct str line, int number)
     struct error problem = { 0 };
 
     if (parse_rule(table, line, &rule, &place, &problem)) {
+        if (rule.pattern.has_obsolete_flag)
+            warn_line(&place, "ignoring obsolete regexp option \"X\"");
         add_rule(patterns, &rule);
         return;
     }

@@ -16,6 +16,7 @@ enum { PATTERN_GROUPS_MAX = 100 };
 struct pattern {
     void *compiled;
     unsigned group_count;
+    bool has_obsolete_flag; /* "X", which says nothing any more */
     /* A byte that every key that matches has, in either case; 0: none is known. */
     unsigned char needed, needed_too;
 };

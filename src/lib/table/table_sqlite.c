@@ -28,9 +28,11 @@ enum {
 #define LIBRARY_NAME "libsqlite3.so.0"
 #define FUNCTIONS(F)                                                                               \
     F(open_v2)                                                                                     \
-    F(close) F(errmsg) F(busy_timeout) F(progress_handler) F(limit) F(prepare_v2) F(finalize)      \
-        F(stmt_readonly) F(bind_text) F(bind_parameter_count) F(step) F(reset) F(column_text)      \
-            F(column_bytes) F(exec)
+    F(close)                                                                                       \
+    F(errmsg)                                                                                      \
+    F(busy_timeout)                                                                                \
+    F(progress_handler) F(limit) F(prepare_v2) F(finalize) F(stmt_readonly) F(bind_text)           \
+        F(bind_parameter_count) F(step) F(reset) F(column_text) F(column_bytes) F(exec)
 
 struct library {
 #define FUNCTION(name) __typeof__(sqlite3_##name) *name;

@@ -55,7 +55,7 @@ static bool read_standard_input(struct buf *text, struct error *error)
 }
 
 static void warn_about_entry(const struct table_tool *table_tool, enum table_entry_fault fault,
-                             const char *path, int line)
+                             const char *path, int line, struct str text)
 {
     switch (fault) {
     case TABLE_ENTRY_FINE:
@@ -64,6 +64,10 @@ static void warn_about_entry(const struct table_tool *table_tool, enum table_ent
         tool_warn(&table_tool->tool, "%s, line %d: %s", path, line,
                   table_tool->is_alias ? "need name:value pair"
                                        : "expected format: key whitespace value");
+        break;
+    case TABLE_ENTRY_OPEN_QUOTE:
+        tool_warn(&table_tool->tool, "%s, line %d: unbalanced '\"' in '%.*s' -- ignoring this line",
+                  path, line, STR_ARGS(text));
         break;
     case TABLE_ENTRY_LIKE_ALIAS:
         tool_warn(&table_tool->tool,
@@ -111,8 +115,9 @@ static bool add_all(const struct table_tool *table_tool, struct table_builder *b
         enum table_entry_fault fault = table_tool->is_alias
                                            ? table_alias_split(&arena, line, &key, &value)
                                            : table_entry_split(line, &key, &value);
-        warn_about_entry(table_tool, fault, path, number);
-        if (fault != TABLE_ENTRY_NO_VALUE && !add(table_tool, builder, key, value, error))
+        warn_about_entry(table_tool, fault, path, number, line);
+        if (fault != TABLE_ENTRY_NO_VALUE && fault != TABLE_ENTRY_OPEN_QUOTE &&
+            !add(table_tool, builder, key, value, error))
             return error_context(error, "%s, line %d", path, number);
     }
     return true;
@@ -188,7 +193,7 @@ static bool next_key(struct keys *keys, struct str *key)
     ssize_t len = getline(&keys->line, &keys->line_size, stdin);
     if (len < 0)
         return false;
-    *key = str_trim_end(str_of(keys->line, (size_t)len));
+    *key = str_of(keys->line, (size_t)len - (keys->line[len - 1] == '\n'));
     return true;
 }
 
