@@ -66,6 +66,19 @@ static int smtp_workers(const struct config *config)
     return workers(config->waypost_smtp_workers);
 }
 
+/* Only where a service of master.cf needs it: it is the one that stays root. */
+static int local_workers(const struct config *config)
+{
+    static const char *const commands[] = { "local", "virtual", "pipe" };
+    const struct master_cf *master_cf = &config->source->master_cf;
+
+    for (size_t i = 0; i < master_cf->count; i++)
+        for (size_t at = 0; at < sizeof commands / sizeof commands[0]; at++)
+            if (str_equal(master_cf->services[i].command, str_from(commands[at])))
+                return 1;
+    return 0;
+}
+
 static const struct role_row roles[] = {
     { "log", one, false, false, STAGE_LOG, 0 },
     { "queue", one, true, false, STAGE_QUEUE, TABLE_USE_COMMON },
@@ -73,16 +86,24 @@ static const struct role_row roles[] = {
     { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
     { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
       TABLE_USE_SERVER | TABLE_USE_COMMON },
+    { "local", local_workers, false, true, STAGE_CONVERSATIONS, 0 }, /* looks itself */
     { "pickup", one, false, true, STAGE_CONVERSATIONS, TABLE_USE_COMMON },
 };
 enum { ROLE_COUNT = sizeof roles / sizeof *roles };
 
-/* Who has a channel to whom. */
-static const struct {
+/* Who has a channel to whom, and under which name, where that is not the role's own. */
+struct link_row {
     const char *a, *b;
-} topology[] = {
-    { "smtpd", "queue" },   { "smtpd", "resolver" }, { "smtp", "queue" },
-    { "smtp", "resolver" }, { "pickup", "queue" },
+    const char *a_as, *b_as;
+};
+static const struct link_row topology[] = {
+    { "smtpd", "queue", NULL, NULL },
+    { "smtpd", "resolver", NULL, NULL },
+    { "smtp", "queue", NULL, NULL },
+    { "smtp", "resolver", NULL, NULL },
+    { "pickup", "queue", NULL, NULL },
+    { "local", "queue", NULL, NULL },
+    { "local", "queue", "forwarder", "intake" }, /* what it forwards is new mail */
 };
 
 struct process;
@@ -132,25 +153,18 @@ static void start_seat(struct seat *seat);
 
 /* ---- channels ---- */
 
-static bool is_linked(const char *a, const char *b)
+static void send_peer(struct process *process, const struct process *peer, const char *name, int fd)
 {
-    for (size_t i = 0; i < sizeof topology / sizeof *topology; i++)
-        if ((strcmp(topology[i].a, a) == 0 && strcmp(topology[i].b, b) == 0) ||
-            (strcmp(topology[i].a, b) == 0 && strcmp(topology[i].b, a) == 0))
-            return true;
-    return false;
-}
-
-static void send_peer(struct process *process, const struct process *peer, int fd)
-{
-    struct wire_control_peer message = { .role = str_from(peer->role->name),
-                                         .worker = peer->worker,
-                                         .socket = fd };
+    struct wire_control_peer message = {
+        .role = str_from(name != NULL ? name : peer->role->name),
+        .worker = peer->worker,
+        .socket = fd,
+    };
 
     wire_send_control_peer(process->control, &message);
 }
 
-static void link_processes(struct process *a, struct process *b)
+static void link_processes(struct process *a, struct process *b, const struct link_row *row)
 {
     int pair[2];
 
@@ -159,10 +173,22 @@ static void link_processes(struct process *a, struct process *b)
                     b->role->name, strerror(errno));
         return;
     }
-    send_peer(a, b, pair[0]);
-    send_peer(b, a, pair[1]);
+    send_peer(a, b, row->b_as, pair[0]);
+    send_peer(b, a, row->a_as, pair[1]);
     close(pair[0]);
     close(pair[1]);
+}
+
+/* Every channel that the two have. */
+static void link_pair(struct process *one, struct process *other)
+{
+    for (size_t i = 0; i < sizeof topology / sizeof *topology; i++) {
+        const struct link_row *row = &topology[i];
+        if (strcmp(row->a, one->role->name) == 0 && strcmp(row->b, other->role->name) == 0)
+            link_processes(one, other, row);
+        else if (strcmp(row->a, other->role->name) == 0 && strcmp(row->b, one->role->name) == 0)
+            link_processes(other, one, row);
+    }
 }
 
 /* Also with retired ones: what they have in flight still needs a queue and a resolver. */
@@ -170,9 +196,8 @@ static void link_to_all(struct process *process)
 {
     list_each (link, &process->supervisor->processes) {
         struct process *other = list_entry(link, struct process, link);
-        if (other != process && other->control != NULL &&
-            is_linked(process->role->name, other->role->name))
-            link_processes(process, other);
+        if (other != process && other->control != NULL)
+            link_pair(process, other);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "client.h"
 #include "commands.h"
+#include "xclient.h"
 #include "reject_footer.h"
 
 #include <sys/socket.h>
@@ -202,10 +203,22 @@ static enum next refuse_early_talk(struct conversation *conversation)
     return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
 }
 
+enum next conversation_welcome(struct conversation *conversation)
+{
+    struct verdict verdict = restrictions_check_client(conversation);
+
+    conversation->session.is_denied = !verdict.is_accepted;
+    if (verdict.is_accepted)
+        return reply_lines(conversation, 220, conversation->policy->banner);
+    conversation->session.error_count++;
+    return reply_verdict(conversation, &verdict);
+}
+
 static enum next conversation_greet(struct conversation *conversation)
 {
     conversation->is_greeted = true;
     client_identify(conversation);
+    xclient_authorise(conversation);
     log_line_connect(session_log_client(&conversation->session),
                      conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
@@ -213,13 +226,7 @@ static enum next conversation_greet(struct conversation *conversation)
         return reply_and_close(conversation, REPLY_SHUTTING_DOWN);
     if (talks_early(conversation) && refuse_early_talk(conversation) == NEXT_CLOSE)
         return NEXT_CLOSE;
-    struct verdict verdict = restrictions_check_client(conversation);
-    if (!verdict.is_accepted) {
-        conversation->session.is_denied = true;
-        conversation->session.error_count++;
-        return reply_verdict(conversation, &verdict);
-    }
-    return reply_lines(conversation, 220, conversation->policy->banner);
+    return conversation_welcome(conversation);
 }
 
 static enum next end_for_errors(struct conversation *conversation)
