@@ -56,7 +56,7 @@ struct generic *generic_new(const struct config *config, const struct log_contex
     }
     generic->rules = (struct address_map_rules){
         .rewrite = rewrite_rules_from(config),
-        .delimiters = config->recipient_delimiter,
+        .extensions = { config->recipient_delimiter, !config->owner_request_special },
         .is_local = is_local,
         .argument = generic->local,
     };
