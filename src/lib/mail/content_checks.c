@@ -7,7 +7,13 @@
 #include "mail/log_line.h"
 #include "table/table_list.h"
 
-enum check_kind { CHECK_HEADERS, CHECK_MIME_HEADERS, CHECK_NESTED_HEADERS, CHECK_BODY, CHECK_KINDS };
+enum check_kind {
+    CHECK_HEADERS,
+    CHECK_MIME_HEADERS,
+    CHECK_NESTED_HEADERS,
+    CHECK_BODY,
+    CHECK_KINDS
+};
 
 struct content_checks {
     struct table_list *tables[CHECK_KINDS];
@@ -275,8 +281,7 @@ static void unfold(struct str header, struct buf *key)
 {
     buf_clear(key);
     for (size_t i = 0; i < header.len; i++) {
-        bool ends_line =
-            header.ptr[i] == '\r' && i + 1 < header.len && header.ptr[i + 1] == '\n';
+        bool ends_line = header.ptr[i] == '\r' && i + 1 < header.len && header.ptr[i + 1] == '\n';
         if (!ends_line)
             buf_append_byte(key, header.ptr[i]);
     }
@@ -373,8 +378,7 @@ static void on_text(void *argument, struct str piece, bool ends_line, uint64_t o
     struct content_scan *scan = argument;
     struct str text = piece;
 
-    if (offset < scan->checks->body_bytes &&
-        check(scan, CHECK_BODY, piece, &text) == LEAVE_OUT)
+    if (offset < scan->checks->body_bytes && check(scan, CHECK_BODY, piece, &text) == LEAVE_OUT)
         return;
     buf_append(scan->out, text);
     if (ends_line)

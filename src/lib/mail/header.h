@@ -71,6 +71,8 @@ struct header_completion {
 must_check bool header_complete(struct arena *arena, const struct header_completion *completion,
                                 struct str content, struct buf *out, struct str *message_id);
 
+/* Whether it is one that addresses stand in, and then whether they are its sender's. */
+bool header_has_addresses(const struct header *header, bool *is_sender);
 /* What stands behind the colon, blanks and all. */
 struct str header_raw_value(const struct header *header);
 /* Appends the value of an address header with each address rewritten: as it was where none changed,

@@ -76,6 +76,14 @@ static enum header_class class_of(const struct header *header)
     return HEADER_OTHER;
 }
 
+bool header_has_addresses(const struct header *header, bool *is_sender)
+{
+    enum header_class class = class_of(header);
+
+    *is_sender = class == HEADER_SENDER;
+    return class != HEADER_OTHER;
+}
+
 /* The blanks that may stand between name and colon go. */
 static bool put_header(const struct header_completion *completion, const struct header *header,
                        struct buf *out)

@@ -128,8 +128,8 @@ static void question_answered(struct engine_question *engine_question,
 
 static bool type_is_known(uint32_t type)
 {
-    return type == DNS_A || type == DNS_AAAA || type == DNS_MX || type == DNS_PTR || type == DNS_NS ||
-           type == DNS_TXT || type == DNS_SRV || type == DNS_TLSA;
+    return type == DNS_A || type == DNS_AAAA || type == DNS_MX || type == DNS_PTR ||
+           type == DNS_NS || type == DNS_TXT || type == DNS_SRV || type == DNS_TLSA;
 }
 
 static void add_question(struct peer *peer, const struct wire_resolve_query *message)
