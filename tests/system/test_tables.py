@@ -329,6 +329,20 @@ def test_a_unix_socketmap_is_found_below_the_queue_directory(sink):
             assert rcpt(relay)[0] == 250
 
 
+def test_the_queue_says_that_it_asks_no_servers_and_keeps_the_mail(sink):
+    with TableServer("socketmap", "NOTFOUND ") as server:
+        table = f"socketmap:inet:127.0.0.1:{server.port}:transport"
+        with instance(sink, mynetworks="127.0.0.0/8", transport_maps=table) as relay:
+            relay.wait_log(rf"postfix/qmgr.*warning: transport_maps: {re.escape(table)}: tables of "
+                           "this type cannot be used here")
+            with relay.connect() as client:
+                client.command("EHLO client.example.test")
+                reply = client.deliver("sender@example.test", ["user@example.com"], message())
+            if reply[0] == 250:
+                relay.wait_log(r"to=<user@example\.com>,.* dsn=4\.3\.0, status=deferred")
+            assert reply[0] in (250, 451) and not sink.messages
+
+
 def test_proxy_tables_that_nobody_approved_of_make_mail_wait(sink):
     with instance(sink, mynetworks="proxy:static:yes", proxy_read_maps="proxy:static:no") as relay:
         assert rcpt(relay)[0] == 451
