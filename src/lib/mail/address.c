@@ -38,6 +38,16 @@ struct str address_domain(struct str address)
     return str_skip(address, at < 0 ? address.len : (size_t)at + 1);
 }
 
+struct str address_join(struct arena *arena, struct str local, struct str domain)
+{
+    char *text = arena_new(arena, local.len + domain.len + 2);
+
+    memcpy(text, local.ptr, local.len);
+    text[local.len] = '@';
+    memcpy(text + local.len + 1, domain.ptr, domain.len);
+    return str_of(text, local.len + 1 + domain.len);
+}
+
 bool address_is_routed(struct str address)
 {
     struct str local = address_local(address);
@@ -310,7 +320,7 @@ static bool local_length(struct str path, size_t *end)
     return !is_quoted;
 }
 
-static bool literal_is_valid(struct str domain)
+bool domain_literal_is_valid(struct str domain)
 {
     if (!domain_is_literal(domain) || domain.len <= 2 || domain.len > DOMAIN_BYTES_MAX)
         return false;
@@ -347,7 +357,7 @@ static enum path_outcome parse_inner(struct arena *arena, struct str inner, stru
         return str_find_byte(local, '@') >= 0 ? PATH_BAD : PATH_OK;
     }
     struct str name = str_skip(domain, 1);
-    if (!literal_is_valid(name) && !domain_is_valid(name, rules.is_utf8))
+    if (!domain_literal_is_valid(name) && !domain_is_valid(name, rules.is_utf8))
         return PATH_BAD;
     char *text = arena_new(arena, local.len + domain.len + 1);
     memcpy(text, local.ptr, local.len);

@@ -59,6 +59,9 @@ struct str address_local(struct str address);
 struct str address_domain(struct str address); /* without '@' */
 bool address_has_domain(struct str address);   /* has an '@', even with nothing behind it */
 
+/* local@domain. */
+struct str address_join(struct arena *arena, struct str local, struct str domain);
+
 /* The one canonical form, to be made once, before policy and routing: the domain in lower case
  * and without its trailing dot, an address literal in its shortest spelling ("[192.0.2.1]",
  * "[IPv6:2001:db8::1]"). The local part is left as it is. Already canonical: returned as is. */
@@ -71,6 +74,8 @@ struct str address_fold(struct arena *arena, struct str address);
 bool address_is_routed(struct str address);
 /* A sender-specified domain that is an address literal: "[…]". */
 bool domain_is_literal(struct str domain);
+/* One with an IPv4 or IPv6 address in it, the latter with its tag (RFC 5321 4.1.3). */
+bool domain_literal_is_valid(struct str domain);
 /* Letters, digits, '-', '_', '.', labels up to 63, 255 in all, no empty label (one trailing dot
  * is fine), not all digits; UTF-8 labels where `is_utf8`. */
 bool domain_is_valid(struct str domain, bool is_utf8);

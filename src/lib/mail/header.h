@@ -7,6 +7,7 @@
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/error.h"
 #include "mail/rewrite.h"
 
 struct header {
@@ -32,6 +33,15 @@ struct header_summary {
 };
 void header_summarise(struct str content, struct header_summary *summary);
 
+/* What becomes of an address in a header: first its standard form, then what `map` (NULL: nothing)
+ * makes of it. `is_sender`: it stands in From, Sender, Reply-To and the like. */
+struct header_rewriter {
+    const struct rewrite_rules *rules;
+    /* False where that cannot be said now: the message is not queued. */
+    bool (*map)(void *argument, bool is_sender, struct str *address);
+    void *argument;
+};
+
 /* Header completion as Postfix's cleanup does it. */
 struct header_completion {
     struct str myhostname; /* Message-Id: <stamp.queue_id@myhostname> */
@@ -40,26 +50,26 @@ struct header_completion {
     struct str full_name;                     /* for From:; may be empty */
     struct str undisclosed_recipients_header; /* a whole "To: …"; empty = none */
     struct str drop; /* message_drop_headers: names separated by blanks or commas */
-    const struct rewrite_rules *rewrite; /* for addresses in headers, where the client is one of
-                                            local_header_rewrite_clients; NULL: left as they are */
+    const struct header_rewriter *rewriter; /* for addresses in headers; NULL: left as they are */
     int64_t wall_s;
     bool may_add_missing; /* local_header_rewrite_clients (local mail is one), or
                              always_add_missing_headers */
 };
-/* Appends headers (completed, without those to be dropped) and body to `out`. Added ones follow
+/* Appends headers (completed, without those to be dropped) and body to `out`. False when `map` of
+ * the rewriter said so. Added ones follow
  * those that are there, as "Resent-…" where there are such. A "From " line at the start becomes
  * X-Mailbox-Line:, and an empty line is put where the body follows the headers without one.
  * `message_id` is the one it has afterwards, with its brackets, copied to the arena (empty where
  * it has none). */
-void header_complete(struct arena *arena, const struct header_completion *completion,
-                     struct str content, struct buf *out, struct str *message_id);
+must_check bool header_complete(struct arena *arena, const struct header_completion *completion,
+                                struct str content, struct buf *out, struct str *message_id);
 
-/* Addresses in a To:, Cc: value, for sendmail -t: internal form, in the arena. Groups, comments,
- * routes and quotes are understood; what is no address is skipped. False at the end. */
-bool header_next_address(struct arena *arena, struct str *value, struct str *address);
-/* Appends the value of an address header, with each address in it that has no domain, or one
- * without a dot, completed by the rules. Everything else stays byte for byte. */
-void header_rewrite_addresses(const struct rewrite_rules *rules, struct str value, struct buf *out);
+/* What stands behind the colon, blanks and all. */
+struct str header_raw_value(const struct header *header);
+/* Appends the value of an address header with each address rewritten: as it was where none changed,
+ * else as Postfix writes address lists. False when `map` said so. */
+must_check bool header_rewrite_addresses(const struct header_rewriter *rewriter, bool is_sender,
+                                         const struct header *header, struct buf *out);
 /* Whether sendmail -t takes recipients from this one: To, Cc, Bcc, or with `is_resent` the
  * Resent- forms. */
 bool header_has_recipients(const struct header *header, bool is_resent);

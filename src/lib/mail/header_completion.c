@@ -43,45 +43,53 @@ static void put_line_end(struct buf *out)
     buf_append(out, STR("\r\n"));
 }
 
-static bool has_addresses(const struct header *header)
+enum header_class { HEADER_OTHER, HEADER_SENDER, HEADER_RECIPIENT };
+
+/* Whether, and whose, addresses a header has. */
+static enum header_class class_of(const struct header *header)
 {
-    static const char *const names[] = {
-        "From",
-        "Sender",
-        "Reply-To",
-        "To",
-        "Cc",
-        "Bcc",
-        "Apparently-To",
-        "Return-Receipt-To",
-        "Errors-To",
-        "Mail-Followup-To",
-        "Disposition-Notification-To",
+    static const struct {
+        const char *name;
+        enum header_class class;
+    } classes[] = {
+        { "From", HEADER_SENDER },
+        { "Sender", HEADER_SENDER },
+        { "Reply-To", HEADER_SENDER },
+        { "Return-Receipt-To", HEADER_SENDER },
+        { "Errors-To", HEADER_SENDER },
+        { "Mail-Followup-To", HEADER_SENDER },
+        { "Disposition-Notification-To", HEADER_SENDER },
+        { "To", HEADER_RECIPIENT },
+        { "Cc", HEADER_RECIPIENT },
+        { "Bcc", HEADER_RECIPIENT },
+        { "Apparently-To", HEADER_RECIPIENT },
     };
     struct header plain = *header;
 
     if (str_starts_with_fold(plain.name, STR("resent-")))
         plain.name = str_skip(plain.name, 7);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (header_is(&plain, names[i]))
-            return true;
-    return false;
+    for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
+        if (header_is(&plain, classes[i].name))
+            return classes[i].class;
+    return HEADER_OTHER;
 }
 
 /* The blanks that may stand between name and colon go. */
-static void put_header(const struct header_completion *completion, const struct header *header,
+static bool put_header(const struct header_completion *completion, const struct header *header,
                        struct buf *out)
 {
-    struct str rest = str_skip(header->whole, header->name.len);
+    bool is_good = true;
 
-    rest = str_skip(rest, (size_t)str_find_byte(rest, ':') + 1);
     buf_append(out, header->name);
     buf_append_byte(out, ':');
-    if (completion->rewrite != NULL && has_addresses(header))
-        header_rewrite_addresses(completion->rewrite, rest, out);
+    enum header_class class = completion->rewriter != NULL ? class_of(header) : HEADER_OTHER;
+    if (class == HEADER_OTHER)
+        buf_append(out, header_raw_value(header));
     else
-        buf_append(out, rest);
+        is_good =
+            header_rewrite_addresses(completion->rewriter, class == HEADER_SENDER, header, out);
     put_line_end(out);
+    return is_good;
 }
 
 /* ---- From: ---- */
@@ -218,7 +226,7 @@ static void put_mailbox_lines(struct str *content, struct buf *out)
     }
 }
 
-void header_complete(struct arena *arena, const struct header_completion *completion,
+bool header_complete(struct arena *arena, const struct header_completion *completion,
                      struct str content, struct buf *out, struct str *message_id)
 {
     struct seen seen = { 0 };
@@ -233,8 +241,8 @@ void header_complete(struct arena *arena, const struct header_completion *comple
         look_at(&header, &seen);
         if (message_id->len == 0 && header_is(&header, "Message-Id"))
             *message_id = arena_copy(arena, header.value);
-        if (!is_dropped(&header, completion->drop))
-            put_header(completion, &header, out);
+        if (!is_dropped(&header, completion->drop) && !put_header(completion, &header, out))
+            return false;
     }
     if (completion->may_add_missing)
         put_missing(arena, completion, &seen, out, message_id);
@@ -243,4 +251,5 @@ void header_complete(struct arena *arena, const struct header_completion *comple
     if (had_empty_line || content.len > 0)
         put_line_end(out);
     buf_append(out, content);
+    return true;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "config/config.h"
 
 struct rewrite_rules {
     struct str myorigin; /* expanded; a leading '/' was read by the configuration */
@@ -20,3 +21,5 @@ struct rewrite_rules {
  * lives in the arena or is `address` itself. */
 struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rules,
                            struct str address);
+/* append_at_myorigin and so on, of a configuration. Borrows its strings. */
+struct rewrite_rules rewrite_rules_from(const struct config *config);

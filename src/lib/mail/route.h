@@ -1,17 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where a recipient's mail goes: its address class, and from that the transport (a service of
- * master.cf) and the next hop. Made once from the configuration and immutable; look-ups ask no
- * network, only the lists (mydestination, relay_domains, …) and the tables that they name.
+ * master.cf) and the next hop. What Postfix's trivial-rewrite resolves, in its order:
+ *
+ *   1. the address: what is at this machine only to be sent on (user%far@here) goes there;
+ *   2. the class, by the domain: local, virtual alias, virtual mailbox, relay, default;
+ *   3. its transport, and for the default class sender_dependent_default_transport_maps;
+ *   4. the next hop: the transport's own, else for the relay and default classes
+ *      sender_dependent_relayhost_maps, relayhost; else the domain;
+ *   5. transport_maps, which override both (not for virtual alias domains);
+ *   6. relocated_maps.
+ *
+ * Made from the configuration before the role is confined; only tables change after that.
  */
 #pragma once
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "config/config.h"
+#include "mail/rewrite.h"
 #include "net/own_addresses.h"
 
 /* The values as configured, expanded. Strings may be freed after router_new. */
 struct route_settings {
+    struct str myhostname;
     struct str myorigin;
     struct str mydestination;
     struct str virtual_alias_domains;
@@ -23,10 +35,25 @@ struct route_settings {
     struct str relay_transport;
     struct str default_transport;
     struct str relayhost;
+    struct str transport_maps;
+    struct str sender_dependent_default_transport_maps;
+    struct str sender_dependent_relayhost_maps;
+    struct str relocated_maps;
     struct str empty_address_recipient;
+    struct str empty_sender_transport_key; /* empty_address_default_transport_maps_lookup_key */
+    struct str empty_sender_relayhost_key; /* empty_address_relayhost_maps_lookup_key */
+    struct str recipient_delimiter;
+    struct rewrite_rules rewrite;
+    bool keeps_quotes;         /* resolve_dequoted_address = no: "a@b"@here is a user's name */
+    bool may_start_with_dash;  /* allow_min_user */
+    bool hides_table_name;     /* show_user_unknown_table_name = no */
+    bool has_relocated_prefix; /* relocated_prefix_enable */
     /* What user@[address] may name to be local; borrowed until router_free. */
     const struct own_addresses *own_addresses;
 };
+/* Borrows the configuration's strings. */
+struct route_settings route_settings_from(const struct config *config,
+                                          const struct own_addresses *own);
 
 enum address_class {
     CLASS_LOCAL,         /* mydestination, own addresses */
@@ -41,7 +68,9 @@ struct route {
     struct str transport; /* "smtp" */
     struct str nexthop;   /* "example.com", "[mail.example.com]:587", "[192.0.2.1]"; for `error`
                              the text */
-    struct str address;   /* the recipient with a domain: "root" has become root@$myorigin */
+    struct str address;   /* where it goes: "root" has become root@$myhostname, user%far@here
+                             user@far */
+    bool is_bad;          /* no address that mail could go to; transport and next hop say so */
 };
 
 struct router;
@@ -55,10 +84,11 @@ struct router *router_new(const struct route_settings *settings, struct router *
                           struct error *error);
 void router_free(struct router **router);
 
-/* `recipient` in internal form; the route's strings live in the router, the recipient or the
- * arena. False: a list's table cannot answer just now; the mail waits. */
-must_check bool router_find(struct router *router, struct arena *arena, struct str recipient,
-                            struct route *route, struct error *error);
+/* Both addresses in internal form, the sender empty where it is the null sender. The route's
+ * strings live in the router, the recipient or the arena. False: a table cannot answer just now;
+ * the mail waits, and RCPT is answered 451. */
+must_check bool router_find(struct router *router, struct arena *arena, struct str sender,
+                            struct str recipient, struct route *route, struct error *error);
 /* Sends a routed recipient elsewhere: `filter` is "transport:nexthop"; without a next hop it is the
  * recipient's domain. */
 void route_through_filter(struct route *route, struct arena *arena, struct str filter);

@@ -5,6 +5,8 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "service/endpoint.h"
+#include "table/table.h"
 #include "wire/wire.h"
 
 #include <signal.h>
@@ -119,6 +121,34 @@ static void forget_configuration(struct config_source **source, struct config **
     }
 }
 
+static void *name_table_server(void *argument, struct str server, struct error *error)
+{
+    return endpoint_new(argument, server, error);
+}
+
+static enum stream_outcome connect_table_server(void *server, int64_t deadline_ms,
+                                                struct stream **stream, struct error *error)
+{
+    return endpoint_connect(server, deadline_ms, stream, error);
+}
+
+/* After a reload the list of servers is closed (the master's rule), so a role that reloads in
+ * place may not ask any. */
+static void set_table_surroundings(struct service *service, const struct config *config)
+{
+    bool may_ask = service->role->may_ask_table_servers && !service->role->reloads;
+
+    table_set_surroundings(&(struct table_surroundings){
+        .loop = service->loop,
+        .server_name = may_ask ? name_table_server : NULL,
+        .server_connect = connect_table_server,
+        .argument = service,
+        .config = config,
+        .checks_proxies = true,
+        .proxy_read_maps = config->proxy_read_maps,
+    });
+}
+
 static bool first_configuration(struct skeleton *skeleton, struct config_source *source,
                                 struct config *config, struct error *error)
 {
@@ -128,6 +158,7 @@ static bool first_configuration(struct skeleton *skeleton, struct config_source 
     service->config = config;
     service->log_context = service_log_context(service, config, service->role->log_name);
     skeleton->is_started = true;
+    set_table_surroundings(service, config);
     return service->role->start == NULL || service->role->start(service, error);
 }
 
@@ -138,7 +169,9 @@ static void next_configuration(struct skeleton *skeleton, struct config_source *
     struct service *service = &skeleton->service;
     struct error error = { 0 };
 
+    set_table_surroundings(service, config);
     if (!service->role->reload(service, source, config, &error)) {
+        set_table_surroundings(service, service->config);
         log_error(&service->log_context, "reload: %s; the configuration before stays in force",
                   error.message);
         forget_configuration(&source, &config);

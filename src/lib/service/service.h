@@ -46,6 +46,8 @@ struct role {
                  struct error *error);
     /* Everything is there, mail may flow. */
     void (*ready)(struct service *service);
+    /* Its tables are asked in fibers, so they may be on servers: tcp and socketmap. */
+    bool may_ask_table_servers;
     /* A new configuration to work with in place (only roles that ask for it: `reloads`). The old
      * service->config is freed by the skeleton after this returns true. */
     bool reloads;

@@ -11,6 +11,7 @@
 
 #include "store/record.h"
 #include "store/store.h"
+#include "waypost_build.h"
 
 #include <lmdb.h>
 #include <pthread.h>
@@ -28,7 +29,8 @@ enum {
     DEFAULT_RESERVE_BYTES = 64 << 20,
 };
 
-static const size_t map_bytes = (size_t)1 << 40; /* address space only; fixed for ever */
+/* Address space only; fixed while the store is open. */
+static const size_t map_bytes = (size_t)WAYPOST_QUEUE_MAP_GIB << 30;
 
 /* Chunks of a deleted message that later batches remove; a crash leaves them to the sweep. */
 struct leftover {

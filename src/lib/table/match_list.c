@@ -172,32 +172,12 @@ static bool parse_word(struct match_list *list, struct str word, int depth, bool
     return true;
 }
 
-/* Takes one entry off `*rest`: up to a blank or comma outside braces ("inline:{ a=b, c=d }"). */
-static bool next_entry(struct str *rest, struct str *word)
-{
-    size_t start = 0, end;
-    int depth = 0;
-
-    while (start < rest->len && (ascii_is_space(rest->ptr[start]) || rest->ptr[start] == ','))
-        start++;
-    for (end = start; end < rest->len; end++) {
-        char byte = rest->ptr[end];
-        depth += byte == '{';
-        depth -= byte == '}' && depth > 0;
-        if (depth == 0 && (ascii_is_space(byte) || byte == ','))
-            break;
-    }
-    *word = str_of(rest->ptr + start, end - start);
-    *rest = str_skip(*rest, end);
-    return word->len > 0;
-}
-
 static bool parse_words(struct match_list *list, struct str text, int depth, bool is_negated,
                         struct error *error)
 {
     struct str word;
 
-    while (next_entry(&text, &word))
+    while (table_next_word(&text, &word))
         if (!parse_word(list, word, depth, is_negated, error))
             return false;
     return true;
@@ -274,9 +254,9 @@ static bool name_matches(const struct match_list *list, struct str pattern, stru
         return str_equal_fold(name, pattern);
     if (name.len < pattern.len || !str_ends_with_fold(name, pattern))
         return false;
-    if (pattern.len > 0 && pattern.ptr[0] == '.')
-        return true;
-    return list->options.matches_parent_domains && name.ptr[name.len - pattern.len - 1] == '.';
+    if (list->options.matches_parent_domains) /* ".example.com" matches nothing then */
+        return name.ptr[name.len - pattern.len - 1] == '.';
+    return pattern.len > 0 && pattern.ptr[0] == '.';
 }
 
 static enum match_outcome entry_find_name(const struct match_list *list, const struct entry *entry,

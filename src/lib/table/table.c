@@ -1,10 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "table/table.h"
 
+#include "base/file.h"
 #include "base/memory.h"
+#include "table/table_source.h"
 #include "table/table_type.h"
 
 #include <stdio.h>
+
+static struct table_surroundings surroundings_now;
+
+void table_set_surroundings(const struct table_surroundings *surroundings)
+{
+    surroundings_now = *surroundings;
+}
+
+const struct table_surroundings *table_surroundings(void)
+{
+    return &surroundings_now;
+}
 
 struct str table_fold(struct arena *arena, struct str key)
 {
@@ -26,6 +40,43 @@ void table_warn(const struct table *table, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     table->options.warning(table->options.argument, text);
+}
+
+bool table_read_text(struct table *table, const char *path, size_t limit_bytes, struct buf *text,
+                     struct error *error)
+{
+    if (stat(path, &table->source) != 0)
+        return error_errno(error, "open %s", path);
+    table->source_path = path;
+    return file_read(path, limit_bytes, text, error);
+}
+
+static bool source_changed(const struct table *table)
+{
+    const struct stat *then = &table->source;
+    struct stat now;
+
+    return table->source_path != NULL &&
+           (stat(table->source_path, &now) != 0 || now.st_ino != then->st_ino ||
+            now.st_dev != then->st_dev || now.st_mtim.tv_sec != then->st_mtim.tv_sec ||
+            now.st_mtim.tv_nsec != then->st_mtim.tv_nsec || now.st_size != then->st_size);
+}
+
+void table_warn_of_age(const struct table *table, const char *path)
+{
+    struct stat made, source;
+
+    if (table->options.warns_of_age && stat(path, &made) == 0 && stat(table->name, &source) == 0 &&
+        source.st_mtime > made.st_mtime)
+        table_warn(table, "database %s is older than source file %s", path, table->name);
+}
+
+bool table_read_rules(struct table *table, size_t limit_bytes, struct buf *text,
+                      struct error *error)
+{
+    if (table->name[0] == '{')
+        return table_inline_lines(str_from(table->name), text, error);
+    return table_read_text(table, table->name, limit_bytes, text, error);
 }
 
 bool table_is_specification(struct str text)
@@ -66,9 +117,11 @@ static const struct table_type table_type_fail = {
 /* ---- all types ---- */
 
 static const struct table_type *const types[] = {
-    &table_type_hash,   &table_type_btree,    &table_type_lmdb,
-    &table_type_cidr,   &table_type_texthash, &table_type_regexp,
-    &table_type_inline, &table_type_static,   &table_type_fail,
+    &table_type_hash,     &table_type_btree,    &table_type_lmdb,      &table_type_cdb,
+    &table_type_cidr,     &table_type_texthash, &table_type_regexp,    &table_type_pcre,
+    &table_type_inline,   &table_type_static,   &table_type_fail,      &table_type_unionmap,
+    &table_type_pipemap,  &table_type_randmap,  &table_type_unix,      &table_type_environ,
+    &table_type_internal, &table_type_tcp,      &table_type_socketmap, &table_type_sqlite,
 };
 
 static const struct table_type *type_find(struct str name)
@@ -91,6 +144,29 @@ static struct table *new_table(struct str specification, const struct table_opti
     return table;
 }
 
+/* Everything runs in the role that asks: "proxy:" only says where Postfix would. But what the
+ * operator did not approve of for that may not be reached by that. */
+static struct table *open_proxy(struct str specification, const struct table_options *options,
+                                struct error *error)
+{
+    struct str rest = surroundings_now.proxy_read_maps, word;
+    bool is_approved = !surroundings_now.checks_proxies;
+
+    while (!is_approved && table_next_word(&rest, &word)) {
+        bool has_prefix = false;
+        for (; str_starts_with(word, STR("proxy:")); word = str_skip(word, 6))
+            has_prefix = true;
+        is_approved = has_prefix && str_equal(word, specification);
+    }
+    if (is_approved)
+        return table_open(specification, options, error);
+    error_set(error,
+              "proxymap service is not configured for table \"%.*s\": add \"proxy:%.*s\" to "
+              "proxy_read_maps, or leave \"proxy:\" out",
+              STR_ARGS(specification), STR_ARGS(specification));
+    return NULL;
+}
+
 struct table *table_open(struct str specification, const struct table_options *options,
                          struct error *error)
 {
@@ -100,9 +176,8 @@ struct table *table_open(struct str specification, const struct table_options *o
         return NULL;
     }
     struct str name = str_take(specification, (size_t)str_find_byte(specification, ':'));
-    /* Everything runs in the role that asks: "proxy:" only says where Postfix would. */
     if (str_equal(name, STR("proxy")) && table_is_specification(str_skip(specification, 6)))
-        return table_open(str_skip(specification, 6), options, error);
+        return open_proxy(str_skip(specification, 6), options, error);
     const struct table_type *type = type_find(name);
     if (type == NULL) {
         error_set(error, "unsupported dictionary type: %.*s", STR_ARGS(name));
@@ -150,13 +225,14 @@ enum lookup_outcome table_next(struct table *table, struct arena *arena, struct 
 {
     if (table->type->next != NULL)
         return table->type->next(table, arena, key, value, error);
-    error_set(error, "%.*s: tables of this type cannot be listed", STR_ARGS(table->specification));
+    error_set(error, "table %.*s: sequence operation is not supported",
+              STR_ARGS(table->specification));
     return LOOKUP_FAILED;
 }
 
 bool table_is_stale(const struct table *table)
 {
-    return table->type->is_stale != NULL && table->type->is_stale(table);
+    return table->type->is_stale != NULL ? table->type->is_stale(table) : source_changed(table);
 }
 
 struct str table_specification(const struct table *table)

@@ -1,15 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Look-up tables, "type:name" in configuration: texthash, inline, static, fail, cidr, regexp,
- * and hash, btree, lmdb (LMDB files that postmap builds). A table belongs to the role that opened
- * it.
+ * Look-up tables, "type:name" in configuration: hash, btree, lmdb (LMDB files that postmap builds)
+ * and cdb; texthash, inline, static, cidr, regexp, pcre; unionmap, pipemap, randmap; unix, environ,
+ * internal, fail; sqlite; tcp and socketmap, which suspend the fiber that asks; and "proxy:" before
+ * any of them. A table belongs to the role that opened it.
  */
 #pragma once
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "config/config.h"
+#include "net/stream.h"
 
 struct table;
+
+/* What tables need of the process that they are opened in. It is set once, before the first table
+ * is opened, and global: tables are opened in many places that would have to pass it on. Left
+ * zero, tcp and socketmap do not open, and "proxy:" is not checked. */
+struct table_surroundings {
+    struct loop *loop;
+    /* Names a server, "inet:host:port" or "unix:path"; NULL with `error`. */
+    void *(*server_name)(void *argument, struct str server, struct error *error);
+    enum stream_outcome (*server_connect)(void *server, int64_t deadline_ms, struct stream **stream,
+                                          struct error *error);
+    void *argument;
+    const struct config *config; /* for tables whose settings are in main.cf; may be NULL */
+    bool checks_proxies;
+    struct str proxy_read_maps;
+};
+void table_set_surroundings(const struct table_surroundings *surroundings);
+const struct table_surroundings *table_surroundings(void);
 
 enum lookup_outcome {
     LOOKUP_FOUND,
@@ -21,6 +41,7 @@ enum lookup_outcome {
  * a missing file, … A caller that must go on opens table_new_failing instead. `warning` may be
  * NULL; it hears of entries that were skipped. */
 struct table_options {
+    bool warns_of_age; /* hear of a file that is older than the text it was made from */
     void (*warning)(void *argument, const char *text);
     void *argument;
     bool keeps_case; /* keys are looked up as given (postmap -f) */

@@ -2,7 +2,9 @@
 #include "table/table_builder.h"
 
 #include "base/file.h"
+#include "base/map.h"
 #include "base/memory.h"
+#include "table/cdb_file.h"
 #include "table/lmdb_file.h"
 
 #include <fcntl.h>
@@ -12,6 +14,12 @@
 
 enum { ADDITIONS_PER_TRANSACTION = 20000, COPY_BYTES = 65536 };
 
+/* A cdb file cannot be changed, so it is not known to it what it has already. */
+struct cdb_draft {
+    struct cdb_writer *writer; /* NULL: an LMDB file is built */
+    struct map *keys;
+};
+
 struct table_builder {
     struct arena arena;
     struct table_builder_options options;
@@ -20,6 +28,7 @@ struct table_builder {
     struct lmdb_file file;
     MDB_txn *transaction;
     unsigned additions; /* in the transaction */
+    struct cdb_draft cdb;
 };
 
 /* ---- set-up ---- */
@@ -61,7 +70,25 @@ static bool commit(struct table_builder *builder, struct error *error)
 static bool is_buildable(struct str type)
 {
     return str_equal(type, STR("hash")) || str_equal(type, STR("btree")) ||
-           str_equal(type, STR("lmdb"));
+           str_equal(type, STR("lmdb")) || str_equal(type, STR("cdb"));
+}
+
+static bool open_cdb(struct table_builder *builder, struct error *error)
+{
+    if (builder->options.is_incremental)
+        return error_set(error,
+                         "cdb files cannot be changed, only built anew: leave out -i and -d");
+    builder->cdb.keys = map_new();
+    builder->cdb.writer = cdb_writer_new(builder->draft_path, error);
+    return builder->cdb.writer != NULL;
+}
+
+static bool open_lmdb(struct table_builder *builder, struct error *error)
+{
+    return (!builder->options.is_incremental ||
+            copy_file(builder->path, builder->draft_path, error)) &&
+           lmdb_file_open(&builder->file, builder->draft_path, LMDB_FILE_WRITE, error) &&
+           begin(builder, error);
 }
 
 struct table_builder *table_builder_new(struct str specification,
@@ -78,12 +105,12 @@ struct table_builder *table_builder_new(struct str specification,
     struct table_builder *builder = memory_new(sizeof *builder);
     builder->options = *options;
     builder->file = LMDB_FILE_CLOSED;
-    builder->path = arena_printf(&builder->arena, "%.*s" LMDB_FILE_SUFFIX, STR_ARGS(name));
+    bool is_cdb = str_equal(type, STR("cdb"));
+    builder->path = arena_printf(&builder->arena, "%.*s%s", STR_ARGS(name),
+                                 is_cdb ? CDB_FILE_SUFFIX : LMDB_FILE_SUFFIX);
     builder->draft_path = arena_printf(&builder->arena, "%s.%ld", builder->path, (long)getpid());
     unlink(builder->draft_path);
-    if ((!options->is_incremental || copy_file(builder->path, builder->draft_path, error)) &&
-        lmdb_file_open(&builder->file, builder->draft_path, LMDB_FILE_WRITE, error) &&
-        begin(builder, error))
+    if (is_cdb ? open_cdb(builder, error) : open_lmdb(builder, error))
         return builder;
     table_builder_free(&builder);
     return NULL;
@@ -96,6 +123,9 @@ void table_builder_free(struct table_builder **builder)
     if ((*builder)->transaction != NULL)
         mdb_txn_abort((*builder)->transaction);
     lmdb_file_close(&(*builder)->file);
+    cdb_writer_free(&(*builder)->cdb.writer);
+    if ((*builder)->cdb.keys != NULL)
+        map_free(&(*builder)->cdb.keys);
     if ((*builder)->draft_path != NULL)
         unlink((*builder)->draft_path);
     arena_clear(&(*builder)->arena);
@@ -120,6 +150,16 @@ static MDB_val with_nul(struct arena *arena, struct str text, bool folds)
     return (MDB_val){ text.len + 1, copy };
 }
 
+static enum table_addition add_to_cdb(struct table_builder *builder, MDB_val key, struct str value,
+                                      struct error *error)
+{
+    struct str text = { key.mv_data, key.mv_size - 1 };
+
+    if (map_set(builder->cdb.keys, text, builder) != NULL && !builder->options.may_replace)
+        return TABLE_DUPLICATE;
+    return cdb_writer_add(builder->cdb.writer, text, value, error) ? TABLE_ADDED : TABLE_ADD_FAILED;
+}
+
 enum table_addition table_builder_add(struct table_builder *builder, struct str key,
                                       struct str value, struct error *error)
 {
@@ -127,6 +167,8 @@ enum table_addition table_builder_add(struct table_builder *builder, struct str 
     MDB_val key_bytes = with_nul(&scratch, key, !builder->options.keeps_case);
     MDB_val value_bytes = with_nul(&scratch, value, false);
 
+    if (builder->cdb.writer != NULL)
+        return add_to_cdb(builder, key_bytes, value, error);
     if (key_bytes.mv_size > LMDB_FILE_KEY_BYTES_MAX) {
         error_set(error, "the key \"%.40s…\" is longer than %d bytes", (char *)key_bytes.mv_data,
                   LMDB_FILE_KEY_BYTES_MAX - 1);
@@ -178,8 +220,12 @@ static bool inherit_rights(const struct table_builder *builder, struct error *er
 
 bool table_builder_finish(struct table_builder *builder, struct error *error)
 {
-    if (!commit(builder, error) || !inherit_rights(builder, error) ||
-        !fd_sync(builder->file.fd, builder->draft_path, error))
+    bool is_written =
+        builder->cdb.writer != NULL
+            ? cdb_writer_finish(builder->cdb.writer, builder->options.may_replace, error)
+            : commit(builder, error) && fd_sync(builder->file.fd, builder->draft_path, error);
+
+    if (!is_written || !inherit_rights(builder, error))
         return false;
     lmdb_file_close(&builder->file);
     if (!rename_durably(builder->draft_path, builder->path, error))

@@ -3,7 +3,6 @@
  * cidr: tables: "network value" lines, tried in order, with "!network", and "if [!]network" …
  * "endif" around lines. A line that is wrong is left out with a warning, as in Postfix.
  */
-#include "base/file.h"
 #include "base/memory.h"
 #include "table/network.h"
 #include "table/table_source.h"
@@ -90,7 +89,7 @@ static bool cidr_open(struct table *table, struct error *error)
     int number;
 
     table->state = cidr;
-    if (!file_read(table->name, SOURCE_BYTES_MAX, &text, error))
+    if (!table_read_rules(table, SOURCE_BYTES_MAX, &text, error))
         return false;
     source.rest = buf_str(&text);
     while (table_source_line(&table->arena, &source, &line, &number)) {

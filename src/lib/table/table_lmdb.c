@@ -68,6 +68,7 @@ static bool open_file(struct table *table, struct error *error)
         return false;
     if ((lmdb->opened.st_mode & S_IWOTH) != 0)
         table_warn(table, "%s can be written by everybody: run \"chmod o-w\" on it", lmdb->path);
+    table_warn_of_age(table, lmdb->path);
     return true;
 }
 

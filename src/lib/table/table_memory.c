@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tables that are held in memory whole: inline, static, texthash. */
-#include "base/file.h"
 #include "base/map.h"
 #include "table/table_source.h"
 #include "table/table_type.h"
-
-#include <sys/stat.h>
 
 enum { SOURCE_BYTES_MAX = 256 << 20 };
 
 struct memory_table {
     struct map *entries; /* folded key → struct str * in the table's arena */
-    const char *path;    /* texthash: where it came from, and how that looked */
-    struct stat source;
 };
+
+static struct str fold(const struct table *table, struct arena *arena, struct str key)
+{
+    return table->options.keeps_case ? key : table_fold(arena, key);
+}
 
 static enum lookup_outcome memory_find(struct table *table, struct str key, struct arena *arena,
                                        struct str *value, struct error *error)
 {
     const struct memory_table *memory = table->state;
-    const struct str *found = map_find(memory->entries, table_fold(arena, key));
+    const struct str *found = map_find(memory->entries, fold(table, arena, key));
 
     if (found == NULL)
         return LOOKUP_ABSENT;
@@ -48,7 +48,7 @@ static struct memory_table *memory_new_state(struct table *table)
 static bool memory_add(struct table *table, struct str key, struct str value)
 {
     struct memory_table *memory = table->state;
-    struct str folded = table_fold(&table->arena, key);
+    struct str folded = fold(table, &table->arena, key);
 
     if (map_find(memory->entries, folded) != NULL)
         return false;
@@ -63,15 +63,12 @@ static bool memory_add(struct table *table, struct str key, struct str value)
 bool table_load_source(struct table *table, const char *path, struct error *error)
 {
     autofree_buf struct buf text = { 0 };
-    struct memory_table *memory = memory_new_state(table);
     struct table_source source = { 0 };
     struct str line;
     int number;
 
-    memory->path = path;
-    if (stat(path, &memory->source) != 0)
-        return error_errno(error, "open %s", path);
-    if (!file_read(path, SOURCE_BYTES_MAX, &text, error))
+    memory_new_state(table);
+    if (!table_read_text(table, path, SOURCE_BYTES_MAX, &text, error))
         return false;
     source.rest = buf_str(&text);
     while (table_source_line(&table->arena, &source, &line, &number)) {
@@ -99,73 +96,42 @@ static bool texthash_open(struct table *table, struct error *error)
     return table_load_source(table, table->name, error);
 }
 
-static bool texthash_is_stale(const struct table *table)
-{
-    const struct memory_table *memory = table->state;
-    struct stat now;
-
-    return stat(memory->path, &now) != 0 || now.st_ino != memory->source.st_ino ||
-           now.st_mtim.tv_sec != memory->source.st_mtim.tv_sec ||
-           now.st_mtim.tv_nsec != memory->source.st_mtim.tv_nsec ||
-           now.st_size != memory->source.st_size;
-}
-
 const struct table_type table_type_texthash = {
     .name = "texthash",
     .open = texthash_open,
     .find = memory_find,
     .close = memory_close,
-    .is_stale = texthash_is_stale,
 };
 
 /* ---- inline ---- */
-
-/* Takes "{ … }" off the start of `*rest`, which starts with '{'; false where it stays open. */
-static bool take_braces(struct str *rest, struct str *inner)
-{
-    int depth = 0;
-
-    for (size_t i = 0; i < rest->len; i++) {
-        depth += rest->ptr[i] == '{';
-        depth -= rest->ptr[i] == '}';
-        if (depth == 0) {
-            *inner = str_trim(str_of(rest->ptr + 1, i - 1));
-            *rest = str_skip(*rest, i + 1);
-            return true;
-        }
-    }
-    return false;
-}
-
-static struct str skip_separators(struct str text)
-{
-    while (text.len > 0 && (ascii_is_space(text.ptr[0]) || text.ptr[0] == ','))
-        text = str_skip(text, 1);
-    return text;
-}
 
 static bool inline_open(struct table *table, struct error *error)
 {
     struct str rest = str_trim(str_from(table->name)), body;
 
     memory_new_state(table);
-    if (rest.len == 0 || rest.ptr[0] != '{' || !take_braces(&rest, &body) || str_trim(rest).len > 0)
+    if (rest.len == 0 || rest.ptr[0] != '{' || !table_take_braces(&rest, &body) ||
+        str_trim(rest).len > 0)
         return error_set(error, "bad syntax: expected \"inline:{ name=value, … }\"");
-    for (body = skip_separators(body); body.len > 0; body = skip_separators(body)) {
+    for (body = table_skip_separators(body); body.len > 0; body = table_skip_separators(body)) {
         struct str entry;
         if (body.ptr[0] != '{')
             entry = str_cut(&body, ", \t\r\n");
-        else if (!take_braces(&body, &entry))
+        else if (!table_take_braces(&body, &entry))
             return error_set(error, "\"inline:\" table: '{' without '}'");
         ptrdiff_t equals = str_find_byte(entry, '=');
         if (equals <= 0)
-            return error_set(error, "\"inline:\" table: expected name=value, found \"%.*s\"",
-                             STR_ARGS(entry));
+            return error_set(
+                error,
+                "missing '=' after attribute name: \"%.*s\"; need \"inline:{name=value...}\"",
+                STR_ARGS(table->specification));
         struct str key = str_trim(str_take(entry, (size_t)equals));
         if (!memory_add(table, key, str_trim(str_skip(entry, (size_t)equals + 1))))
             table_warn(table, "\"inline:\" table: duplicate entry: \"%.*s\"", STR_ARGS(key));
     }
-    return true;
+    return map_count(((struct memory_table *)table->state)->entries) > 0 ||
+           error_set(error, "empty table: \"%.*s\"; need \"inline:{name=value...}\"",
+                     STR_ARGS(table->specification));
 }
 
 const struct table_type table_type_inline = {
@@ -175,14 +141,39 @@ const struct table_type table_type_inline = {
     .close = memory_close,
 };
 
+/* ---- internal: nobody puts anything in ---- */
+
+static bool internal_open(struct table *table, struct error *error)
+{
+    memory_new_state(table);
+    return true;
+}
+
+static enum lookup_outcome internal_next(struct table *table, struct arena *arena, struct str *key,
+                                         struct str *value, struct error *error)
+{
+    return LOOKUP_ABSENT;
+}
+
+const struct table_type table_type_internal = {
+    .name = "internal",
+    .open = internal_open,
+    .find = memory_find,
+    .close = memory_close,
+    .next = internal_next,
+};
+
 /* ---- static ---- */
 
 static bool static_open(struct table *table, struct error *error)
 {
     struct str text = str_trim(str_from(table->name)), inner;
 
+    if (text.len == 0)
+        return error_set(error, "open dictionary: expecting \"type:name\" form instead of \"%.*s\"",
+                         STR_ARGS(table->specification));
     if (text.len > 0 && text.ptr[0] == '{') {
-        if (!take_braces(&text, &inner) || text.len > 0)
+        if (!table_take_braces(&text, &inner) || text.len > 0)
             return error_set(error, "bad syntax: expected \"static:{ text }\"");
         text = inner;
     }

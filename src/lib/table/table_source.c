@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "table/table_source.h"
 
-#include "base/buf.h"
-
 static bool is_comment_or_blank(struct str line)
 {
     line = str_trim(line);
@@ -46,12 +44,11 @@ bool table_source_line(struct arena *arena, struct table_source *source, struct 
         if (is_comment_or_blank(more))
             continue;
         if (joined.len == 0)
-            buf_append(&joined, *text);
-        buf_append_byte(&joined, ' ');
-        buf_append(&joined, str_trim(more));
+            buf_append(&joined, first);
+        buf_append(&joined, more);
     }
     if (joined.len > 0)
-        *text = arena_copy(arena, buf_str(&joined));
+        *text = arena_copy(arena, str_trim(buf_str(&joined)));
     return true;
 }
 
@@ -110,4 +107,62 @@ enum table_entry_fault table_alias_split(struct arena *arena, struct str text, s
     if (is_quoted)
         *key = unquote(arena, *key);
     return key->len == 0 || value->len == 0 ? TABLE_ENTRY_NO_VALUE : TABLE_ENTRY_FINE;
+}
+
+bool table_take_braces(struct str *rest, struct str *inner)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < rest->len; i++) {
+        depth += rest->ptr[i] == '{';
+        depth -= rest->ptr[i] == '}';
+        if (depth == 0) {
+            *inner = str_trim(str_of(rest->ptr + 1, i - 1));
+            *rest = str_skip(*rest, i + 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+struct str table_skip_separators(struct str text)
+{
+    while (text.len > 0 && (ascii_is_space(text.ptr[0]) || text.ptr[0] == ','))
+        text = str_skip(text, 1);
+    return text;
+}
+
+bool table_next_word(struct str *rest, struct str *word)
+{
+    struct str text = table_skip_separators(*rest);
+    size_t end = 0;
+    int depth = 0;
+
+    for (; end < text.len; end++) {
+        char byte = text.ptr[end];
+        depth += byte == '{';
+        depth -= byte == '}' && depth > 0;
+        if (depth == 0 && (ascii_is_space(byte) || byte == ','))
+            break;
+    }
+    *word = str_take(text, end);
+    *rest = str_skip(text, end);
+    return word->len > 0;
+}
+
+bool table_inline_lines(struct str text, struct buf *lines, struct error *error)
+{
+    struct str body, line;
+
+    text = str_trim(text);
+    if (text.len == 0 || text.ptr[0] != '{' || !table_take_braces(&text, &body) || text.len > 0)
+        return error_set(error, "bad syntax: expected \"{ { line }, { line } ... }\"");
+    for (body = table_skip_separators(body); body.len > 0; body = table_skip_separators(body)) {
+        if (body.ptr[0] != '{' || !table_take_braces(&body, &line))
+            return error_set(error, "bad syntax: expected \"{ line }\", found \"%.*s\"",
+                             STR_ARGS(body));
+        buf_append(lines, line);
+        buf_append_byte(lines, '\n');
+    }
+    return true;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "table_tool.h"
 
+#include "table_dial.h"
+
 #include "base/file.h"
 #include "table/table.h"
 #include "table/table_builder.h"
@@ -210,7 +212,8 @@ static struct table *open_table(struct table_tool *table_tool, const char *given
     struct str specification;
     struct table_options options = { .warning = warn_about_table,
                                      .argument = table_tool,
-                                     .keeps_case = table_tool->keeps_case };
+                                     .keeps_case = table_tool->keeps_case,
+                                     .warns_of_age = true };
 
     if (!complete(table_tool, &arena, given, &specification)) {
         error_set(error, "\"%s\" has no type", given);
@@ -385,12 +388,47 @@ static bool parse_options(struct table_tool *table_tool, int argc, char **argv)
     return optind < argc && actions <= 1;
 }
 
+struct asking {
+    struct table_tool *table_tool;
+    int count;
+    char **specifications;
+    int status;
+};
+
+static void ask_tables(void *argument)
+{
+    struct asking *asking = argument;
+
+    asking->status = ask(asking->table_tool, asking->count, asking->specifications);
+}
+
+/* Tables on servers need a fiber to wait in; the others need not be in one. */
+static int ask_where_tables_may_wait(struct table_tool *table_tool, int count,
+                                     char **specifications)
+{
+    struct asking asking = { table_tool, count, specifications, STATUS_FAILED };
+    struct error error = { 0 };
+    bool waits = false;
+
+    for (int i = 0; i < count; i++)
+        waits |= strstr(specifications[i], "tcp:") != NULL ||
+                 strstr(specifications[i], "socketmap:") != NULL;
+    if (!waits)
+        ask_tables(&asking);
+    else if (table_tool->tool.config == NULL &&
+             !tool_configure(&table_tool->tool, table_tool->configuration))
+        return STATUS_FAILED;
+    else if (!table_dial_run(table_tool->tool.config, ask_tables, &asking, &error))
+        return fail(table_tool, &error);
+    return asking.status;
+}
+
 static int run(struct table_tool *table_tool, int count, char **specifications)
 {
     int status = EX_OK;
 
     if (table_tool->query != NULL || table_tool->is_listing)
-        return ask(table_tool, count, specifications);
+        return ask_where_tables_may_wait(table_tool, count, specifications);
     struct keys keys = keys_from(table_tool->removal);
     for (int i = 0; i < count && status == EX_OK; i++) {
         if (table_tool->removal == NULL) {

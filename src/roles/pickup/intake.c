@@ -94,18 +94,6 @@ static enum intake_outcome remove_file(const struct making *making)
     return INTAKE_LEAVE_ALONE;
 }
 
-static struct rewrite_rules rules_from(const struct config *config)
-{
-    return (struct rewrite_rules){
-        .myorigin = config->myorigin,
-        .mydomain = config->mydomain,
-        .may_append_myorigin = config->append_at_myorigin,
-        .may_append_mydomain = config->append_dot_mydomain,
-        .may_swap_bangpath = config->swap_bangpath,
-        .has_percent_hack = config->allow_percent_hack,
-    };
-}
-
 static void add_recipients(struct making *making, const struct rewrite_rules *rules)
 {
     const struct envelope *given = &making->file.envelope.envelope;
@@ -129,7 +117,7 @@ static void add_recipients(struct making *making, const struct rewrite_rules *ru
 static void make_envelope(struct making *making)
 {
     const struct envelope *given = &making->file.envelope.envelope;
-    struct rewrite_rules rules = rules_from(making->intake->config);
+    struct rewrite_rules rules = rewrite_rules_from(making->intake->config);
     int64_t now_us = clock_wall_us();
 
     making->envelope = (struct envelope){
@@ -152,14 +140,6 @@ static void log_pickup(const struct making *making)
     log_write_text(&making->intake->pickup_log, SEVERITY_INFO, buf_str(&line));
 }
 
-static void log_message_id(const struct making *making, struct str message_id)
-{
-    autofree_buf struct buf line = { 0 };
-
-    log_line_message_id(str_from(making->id.text), message_id, &line);
-    log_write_text(&making->intake->cleanup_log, SEVERITY_INFO, buf_str(&line));
-}
-
 static void append_received(struct making *making)
 {
     const struct config *config = making->intake->config;
@@ -175,24 +155,24 @@ static void append_received(struct making *making)
     received_format(&received, &making->out);
 }
 
-static void complete_headers(struct making *making, struct str prefix, struct str *message_id)
+/* Mail that is not to be queued now waits in its file. */
+static bool clean_up(struct making *making, struct str prefix)
 {
-    const struct config *config = making->intake->config;
+    const struct intake *intake = making->intake;
     bool is_gateway = (making->file.envelope.flags & MAILDROP_GATEWAY) != 0;
-    struct rewrite_rules rules = rules_from(config);
-    struct header_completion completion = {
-        .myhostname = config->myhostname,
+    struct cleanup_message message = {
+        .arena = &making->arena,
+        .envelope = &making->envelope,
         .queue_id = str_from(making->id.text),
-        .sender = making->envelope.sender,
         .full_name = making->file.envelope.full_name,
-        .undisclosed_recipients_header = config->undisclosed_recipients_header,
-        .drop = config->message_drop_headers,
-        .rewrite = is_gateway ? NULL : &rules,
-        .wall_s = making->envelope.arrival_us / 1000000,
-        .may_add_missing = !is_gateway || config->always_add_missing_headers,
+        .parts = cleanup_external_parts(intake->config),
+        .origin = is_gateway ? HEADERS_REMOTE : HEADERS_LOCAL,
     };
 
-    header_complete(&making->arena, &completion, prefix, &making->out, message_id);
+    if (cleanup_run(intake->cleanup, &message, prefix, &making->out) == CLEANUP_DONE)
+        return true;
+    return error_set(&making->error, "%s: %u %s %.*s", making->id.text, message.reply_code,
+                     message.reply_enhanced, STR_ARGS(message.reply_text));
 }
 
 /* Up to `limit` bytes of content, normalised, into `out`. */
@@ -249,7 +229,6 @@ static enum maildrop_file_outcome make_start(struct making *making, bool *has_en
 {
     autofree_buf struct buf prefix = { 0 };
     struct header_summary summary;
-    struct str message_id = STR("");
     enum maildrop_file_outcome outcome = read_content(making, PREFIX_BYTES, &prefix, has_ended);
 
     if (outcome != MAILDROP_FILE_OK)
@@ -262,8 +241,8 @@ static enum maildrop_file_outcome make_start(struct making *making, bool *has_en
     }
     log_pickup(making);
     append_received(making);
-    complete_headers(making, buf_str(&prefix), &message_id);
-    log_message_id(making, message_id);
+    if (!clean_up(making, buf_str(&prefix)))
+        return MAILDROP_FILE_FAILED;
     making->added_lines = count_lines(buf_str(&making->out)) - making->content.line_count;
     return MAILDROP_FILE_OK;
 }

@@ -7,16 +7,17 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "mail/cleanup.h"
 #include "service/submission.h"
 
 struct intake {
     struct loop *loop;
     struct submission *submission;
     const struct config *config;
-    struct log_context pickup_log;  /* "postfix/pickup" */
-    struct log_context cleanup_log; /* "postfix/cleanup" */
-    int folder_fd;                  /* the maildrop */
-    int corrupt_fd;                 /* where damaged files go; -1 = none */
+    const struct cleanup *cleanup;
+    struct log_context pickup_log; /* "postfix/pickup" */
+    int folder_fd;                 /* the maildrop */
+    int corrupt_fd;                /* where damaged files go; -1 = none */
     const char *name;
 };
 

@@ -34,6 +34,8 @@ enum {
 struct pickup {
     struct service *service;
     struct submission *submission;
+    struct own_addresses *own_addresses;
+    struct cleanup *cleanup;
     int folder_fd, corrupt_fd, notice_fd;
     struct watch notices;
     struct timer scan_timer;
@@ -76,7 +78,7 @@ static enum intake_outcome run_intake(const struct job *job)
         .submission = pickup->submission,
         .config = service->config,
         .pickup_log = service->log_context,
-        .cleanup_log = service_log_context(service, service->config, "cleanup"),
+        .cleanup = pickup->cleanup,
         .folder_fd = pickup->folder_fd,
         .corrupt_fd = pickup->corrupt_fd,
         .name = job->name,
@@ -278,6 +280,24 @@ static bool open_folders(struct pickup *pickup, struct error *error)
     return pickup->folder_fd >= 0;
 }
 
+static bool make_cleanup(struct pickup *pickup, struct error *error)
+{
+    struct service *service = pickup->service;
+    struct config *config = service->config;
+
+    pickup->own_addresses =
+        own_addresses_new(config->inet_interfaces, config->proxy_interfaces, error);
+    if (pickup->own_addresses == NULL)
+        return false;
+    struct cleanup_options options = {
+        .config = config,
+        .own = pickup->own_addresses,
+        .log = service_log_context(service, config, "cleanup"),
+    };
+    pickup->cleanup = cleanup_new(&options, error);
+    return pickup->cleanup != NULL;
+}
+
 static bool pickup_start(struct service *service, struct error *error)
 {
     struct pickup *pickup = memory_new(sizeof *pickup);
@@ -290,7 +310,7 @@ static bool pickup_start(struct service *service, struct error *error)
     pickup->submission = submission_new(service->loop);
     pickup->known = map_new();
     list_init(&pickup->waiting);
-    return open_folders(pickup, error);
+    return make_cleanup(pickup, error) && open_folders(pickup, error);
 }
 
 static bool pickup_peer(struct service *service, struct str role, uint32_t worker, int fd,
@@ -346,6 +366,8 @@ static void pickup_stop(struct service *service)
     if (pickup->notices.fd >= 0)
         watch_close(service->loop, &pickup->notices);
     submission_free(&pickup->submission);
+    cleanup_free(&pickup->cleanup);
+    own_addresses_free(&pickup->own_addresses);
     map_free(&pickup->known);
     fd_close(&pickup->folder_fd);
     fd_close(&pickup->corrupt_fd);
@@ -359,6 +381,7 @@ const struct role pickup_role = {
     .name = "pickup",
     .log_name = "pickup",
     .command = "pickup",
+    .may_ask_table_servers = true,
     .start = pickup_start,
     .confine = pickup_confine,
     .peer = pickup_peer,

@@ -113,11 +113,31 @@ static uint64_t size_without_returns(struct str content)
     return size;
 }
 
-static struct message *make_message(struct message *original, uint64_t queue_id,
-                                    const struct address_pair *pair, struct str content)
+/* What cleanup does to a notice: the sender it goes to may be an alias. False: not now. */
+static bool clean_up(struct message *original, const struct queue_id_text *id, struct arena *arena,
+                     struct envelope *envelope, struct buf *content)
 {
-    struct arena arena = { 0 };
-    struct buf encoded = { 0 };
+    const struct settings *settings = original->queue->settings;
+    autofree_buf struct buf given = *content;
+    struct cleanup_message message = {
+        .arena = arena,
+        .envelope = envelope,
+        .queue_id = str_from(id->text),
+        .parts = CLEANUP_INTERNAL,
+        .origin = HEADERS_LOCAL,
+    };
+
+    *content = (struct buf){ 0 };
+    return cleanup_run(settings->cleanup, &message, buf_str(&given), content) == CLEANUP_DONE;
+}
+
+/* NULL where cleanup refuses it. `content` is as it will be stored. */
+static struct message *make_message(struct message *original, uint64_t queue_id,
+                                    const struct queue_id_text *id, const struct address_pair *pair,
+                                    struct buf *content)
+{
+    autoclear_arena struct arena arena = { 0 };
+    autofree_buf struct buf encoded = { 0 };
     struct error error = { 0 };
     struct message *notice;
     struct envelope envelope = {
@@ -125,21 +145,49 @@ static struct message *make_message(struct message *original, uint64_t queue_id,
         .flags = ENVELOPE_BOUNCE | ENVELOPE_LOCAL |
                  (original->envelope.flags & (ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME)),
         .arrival_us = clock_wall_us(),
-        .size_bytes = size_without_returns(content),
-        .content_bytes = content.len,
     };
 
     envelope_add_recipient(&arena, &envelope, &(struct recipient){ .address = pair->recipient });
+    if (!clean_up(original, id, &arena, &envelope, content))
+        return NULL;
+    envelope.size_bytes = size_without_returns(buf_str(content));
+    envelope.content_bytes = content->len;
     envelope_encode(&envelope, &encoded);
     ensure(message_new(original->queue, queue_id, buf_str(&encoded), &notice, &error));
-    buf_free(&encoded);
-    arena_clear(&arena);
+    return notice;
+}
+
+/* Nobody can be told just now: those that failed wait, as in Postfix. */
+static void defer_failed(struct message *original)
+{
+    for (size_t i = 0; i < original->envelope.recipient_count; i++)
+        if (original->verdicts[i] == VERDICT_BOUNCED)
+            original->verdicts[i] = VERDICT_DEFERRED;
+}
+
+static struct message *make_notice(struct message *original, uint64_t queue_id,
+                                   const struct address_pair *pair,
+                                   const struct dsn_recipient *recipients, size_t count)
+{
+    struct queue_id_text id = queue_id_format(queue_id, original->queue->settings->has_long_ids);
+    struct buf content = { 0 };
+
+    format_content(original, &id, recipients, count, &content);
+    struct message *notice = make_message(original, queue_id, &id, pair, &content);
+    if (notice == NULL) {
+        buf_free(&content);
+        defer_failed(original);
+        return NULL;
+    }
+    notice->notice_of = original;
+    /* Its bytes wait for the commit in the message, whatever their size. */
+    notice->update = content;
     return notice;
 }
 
 bool bounce_make(struct message *original, struct message **notice)
 {
-    struct arena scratch = { 0 };
+    autoclear_arena struct arena scratch = { 0 };
     struct address_pair pair;
     struct dsn_recipient *recipients;
     uint64_t queue_id;
@@ -148,38 +196,11 @@ bool bounce_make(struct message *original, struct message **notice)
     *notice = NULL;
     if (choose_addresses(original, &scratch, &pair))
         count = choose_recipients(original, &scratch, pair.is_to_postmaster, &recipients);
-    if (count > 0 && !lease_take(original->queue, 1, &queue_id)) {
-        arena_clear(&scratch);
+    if (count > 0 && !lease_take(original->queue, 1, &queue_id))
         return false;
-    }
-    if (count > 0) {
-        struct queue_id_text id =
-            queue_id_format(queue_id, original->queue->settings->has_long_ids);
-        autofree_buf struct buf content = { 0 };
-        format_content(original, &id, recipients, count, &content);
-        *notice = make_message(original, queue_id, &pair, buf_str(&content));
-        (*notice)->notice_of = original;
-        /* Its bytes wait for the commit in the message, whatever their size. */
-        (*notice)->update = content;
-        content = (struct buf){ 0 };
-    }
-    arena_clear(&scratch);
+    if (count > 0)
+        *notice = make_notice(original, queue_id, &pair, recipients, count);
     return true;
-}
-
-static void log_message_id(const struct message *notice, struct str content)
-{
-    struct queue *queue = notice->queue;
-    struct buf *line = &queue->scratch;
-    struct header header;
-    struct str message_id = STR("");
-
-    while (message_id.len == 0 && header_next(&content, &header))
-        if (str_equal_fold(header.name, STR("Message-Id")))
-            message_id = header.value;
-    buf_clear(line);
-    log_line_message_id(message_id_text(notice), message_id, line);
-    log_write_text(&queue->settings->speakers[SPEAKER_CLEANUP], SEVERITY_INFO, buf_str(line));
 }
 
 static void log_notification(const struct message *original, const struct message *notice)
@@ -205,7 +226,6 @@ static void notice_done(struct commit_request *request)
         return; /* the original's end failed with it, and both are tried again */
     original->notice = NULL;
     notice->notice_of = NULL;
-    log_message_id(notice, request->content);
     log_notification(original, notice);
     content_keep(notice, request->content);
     buf_free(&notice->update);

@@ -17,11 +17,6 @@ static bool check_unbuilt(const struct config *config, struct error *error)
         const char *name;
         struct str value;
     } unbuilt[] = {
-        { "transport_maps", config->transport_maps },
-        { "sender_dependent_default_transport_maps",
-          config->sender_dependent_default_transport_maps },
-        { "sender_dependent_relayhost_maps", config->sender_dependent_relayhost_maps },
-        { "virtual_alias_maps", config->virtual_alias_maps },
         { "content_filter", config->content_filter },
     };
 
@@ -38,25 +33,25 @@ static bool check_unbuilt(const struct config *config, struct error *error)
 static bool make_router(struct settings *settings, const struct settings *old,
                         const struct own_addresses *own_addresses, struct error *error)
 {
-    const struct config *config = settings->config;
-    struct route_settings route = {
-        .myorigin = config->myorigin,
-        .mydestination = config->mydestination,
-        .virtual_alias_domains = config->virtual_alias_domains,
-        .virtual_mailbox_domains = config->virtual_mailbox_domains,
-        .relay_domains = config->relay_domains,
-        .parent_domain_matches_subdomains = config->parent_domain_matches_subdomains,
-        .local_transport = config->local_transport,
-        .virtual_transport = config->virtual_transport,
-        .relay_transport = config->relay_transport,
-        .default_transport = config->default_transport,
-        .relayhost = config->relayhost,
-        .empty_address_recipient = config->empty_address_recipient,
-        .own_addresses = own_addresses,
-    };
+    struct route_settings route = route_settings_from(settings->config, own_addresses);
 
     settings->router = router_new(&route, old != NULL ? old->router : NULL, warn, settings, error);
     return settings->router != NULL;
+}
+
+static bool make_cleanup(struct settings *settings,
+                         const struct settings_surroundings *surroundings, struct error *error)
+{
+    const struct settings *old = surroundings->old;
+    struct cleanup_options options = {
+        .config = settings->config,
+        .own = surroundings->own_addresses,
+        .log = settings->speakers[SPEAKER_CLEANUP],
+        .old = old != NULL ? old->cleanup : NULL,
+    };
+
+    settings->cleanup = cleanup_new(&options, error);
+    return settings->cleanup != NULL;
 }
 
 static void name_speakers(struct settings *settings, struct log *log)
@@ -111,7 +106,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
     if (!check_unbuilt(config, error) ||
-        !make_router(settings, surroundings->old, surroundings->own_addresses, error))
+        !make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
+        !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
     return settings;
 }
@@ -121,6 +117,7 @@ void settings_free(struct settings **settings)
     if (*settings == NULL)
         return;
     router_free(&(*settings)->router);
+    cleanup_free(&(*settings)->cleanup);
     arena_clear(&(*settings)->arena);
     memory_free(*settings);
     *settings = NULL;
@@ -132,9 +129,13 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },     { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },     { STR_INIT("retry"), TRANSPORT_RETRY },
+        { STR_INIT("smtp"), TRANSPORT_WORKER },
+        { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR },
         { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("local"), TRANSPORT_LOCAL },
+        { STR_INIT("virtual"), TRANSPORT_LOCAL },
+        { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -165,6 +166,32 @@ static size_t process_limit_of(const struct settings *settings,
     return (size_t)service->process_limit;
 }
 
+/* "postfix/error", or with the line's own syslog_name. */
+static struct log_context speaker_of(const struct settings *settings,
+                                     const struct master_service *service, struct str command,
+                                     struct arena *arena)
+{
+    struct error error = { 0 };
+    struct config *own =
+        service != NULL ? config_new(settings->source, service, NULL, NULL, &error) : NULL;
+    struct str name = own != NULL ? own->syslog_name : settings->config->syslog_name;
+    const char *tag = arena_printf(arena, "%.*s/%.*s", STR_ARGS(name), STR_ARGS(command));
+
+    if (error.message[0] != '\0')
+        log_warning(&settings->speakers[SPEAKER_QMGR], "transport %.*s: %s",
+                    STR_ARGS(service->name), error.message);
+    config_free(&own);
+    return (struct log_context){ settings->log, str_from(tag) };
+}
+
+/* The program behind Postfix's error and retry goes by the service's name, and knows no other. */
+static enum transport_kind error_kind_of(struct str name)
+{
+    if (str_equal(name, STR("error")))
+        return TRANSPORT_ERROR;
+    return str_equal(name, STR("retry")) ? TRANSPORT_RETRY : TRANSPORT_UNKNOWN;
+}
+
 struct transport_settings settings_transport(const struct settings *settings, struct str name,
                                              struct arena *arena)
 {
@@ -181,15 +208,10 @@ struct transport_settings settings_transport(const struct settings *settings, st
             .cohort_limit = (double)number_of(
                 settings, name, "destination_concurrency_failed_cohort_limit", 1),
         },
+        .speaker = speaker_of(settings, service, command, arena),
     };
 
-    /* Postfix's retry service runs the error program. */
-    if (transport.kind == TRANSPORT_ERROR && str_equal(name, STR("retry")))
-        transport.kind = TRANSPORT_RETRY;
-    transport.speaker = (struct log_context){
-        settings->log,
-        str_from(arena_printf(arena, "%.*s/%.*s", STR_ARGS(settings->config->syslog_name),
-                              STR_ARGS(command)))
-    };
+    if (transport.kind == TRANSPORT_ERROR)
+        transport.kind = error_kind_of(name);
     return transport;
 }

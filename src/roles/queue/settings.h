@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "concurrency.h"
 #include "config/config.h"
+#include "mail/cleanup.h"
 #include "mail/queue_id.h"
 #include "mail/route.h"
 #include "retry.h"
@@ -28,6 +29,7 @@ struct settings {
     struct log *log;
     struct arena arena;
     struct router *router;
+    struct cleanup *cleanup; /* for notices */
     struct retry_limits retry;
     int64_t minimal_backoff_ms; /* also how long a destination stays dead */
     size_t active_limit;
@@ -54,10 +56,11 @@ void settings_free(struct settings **settings);
 /* How mail of a transport is dealt with. */
 enum transport_kind {
     TRANSPORT_WORKER,  /* smtp, lmtp: by an smtp worker */
+    TRANSPORT_LOCAL,   /* local, virtual, pipe: by the local role */
     TRANSPORT_ERROR,   /* bounced with the next hop as text */
     TRANSPORT_RETRY,   /* deferred with the next hop as text */
     TRANSPORT_DISCARD, /* done without a delivery */
-    TRANSPORT_UNBUILT, /* local, virtual, pipe: deferred */
+    TRANSPORT_UNBUILT, /* deferred */
     TRANSPORT_UNKNOWN, /* no such service: deferred */
 };
 struct transport_settings {

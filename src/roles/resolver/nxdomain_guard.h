@@ -15,6 +15,7 @@ enum {
     NXDOMAIN_GUARD_DOMAINS_MIN = 20,
     NXDOMAIN_GUARD_PERCENT = 20,
     NXDOMAIN_GUARD_SLOTS = 256,
+    NXDOMAIN_GUARD_PROBES = 32, /* slots that a domain may stand in */
 };
 
 struct nxdomain_guard {
@@ -22,7 +23,7 @@ struct nxdomain_guard {
         uint64_t domain_hash;
         int64_t seen_ms;
         bool is_absent;
-    } seen[NXDOMAIN_GUARD_SLOTS]; /* the latest answer for each domain, a slot each by hash */
+    } seen[NXDOMAIN_GUARD_SLOTS]; /* the latest answer for each domain; seen_ms 0 = free */
     int64_t doubts_until_ms;
 };
 

@@ -41,6 +41,7 @@ struct delivery {
         queue_generation; /* of the channel it came by; another queue process does not know it */
     struct queue_id_text queue_id;
     struct str nexthop;
+    struct str tried_nexthop; /* the one of its destinations that is being tried, as written */
     struct envelope envelope;
     struct attempt *attempts; /* one for each recipient of the envelope */
     size_t open_count;        /* not settled */

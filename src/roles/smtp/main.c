@@ -30,6 +30,7 @@ static bool smtp_start(struct service *service, struct error *error)
         .log = service->log_context,
         .source = service->source,
         .config = service->config,
+        .local_servers = local_servers_new(service),
         .drained = drained,
         .argument = service,
     };
@@ -98,6 +99,7 @@ static void smtp_stop(struct service *service)
 const struct role smtp_role = {
     .name = "smtp",
     .log_name = "smtp",
+    .may_ask_table_servers = true,
     .start = smtp_start,
     .confine = smtp_confine,
     .peer = smtp_peer,

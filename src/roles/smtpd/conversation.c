@@ -8,6 +8,7 @@
 #include "limits.h"
 #include "reject_footer.h"
 #include "trace.h"
+#include "xclient.h"
 
 #include <sys/socket.h>
 
@@ -205,11 +206,23 @@ static enum next refuse_early_talk(struct conversation *conversation)
     return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
 }
 
+enum next conversation_welcome(struct conversation *conversation)
+{
+    struct verdict verdict = restrictions_check_client(conversation);
+
+    conversation->session.is_denied = !verdict.is_accepted;
+    if (verdict.is_accepted)
+        return reply_lines(conversation, 220, conversation->policy->banner);
+    conversation->session.error_count++;
+    return reply_verdict(conversation, &verdict);
+}
+
 static enum next conversation_greet(struct conversation *conversation)
 {
     conversation->is_greeted = true;
     client_identify(conversation);
     trace_begin(conversation);
+    xclient_authorise(conversation);
     log_line_connect(session_log_client(&conversation->session),
                      conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
@@ -219,13 +232,7 @@ static enum next conversation_greet(struct conversation *conversation)
         return NEXT_CLOSE;
     if (!limits_allow_connection(conversation))
         return NEXT_CLOSE;
-    struct verdict verdict = restrictions_check_client(conversation);
-    if (!verdict.is_accepted) {
-        conversation->session.is_denied = true;
-        conversation->session.error_count++;
-        return reply_verdict(conversation, &verdict);
-    }
-    return reply_lines(conversation, 220, conversation->policy->banner);
+    return conversation_welcome(conversation);
 }
 
 static enum next end_for_errors(struct conversation *conversation)

@@ -45,6 +45,8 @@ void conversation_start(struct server *server, const struct policy *policy, int 
 void conversation_close_if_idle(struct conversation *conversation);
 
 /* ---- for the handlers ---- */
+/* The greeting, or what smtpd_client_restrictions have in its place. */
+enum next conversation_welcome(struct conversation *conversation);
 enum next reply(struct conversation *conversation, enum reply_name name);
 enum next reply_verdict(struct conversation *conversation, const struct verdict *verdict);
 /* `text` without its line end; `code` is what it begins with. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data.h"
 
+#include "base/memory.h"
 #include "client.h"
 #include "mail/dot_stuffing.h"
 #include "mail/header.h"
@@ -14,9 +15,12 @@ enum {
     /* RFC 5321 4.5.3.2.6 has clients wait ten minutes for the reply to the final dot. */
     COMMIT_PATIENCE_MS = 300 * 1000,
     SEND_PATIENCE_MS = 60 * 1000,
+    /* A message may come in so many chunks that are smaller than this; each further one counts as
+     * an error of the client. */
+    TINY_CHUNKS_MAX = 10 * 1000,
+    TINY_CHUNK_BYTES = 512,
 };
 
-/* A message while it arrives. */
 struct content {
     struct dot_decoder decoder;
     struct buf incoming;    /* decoded; the headers are not known to be complete yet */
@@ -28,7 +32,10 @@ struct content {
     uint64_t stored_lines;
     uint64_t refused_at_bytes; /* wire_bytes when it was refused */
     enum reply_name refusal;   /* REPLY_COUNT: none */
-    int64_t started_ms;
+    int64_t started_ms;        /* of DATA, or of the chunk */
+    uint64_t started_bytes;    /* wire_bytes by then */
+    unsigned tiny_chunks;
+    struct verdict verdict; /* with a code: said in place of `refusal` */
 };
 
 /* ---- refusing ---- */
@@ -161,31 +168,32 @@ static bool may_rewrite_headers(const struct conversation *conversation)
 static void take_headers(struct conversation *conversation, struct content *content)
 {
     const struct policy *policy = conversation->policy;
-    const struct envelope *envelope = &conversation->session.transaction.envelope;
-    bool may_rewrite = may_rewrite_headers(conversation);
-    struct header_completion completion = {
-        .myhostname = policy->myhostname,
+    struct transaction *transaction = &conversation->session.transaction;
+    struct cleanup_message message = {
+        .arena = &transaction->arena,
+        .envelope = &transaction->envelope,
         .queue_id = conversation_queue_id(conversation),
-        .sender = envelope->sender,
-        .undisclosed_recipients_header = policy->config->undisclosed_recipients_header,
-        .drop = policy->config->message_drop_headers,
-        .rewrite = may_rewrite ? &policy->rewrite : NULL,
-        .wall_s = envelope->arrival_us / 1000000,
-        .may_add_missing = may_rewrite || policy->config->always_add_missing_headers,
+        .parts = policy->cleanup_parts,
+        .origin = may_rewrite_headers(conversation) ? HEADERS_LOCAL : HEADERS_REMOTE,
     };
     struct header_summary summary;
-    struct str message_id;
 
     header_summarise(buf_str(&content->incoming), &summary);
     buf_append(&content->outgoing, conversation->session.transaction.actions.prepended);
     append_received(conversation, &content->outgoing);
-    header_complete(&conversation->scratch, &completion, buf_str(&content->incoming),
-                    &content->outgoing, &message_id);
+    enum cleanup_outcome outcome =
+        cleanup_run(policy->cleanup, &message, buf_str(&content->incoming), &content->outgoing);
     buf_free(&content->incoming);
     content->has_headers = true;
-    log_line_message_id(conversation_queue_id(conversation), message_id,
-                        conversation_log_start(conversation));
-    log_write_text(&policy->cleanup_log, SEVERITY_INFO, buf_str(&conversation->line));
+    if (outcome == CLEANUP_REFUSED) {
+        content_refuse(conversation, content, REPLY_QUEUE_ERROR);
+        content->verdict = (struct verdict){
+            .code = message.reply_code,
+            .enhanced = message.reply_enhanced,
+            .text = arena_text(&transaction->arena, message.reply_text),
+        };
+        return;
+    }
     /* Ours counts too, as it does in Postfix. */
     if (summary.received_count + 1 >= (unsigned)policy->config->hopcount_limit) {
         warn_of_message(conversation, &policy->cleanup_log, "message rejected: hopcount exceeded");
@@ -217,8 +225,9 @@ static void content_advance(struct conversation *conversation, struct content *c
         send_chunks(conversation, content);
 }
 
-static void content_decode(struct conversation *conversation, struct content *content,
-                           struct str bytes)
+/* Returns how many bytes it used: less than there are only behind the end of DATA. */
+static size_t content_decode(struct conversation *conversation, struct content *content,
+                             struct str bytes)
 {
     struct buf *target = content->has_headers ? &content->outgoing : &content->incoming;
     size_t before = target->len;
@@ -231,6 +240,7 @@ static void content_decode(struct conversation *conversation, struct content *co
         buf_clear(target);
     else
         content_advance(conversation, content);
+    return used;
 }
 
 /* Each portion has the usual time, and all of them together must not be slower than
@@ -241,10 +251,17 @@ static int64_t portion_deadline_ms(const struct conversation *conversation,
     const struct config *config = conversation->policy->config;
     int64_t portion_ms = conversation_deadline_ms(conversation);
     int64_t rate = config->smtpd_min_data_rate > 0 ? config->smtpd_min_data_rate : 1;
-    int64_t whole_ms = content->started_ms + config->smtpd_timeout * 1000 +
-                       (int64_t)(content->wire_bytes * 1000 / (uint64_t)rate);
+    int64_t whole_ms =
+        content->started_ms + config->smtpd_timeout * 1000 +
+        (int64_t)((content->wire_bytes - content->started_bytes) * 1000 / (uint64_t)rate);
 
     return whole_ms < portion_ms ? whole_ms : portion_ms;
+}
+
+static bool is_drained_enough(const struct content *content)
+{
+    return content->refusal != REPLY_COUNT &&
+           content->wire_bytes - content->refused_at_bytes > DRAIN_BYTES_MAX;
 }
 
 /* Reads to the final dot. Anything but STREAM_OK ends the connection. */
@@ -258,8 +275,29 @@ static enum stream_outcome content_read(struct conversation *conversation, struc
         if (outcome != STREAM_OK)
             return outcome;
         content_decode(conversation, content, bytes);
-        if (content->refusal != REPLY_COUNT &&
-            content->wire_bytes - content->refused_at_bytes > DRAIN_BYTES_MAX)
+        if (is_drained_enough(content))
+            return STREAM_TOO_LONG;
+    }
+    return STREAM_OK;
+}
+
+/* Reads the `count` bytes of a chunk. */
+static enum stream_outcome content_read_chunk(struct conversation *conversation,
+                                              struct content *content, uint64_t count)
+{
+    struct str bytes;
+
+    content->started_ms = loop_now_ms(conversation->server->loop);
+    content->started_bytes = content->wire_bytes;
+    while (count > 0) {
+        enum stream_outcome outcome = stream_read_some(
+            conversation->stream, portion_deadline_ms(conversation, content), &bytes);
+        if (outcome != STREAM_OK)
+            return outcome;
+        if (bytes.len > count)
+            bytes.len = (size_t)count;
+        count -= content_decode(conversation, content, bytes);
+        if (is_drained_enough(content))
             return STREAM_TOO_LONG;
     }
     return STREAM_OK;
@@ -296,16 +334,25 @@ static void envelope_fill(struct conversation *conversation, const struct conten
     envelope->protocol = session_protocol(session);
     message_actions_apply(&session->transaction.actions, &conversation->session.transaction.arena,
                           envelope);
+    if (!session->transaction.forwarded.is_set)
+        return;
+    envelope->client_name = session->transaction.forwarded.name;
+    envelope->client_address = session->transaction.forwarded.address;
+    envelope->helo_name = session->transaction.forwarded.helo_name;
+    envelope->protocol = session->transaction.forwarded.protocol;
 }
 
-static enum next reply_queued(struct conversation *conversation)
+static enum next reply_queued(struct conversation *conversation, const struct content *content)
 {
-    const struct transaction *transaction = &conversation->session.transaction;
+    const char *id = conversation->session.transaction.queue_id_text.text;
+    struct arena *scratch = &conversation->scratch;
+    const char *text = content->decoder.is_plain
+                           ? arena_printf(scratch, "250 2.0.0 Ok: %llu bytes queued as %s",
+                                          (unsigned long long)content->decoded_bytes, id)
+                           : arena_printf(scratch, "250 2.0.0 Ok: queued as %s", id);
 
     conversation->server->message_count++;
-    return reply_text(conversation, 250,
-                      str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
-                                            transaction->queue_id_text.text)));
+    return reply_text(conversation, 250, str_from(text));
 }
 
 /* Hands it to the queue and answers with what the queue says. */
@@ -318,7 +365,7 @@ static enum next submit(struct conversation *conversation, struct content *conte
 
     if (transaction->actions.is_discarded) {
         submission_abort(message);
-        return reply_queued(conversation);
+        return reply_queued(conversation, content);
     }
     count_stored(content, buf_str(&content->outgoing));
     envelope_fill(conversation, content);
@@ -326,7 +373,7 @@ static enum next submit(struct conversation *conversation, struct content *conte
     switch (submission_finish(message, buf_str(&envelope), buf_str(&content->outgoing),
                               loop_now_ms(server->loop) + COMMIT_PATIENCE_MS)) {
     case SUBMISSION_ACCEPTED:
-        return reply_queued(conversation);
+        return reply_queued(conversation, content);
     case SUBMISSION_REFUSED:
         return reply_verdict(conversation, &(struct verdict){ .code = message->reply.code,
                                                               .enhanced = message->reply.enhanced,
@@ -339,12 +386,13 @@ static enum next submit(struct conversation *conversation, struct content *conte
     return reply(conversation, REPLY_QUEUE_ERROR);
 }
 
-/* The connection, or our patience with it, ended before the final dot. */
+/* The connection, or our patience with it, ended before all was there. */
 static enum next content_lost(struct conversation *conversation, const struct content *content,
                               enum stream_outcome outcome)
 {
-    const char *where = arena_printf(&conversation->scratch, "DATA (%llu bytes)",
-                                     (unsigned long long)content->wire_bytes);
+    const char *where = arena_printf(
+        &conversation->scratch, "%s (%llu bytes)", content->decoder.is_plain ? "BDAT" : "DATA",
+        (unsigned long long)(content->wire_bytes - content->started_bytes));
 
     conversation->reply_code = 421;
     if (outcome == STREAM_TOO_LONG)
@@ -367,6 +415,8 @@ static enum next content_answer(struct conversation *conversation, struct conten
     if (content->refusal == REPLY_COUNT && has_forbidden_newline(conversation, content))
         return refuse_bare_newline(conversation);
     content_finish(conversation, content);
+    if (content->verdict.code != 0)
+        return reply_verdict(conversation, &content->verdict);
     if (content->refusal != REPLY_COUNT)
         return reply(conversation, content->refusal);
     conversation->session.transaction.content_bytes = content->decoded_bytes;
@@ -378,23 +428,114 @@ static enum next content_answer(struct conversation *conversation, struct conten
     return submit(conversation, content);
 }
 
+/* ---- DATA ---- */
+
+static struct content *content_begin(struct conversation *conversation)
+{
+    struct transaction *transaction = &conversation->session.transaction;
+    struct content *content = memory_new(sizeof(*content));
+
+    content->refusal = REPLY_COUNT;
+    content->started_ms = loop_now_ms(conversation->server->loop);
+    submission_begin(conversation->server->submission, transaction->queue_id,
+                     &transaction->submission);
+    transaction->content = content;
+    return content;
+}
+
+void content_free(struct content **content)
+{
+    if (*content == NULL)
+        return;
+    buf_free(&(*content)->incoming);
+    buf_free(&(*content)->outgoing);
+    memory_free(*content);
+    *content = NULL;
+}
+
 enum next data_receive(struct conversation *conversation)
 {
-    struct session *session = &conversation->session;
-    struct content content = { .refusal = REPLY_COUNT,
-                               .started_ms = loop_now_ms(conversation->server->loop) };
-
-    session_enter(session, PHASE_DATA);
+    session_enter(&conversation->session, PHASE_DATA);
     enum next next = reply(conversation, REPLY_GO_AHEAD);
     if (next == NEXT_COMMAND) {
-        submission_begin(conversation->server->submission, session->transaction.queue_id,
-                         &session->transaction.submission);
-        enum stream_outcome outcome = content_read(conversation, &content);
-        next = outcome == STREAM_OK ? content_answer(conversation, &content)
-                                    : content_lost(conversation, &content, outcome);
+        struct content *content = content_begin(conversation);
+        enum stream_outcome outcome = content_read(conversation, content);
+        next = outcome == STREAM_OK ? content_answer(conversation, content)
+                                    : content_lost(conversation, content, outcome);
     }
-    buf_free(&content.incoming);
-    buf_free(&content.outgoing);
+    session_reset_transaction(&conversation->session);
+    return next;
+}
+
+/* ---- BDAT ---- */
+
+static bool is_refused(const struct conversation *conversation)
+{
+    return conversation->reply_code >= 400;
+}
+
+/* The chunk was read: says so, or refuses what has come so far. */
+static enum next chunk_answer(struct conversation *conversation, struct content *content)
+{
+    bool is_clean = !has_forbidden_newline(conversation, content);
+
+    if (content->refusal != REPLY_COUNT)
+        return reply(conversation, content->refusal);
+    if (!is_clean)
+        return refuse_bare_newline(conversation);
+    /* Many a chunk of next to nothing is work without mail. */
+    if (content->tiny_chunks > TINY_CHUNKS_MAX)
+        conversation->session.error_count++;
+    return reply_text(conversation, 250,
+                      str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: %llu bytes",
+                                            (unsigned long long)content->decoded_bytes)));
+}
+
+enum next chunk_receive(struct conversation *conversation, uint64_t count, bool is_last)
+{
+    struct session *session = &conversation->session;
+    struct content *content = session->transaction.content;
+    enum next next;
+
+    if (content == NULL) {
+        session_enter(session, PHASE_BDAT);
+        content = content_begin(conversation);
+        content->decoder.is_plain = true;
+    }
+    if (count < TINY_CHUNK_BYTES)
+        content->tiny_chunks++;
+    enum stream_outcome outcome = content_read_chunk(conversation, content, count);
+    if (outcome != STREAM_OK) {
+        next = content_lost(conversation, content, outcome);
+    } else if (is_last) {
+        size_t before = content->incoming.len + content->outgoing.len;
+        dot_decode_end(&content->decoder,
+                       content->has_headers ? &content->outgoing : &content->incoming);
+        content->decoded_bytes += content->incoming.len + content->outgoing.len - before;
+        next = content_answer(conversation, content);
+    } else {
+        next = chunk_answer(conversation, content);
+        if (next == NEXT_COMMAND && !is_refused(conversation))
+            return next;
+        session_refuse_chunks(session);
+        return next;
+    }
     session_reset_transaction(session);
     return next;
+}
+
+enum stream_outcome chunk_discard(struct conversation *conversation, uint64_t count)
+{
+    struct content content = { .refusal = REPLY_NOT_IMPLEMENTED, .decoder.is_plain = true };
+    enum stream_outcome outcome = content_read_chunk(conversation, &content, count);
+
+    buf_free(&content.incoming);
+    return outcome;
+}
+
+enum next chunk_lost(struct conversation *conversation, enum stream_outcome outcome)
+{
+    struct content content = { .decoder.is_plain = true };
+
+    return content_lost(conversation, &content, outcome);
 }

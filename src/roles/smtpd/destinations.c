@@ -13,8 +13,7 @@ struct destinations {
     struct match_list *lists[DOMAIN_LIST_COUNT];
 };
 
-/* Whether a list's plain domains match their subdomains too. */
-static bool matches_parents(const struct config *config, struct str name)
+bool destinations_match_parents(const struct config *config, struct str name)
 {
     struct str words = config->parent_domain_matches_subdomains;
     struct str word;
@@ -45,7 +44,7 @@ struct destinations *destinations_new(const struct config *config, const struct 
     for (size_t i = 0; i < DOMAIN_LIST_COUNT; i++) {
         struct match_list_options options = {
             .name = parameters[i].name,
-            .matches_parent_domains = matches_parents(config, parameters[i].name),
+            .matches_parent_domains = destinations_match_parents(config, parameters[i].name),
             .warning = warning,
             .argument = argument,
         };

@@ -14,6 +14,10 @@
 
 struct destinations;
 
+/* parent_domain_matches_subdomains: whether the plain domains of a list match their subdomains
+ * too. */
+bool destinations_match_parents(const struct config *config, struct str name);
+
 enum destination {
     DESTINATION_AUTHORISED, /* ours, or a domain that we relay for */
     DESTINATION_FOREIGN,    /* relaying, or a route through us (user%elsewhere@ours) */

@@ -231,6 +231,7 @@ static void smtpd_stop(struct service *service)
 const struct role smtpd_role = {
     .name = "smtpd",
     .log_name = "smtpd",
+    .may_ask_table_servers = true,
     .start = smtpd_start,
     .confine = smtpd_confine,
     .listener = smtpd_listener,

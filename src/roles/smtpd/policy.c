@@ -87,41 +87,6 @@ static void warn_of_tables(const struct policy *policy, const char *parameter, s
 
 /* ---- replies that never change ---- */
 
-struct keyword {
-    const char *name;
-    bool is_offered;
-};
-
-static void make_ehlo_reply(struct policy *policy)
-{
-    const struct config *config = policy->config;
-    const char *size =
-        config->message_size_limit > 0
-            ? arena_printf(&policy->arena, "SIZE %lld", (long long)config->message_size_limit)
-            : "SIZE";
-    const struct keyword keywords[] = {
-        { "PIPELINING", true },
-        { size, true },
-        { "VRFY", !config->disable_vrfy_command },
-        { "ENHANCEDSTATUSCODES", true },
-        { "8BITMIME", true },
-    };
-    const size_t count = sizeof(keywords) / sizeof(keywords[0]);
-    const char *lines = arena_printf(&policy->arena, "%.*s\r\n", STR_ARGS(policy->myhostname));
-    const char *text = "250";
-
-    /* Each line waits until the next one is known: only the last has a blank behind its code. */
-    for (size_t i = 0; i < count; i++) {
-        struct str name = str_from(keywords[i].name);
-        struct str word = str_cut(&name, " ");
-        if (!keywords[i].is_offered || policy_discards_keyword(policy, word))
-            continue;
-        text = arena_printf(&policy->arena, "%s-%s250", text, lines);
-        lines = arena_printf(&policy->arena, "%s\r\n", keywords[i].name);
-    }
-    policy->ehlo_reply = str_from(arena_printf(&policy->arena, "%s %s", text, lines));
-}
-
 static bool make_banner(struct policy *policy, struct error *error)
 {
     struct str banner = str_trim(policy->config->smtpd_banner);
@@ -144,16 +109,33 @@ static bool make_banner(struct policy *policy, struct error *error)
 
 /* ---- making it ---- */
 
-static bool set_bare_newline(struct policy *policy, struct error *error)
+static bool make_list(struct policy *policy, const char *name, struct str text,
+                      struct match_list **list, struct error *error)
 {
-    struct str value = policy->config->smtpd_forbid_bare_newline;
     struct match_list_options options = {
-        .name = STR("smtpd_forbid_bare_newline_exclusions"),
-        .matches_parent_domains = false,
+        .name = str_from(name),
+        .matches_parent_domains = destinations_match_parents(policy->config, str_from(name)),
         .warning = warn,
         .argument = policy,
     };
 
+    *list = match_list_new(text, &options, error);
+    return *list != NULL;
+}
+
+static bool make_lists(struct policy *policy, struct error *error)
+{
+    const struct config *config = policy->config;
+
+    return make_list(policy, "smtpd_authorized_xclient_hosts",
+                     config->smtpd_authorized_xclient_hosts, &policy->xclient_hosts, error) &&
+           make_list(policy, "smtpd_authorized_xforward_hosts",
+                     config->smtpd_authorized_xforward_hosts, &policy->xforward_hosts, error);
+}
+
+static bool set_bare_newline(struct policy *policy, struct error *error)
+{
+    struct str value = policy->config->smtpd_forbid_bare_newline;
     int code = policy->config->smtpd_forbid_bare_newline_reject_code;
     if (code < 400 || code > 599)
         return error_set(error,
@@ -174,9 +156,9 @@ static bool set_bare_newline(struct policy *policy, struct error *error)
                          "parameter smtpd_forbid_bare_newline: \"%.*s\"; it is one of: "
                          "normalize, reject, note, yes, no",
                          STR_ARGS(value));
-    policy->bare_newline_exclusions =
-        match_list_new(policy->config->smtpd_forbid_bare_newline_exclusions, &options, error);
-    return policy->bare_newline_exclusions != NULL;
+    return make_list(policy, "smtpd_forbid_bare_newline_exclusions",
+                     policy->config->smtpd_forbid_bare_newline_exclusions,
+                     &policy->bare_newline_exclusions, error);
 }
 
 static bool set_authentication(struct policy *policy, struct service *service, struct error *error)
@@ -211,19 +193,28 @@ static bool set_client_lists(struct policy *policy, struct error *error)
     return policy->debug_peers != NULL;
 }
 
+static bool make_cleanup(struct policy *policy, struct error *error)
+{
+    struct config *config = policy->config;
+    struct route_settings route = route_settings_from(config, policy->own);
+    struct cleanup_options cleanup = {
+        .config = config,
+        .own = policy->own,
+        .log = policy->cleanup_log,
+    };
+
+    policy->router = router_new(&route, NULL, warn, policy, error);
+    policy->cleanup_parts = cleanup_external_parts(config);
+    policy->cleanup = policy->router != NULL ? cleanup_new(&cleanup, error) : NULL;
+    return policy->cleanup != NULL;
+}
+
 static bool policy_fill(struct policy *policy, struct service *service, struct error *error)
 {
     struct config *config = policy->config;
 
     policy->myhostname = config->myhostname;
-    policy->rewrite = (struct rewrite_rules){
-        .myorigin = config->myorigin,
-        .mydomain = config->mydomain,
-        .may_append_myorigin = config->append_at_myorigin,
-        .may_append_mydomain = config->append_dot_mydomain,
-        .may_swap_bangpath = config->swap_bangpath,
-        .has_percent_hack = config->allow_percent_hack,
-    };
+    policy->rewrite = rewrite_rules_from(config);
     policy->own = own_addresses_new(config->inet_interfaces, config->proxy_interfaces, error);
     if (policy->own == NULL)
         return false;
@@ -244,9 +235,11 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
     };
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
-        !set_client_lists(policy, error) || !make_banner(policy, error))
+        !set_client_lists(policy, error) || !make_lists(policy, error) ||
+        !make_banner(policy, error))
         return false;
-    make_ehlo_reply(policy);
+    if (!make_cleanup(policy, error))
+        return false;
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
     warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
     return true;
@@ -272,6 +265,10 @@ void policy_free(struct policy **policy)
         return;
     authentication_free(&(*policy)->authentication);
     match_list_free(&(*policy)->bare_newline_exclusions);
+    match_list_free(&(*policy)->xclient_hosts);
+    match_list_free(&(*policy)->xforward_hosts);
+    cleanup_free(&(*policy)->cleanup);
+    router_free(&(*policy)->router);
     restrictions_free(&(*policy)->restrictions);
     recipient_maps_free(&(*policy)->recipient_maps);
     lookup_maps_free(&(*policy)->maps);

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What one smtpd line of master.cf says: its configuration with the line's overrides, and all
- * that is made of it once: lists, restrictions, the banner and the reply to EHLO. Made before the
- * role is confined, immutable, shared by the conversations of its listener.
+ * that is made of it once: lists, restrictions, the banner. Made before the role is confined,
+ * immutable, shared by the conversations of its listener.
  */
 #pragma once
 
 #include "base/log.h"
 #include "config/config.h"
-#include "mail/rewrite.h"
+#include "mail/cleanup.h"
+#include "mail/route.h"
 #include "net/own_addresses.h"
 #include "recipient_maps.h"
 #include "restrictions.h"
@@ -27,8 +28,12 @@ struct policy {
     struct lookup_maps *maps;
     struct recipient_maps *recipient_maps;
     struct restrictions *restrictions;
+    struct router *router;   /* RCPT resolves its address, as the queue will again */
+    struct cleanup *cleanup; /* what is done to a message before it is queued */
+    unsigned cleanup_parts;  /* of it, with receive_override_options */
     struct match_list *logged_permits; /* smtpd_log_access_permit_actions */
     struct match_list *bare_newline_exclusions;
+    struct match_list *xclient_hosts, *xforward_hosts;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     enum bare_newline_policy bare_newline;
     struct rewrite_rules rewrite;
@@ -36,8 +41,7 @@ struct policy {
     struct match_list *limit_exceptions; /* smtpd_client_event_limit_exceptions */
     struct str service_name;             /* its line's first word */
     struct str myhostname;
-    struct str banner;     /* the whole reply with its line end */
-    struct str ehlo_reply; /* the same */
+    struct str banner; /* the whole reply with its line end */
     struct arena arena;
 };
 

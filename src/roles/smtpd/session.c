@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "base/ensure.h"
+#include "data.h"
 
 /* Where each phase may lead. */
 struct phase_moves {
@@ -11,11 +12,13 @@ struct phase_moves {
 
 /* clang-format off */
 static const struct phase_moves moves[] = {
-    { PHASE_NEW,    PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_CLOSED },
-    { PHASE_READY,  PHASE_READY | PHASE_MAIL | PHASE_CLOSED },
+    { PHASE_NEW,    PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_BDAT_FAILED | PHASE_CLOSED },
+    { PHASE_READY,  PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_BDAT_FAILED | PHASE_CLOSED },
     { PHASE_MAIL,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_CLOSED },
-    { PHASE_RCPT,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_DATA | PHASE_CLOSED },
+    { PHASE_RCPT,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_DATA | PHASE_BDAT | PHASE_CLOSED },
     { PHASE_DATA,   PHASE_NEW | PHASE_READY | PHASE_CLOSED },
+    { PHASE_BDAT,   PHASE_NEW | PHASE_READY | PHASE_CLOSED },
+    { PHASE_BDAT_FAILED, PHASE_NEW | PHASE_READY | PHASE_CLOSED },
     { PHASE_CLOSED, 0 },
 };
 /* clang-format on */
@@ -58,6 +61,7 @@ void session_init(struct session *session, struct str client_address)
 static void transaction_clear(struct transaction *transaction)
 {
     submission_abort(&transaction->submission);
+    content_free(&transaction->content);
     arena_clear(&transaction->arena);
     memset(transaction, 0, sizeof(*transaction)); /* padding too, for the comparison below */
 }
@@ -76,17 +80,23 @@ void session_reset_transaction(struct session *session)
         session_enter(session, str_is_empty(session->helo_name) ? PHASE_NEW : PHASE_READY);
 }
 
+void session_refuse_chunks(struct session *session)
+{
+    session_reset_transaction(session);
+    session_enter(session, PHASE_BDAT_FAILED);
+}
+
 bool session_has_no_transaction(const struct session *session)
 {
     static const struct transaction fresh;
 
     return memcmp(&session->transaction, &fresh, sizeof(fresh)) == 0 &&
-           (session->phase & (PHASE_NEW | PHASE_READY | PHASE_CLOSED)) != 0;
+           (session->phase & (PHASE_NEW | PHASE_READY | PHASE_BDAT_FAILED | PHASE_CLOSED)) != 0;
 }
 
 bool session_in_transaction(const struct session *session)
 {
-    return (session->phase & (PHASE_MAIL | PHASE_RCPT | PHASE_DATA)) != 0;
+    return (session->phase & (PHASE_MAIL | PHASE_RCPT | PHASE_DATA | PHASE_BDAT)) != 0;
 }
 
 struct log_client session_log_client(const struct session *session)
@@ -128,4 +138,12 @@ void session_set_hello(struct session *session, struct str name, bool is_esmtp)
     session->helo_name = buf_str(&session->helo_text);
     session->is_esmtp = is_esmtp;
     session_enter(session, PHASE_READY);
+}
+
+void session_forget_hello(struct session *session)
+{
+    buf_clear(&session->helo_text);
+    session->helo_name = STR("");
+    session->is_esmtp = false;
+    session_reset_transaction(session);
 }

@@ -506,8 +506,8 @@ void world_connect_worker(struct world *world, int number)
 
     channel_free(&worker->channel);
     *worker = (struct played_worker){ .world = world, .number = number };
-    assert_true(workers_add(world->queue, (uint32_t)number,
-                            connect_pair(world, &worker->channel, &worker_events, worker), &error));
+    int fd = connect_pair(world, &worker->channel, &worker_events, worker);
+    assert_true(workers_add(world->queue, TRANSPORT_WORKER, (uint32_t)number, fd, &error));
 }
 
 void job_result(struct world *world, struct job *job, uint32_t recipient,

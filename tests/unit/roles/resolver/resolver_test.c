@@ -41,6 +41,22 @@ static void sudden_absence_is_doubted_for_a_while(void **state)
     assert_false(nxdomain_guard_doubts(&guard, 5000 + NXDOMAIN_GUARD_DOUBT_MS));
 }
 
+/* Where the domains stand in the guard's table is by chance: none may hide another. */
+static void every_domain_counts_wherever_it_stands(void **state)
+{
+    char text[64];
+
+    (void)state;
+    for (int round = 0; round < 500; round++) {
+        struct nxdomain_guard guard = { 0 };
+        for (int i = 0; i < NXDOMAIN_GUARD_DOMAINS_MIN - 1; i++)
+            assert_false(nxdomain_guard_note(
+                &guard, domain(text, sizeof text, round * 1000 + i), true, 5000));
+        assert_true(nxdomain_guard_note(&guard, domain(text, sizeof text, round * 1000 + 999), true,
+                                        5000));
+    }
+}
+
 static void slow_absence_is_believed(void **state)
 {
     struct nxdomain_guard guard = { 0 };
@@ -103,6 +119,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(few_absent_names_are_believed),
         cmocka_unit_test(sudden_absence_is_doubted_for_a_while),
+        cmocka_unit_test(every_domain_counts_wherever_it_stands),
         cmocka_unit_test(slow_absence_is_believed),
         cmocka_unit_test(answers_are_kept_until_they_are_old),
         cmocka_unit_test(answers_used_longest_ago_make_room),

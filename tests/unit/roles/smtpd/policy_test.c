@@ -2,11 +2,13 @@
 /* What a configuration must have before anybody may connect, and what the restrictions decide. */
 #include "world.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <cmocka.h>
+
+#include <cmocka.h>
 
 struct refusal {
     const char *main_cf;
@@ -149,25 +151,12 @@ static void commands_of_other_protocols_are_known(void **state)
     world_close(&world);
 }
 
-static void ehlo_offers_what_is_not_discarded(void **state)
-{
-    struct world world;
-
-    (void)state;
-    world_open(&world, "smtpd_discard_ehlo_keywords = size, 8bitmime\n"
-                       "disable_vrfy_command = yes\n");
-    assert_string_equal(world.policy->ehlo_reply.ptr,
-                        "250-mail.test.example\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n");
-    world_close(&world);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_policy_that_cannot_be_is_refused_with_its_reason),
         cmocka_unit_test(restrictions_decide_as_in_postfix),
         cmocka_unit_test(commands_of_other_protocols_are_known),
-        cmocka_unit_test(ehlo_offers_what_is_not_discarded),
     };
 
     return cmocka_run_group_tests_name("smtpd policy", tests, NULL, NULL);

@@ -2,7 +2,6 @@
 /* Plays every transcript of this folder, named by its first argument. */
 #include "transcript.h"
 
-#include <cmocka.h>
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +9,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <cmocka.h>
+
+#include <cmocka.h>
 
 enum { TRANSCRIPTS_MAX = 200 };
 
