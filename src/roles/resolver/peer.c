@@ -8,6 +8,7 @@ struct peer {
     struct list by_peers;
     struct peers *peers;
     struct channel *channel;
+    bool is_delivering; /* an smtp worker: its "no such name" bounces mail */
     struct list questions; /* struct question, by_peer */
 };
 
@@ -85,7 +86,9 @@ static void tell(struct peer *peer, uint64_t id, enum dns_type type, struct str 
 {
     struct dns_answer told = *answer;
 
-    doubt_answer(peer->peers, type, name, &told);
+    /* What smtpd asks for is chosen by strangers, and most of it is in no DNS list. */
+    if (peer->is_delivering)
+        doubt_answer(peer->peers, type, name, &told);
     if (told.outcome == DNS_TRY_AGAIN)
         peer->peers->failure_count++;
     send_answer(peer->channel, id, &told);
@@ -197,11 +200,12 @@ static void peer_closed(void *owner, struct channel *channel, const char *reason
 static const struct channel_events peer_events = { .received = peer_received,
                                                    .closed = peer_closed };
 
-bool peers_add(struct peers *peers, int fd, struct error *error)
+bool peers_add(struct peers *peers, int fd, bool is_delivering, struct error *error)
 {
     struct peer *peer = memory_new(sizeof *peer);
 
     peer->peers = peers;
+    peer->is_delivering = is_delivering;
     list_init(&peer->questions);
     peer->channel = channel_new(peers->loop, fd, &peer_events, peer, error);
     if (peer->channel == NULL) {

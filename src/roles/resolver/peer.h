@@ -33,7 +33,7 @@ struct peers {
 
 void peers_init(struct peers *peers, struct loop *loop, struct engine *engine,
                 const struct log_context *log);
-/* Takes over `fd`. */
-must_check bool peers_add(struct peers *peers, int fd, struct error *error);
+/* Takes over `fd`. Only where mail is delivered is a name server doubted that knows no names. */
+must_check bool peers_add(struct peers *peers, int fd, bool is_delivering, struct error *error);
 /* Closes every channel and cancels every question. */
 void peers_clear(struct peers *peers);
