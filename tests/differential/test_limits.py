@@ -79,9 +79,10 @@ def test_rates_are_limited_as_by_postfix(pair, service):
 
 
 def test_limit_lines_in_the_log_are_those_of_postfix(pair):
-    both = [[re.sub(r"service \S+", "service X", line) for line in lines]
+    """Each kind of line; how many connections one of them waited for is a matter of timing."""
+    both = [{re.sub(r": \d+ from|service \S+", "", line) for line in lines}
             for lines in pair.log_lines("limit exceeded")]
-    assert both[0] == both[1] != []
+    assert both[0] == both[1] != set()
 
 
 def test_statistics_are_logged_as_by_postfix(pair):

@@ -76,7 +76,9 @@ bool limits_allow_connection(struct conversation *conversation)
 
     if ((most <= 0 && rate <= 0) || !count(conversation, ANVIL_CONNECTION, &counts))
         return true;
-    session->is_counted = true;
+    autofree_buf struct buf key = { 0 };
+    append_key(conversation, &key); /* XCLIENT may give it another address later */
+    session->counted_as = arena_copy(&session->arena, buf_str(&key));
     if (most > 0 && counts.connections > (unsigned)most)
         warn(conversation, "Connection concurrency", counts.connections);
     else if (rate > 0 && counts.rate > (unsigned)rate)
@@ -135,11 +137,10 @@ bool limits_allow_login(struct conversation *conversation)
 
 void limits_end_connection(struct conversation *conversation)
 {
-    autofree_buf struct buf key = { 0 };
+    struct session *session = &conversation->session;
 
-    if (!conversation->session.is_counted)
+    if (str_is_empty(session->counted_as))
         return;
-    conversation->session.is_counted = false;
-    append_key(conversation, &key);
-    anvil_end(conversation->server->anvil, buf_str(&key));
+    anvil_end(conversation->server->anvil, session->counted_as);
+    session->counted_as = STR("");
 }
