@@ -17,7 +17,8 @@
 
 struct content_checks;
 
-/* NULL where no check is configured. `old` (NULL: none) lends tables that cannot be opened again. */
+/* NULL where no check is configured. `old` (NULL: none) lends tables that cannot be opened again.
+ */
 struct content_checks *content_checks_new(const struct config *config,
                                           const struct log_context *log,
                                           struct content_checks *old);

@@ -40,7 +40,7 @@ struct making {
     struct message_actions actions;
     bool is_rejected;     /* for good, by a check */
     struct str rejection; /* of the first try: "5.7.1 text"; this one is to bounce */
-    struct buf out; /* content that waits to be sent */
+    struct buf out;       /* content that waits to be sent */
     uint64_t sent_bytes;
     uint64_t sent_lines;
     struct error error;
@@ -272,8 +272,7 @@ static enum maildrop_file_outcome make_start(struct making *making, bool *has_en
 static enum maildrop_file_outcome make_more(struct making *making, bool *has_ended)
 {
     autofree_buf struct buf portion = { 0 };
-    enum maildrop_file_outcome outcome =
-        read_content(making, PORTION_BYTES, &portion, has_ended);
+    enum maildrop_file_outcome outcome = read_content(making, PORTION_BYTES, &portion, has_ended);
 
     if (outcome != MAILDROP_FILE_OK)
         return outcome;
@@ -308,11 +307,12 @@ static enum intake_outcome finish(struct making *making)
     int64_t deadline_ms = loop_now_ms(making->intake->loop) + WAIT_ANSWER_MS;
 
     made->content_bytes = making->sent_bytes + making->out.len;
-    made->size_bytes = made->content_bytes - making->sent_lines - count_lines(buf_str(&making->out));
+    made->size_bytes =
+        made->content_bytes - making->sent_lines - count_lines(buf_str(&making->out));
     message_actions_apply(&making->actions, &making->arena, made);
     if (!str_is_empty(making->rejection))
-        made->filter = str_from(
-            arena_printf(&making->arena, "error:%.*s", STR_ARGS(making->rejection)));
+        made->filter =
+            str_from(arena_printf(&making->arena, "error:%.*s", STR_ARGS(making->rejection)));
     if (making->content.has_8bit)
         made->flags |= ENVELOPE_8BITMIME;
     envelope_encode(made, &envelope);
@@ -391,9 +391,9 @@ enum intake_outcome intake_run(const struct intake *intake)
     /* What a check rejects goes back to its sender whole, as it does in Postfix: it is queued
      * unchecked for the transport that fails everything. */
     if (making.is_rejected) {
-        bouncing.rejection = str_from(arena_printf(&bouncing.arena, "%s %.*s",
-                                                   making.cleanup.reply_enhanced,
-                                                   STR_ARGS(making.cleanup.reply_text)));
+        bouncing.rejection =
+            str_from(arena_printf(&bouncing.arena, "%s %.*s", making.cleanup.reply_enhanced,
+                                  STR_ARGS(making.cleanup.reply_text)));
         outcome = run_once(&bouncing);
     }
     making_clear(&making);
