@@ -198,3 +198,10 @@ bool config_find(const struct config *config, struct str name, struct str *value
 
     return found != NULL && config_values_expand(config->values, found, value, &error);
 }
+
+bool config_is_set(const struct config *config, struct str name)
+{
+    const struct config_value *found = config_values_find(config->values, name);
+
+    return found != NULL && found->origin != VALUE_IS_DEFAULT;
+}

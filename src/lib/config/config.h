@@ -75,6 +75,8 @@ must_check bool config_transport_number(const struct config *config, struct str 
                                         const char *suffix, int64_t *value, struct error *error);
 must_check bool config_transport_text(const struct config *config, struct str transport,
                                       const char *suffix, struct str *value, struct error *error);
+/* Whether main.cf or the service's overrides give the parameter a value, be it its default. */
+bool config_is_set(const struct config *config, struct str name);
 /* Any parameter by name, expanded, also user-defined ones; false when nobody defines it. The text
  * lives as long as the config. */
 bool config_find(const struct config *config, struct str name, struct str *value);

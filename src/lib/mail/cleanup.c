@@ -5,6 +5,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "mail/address.h"
+#include "mail/address_list.h"
 #include "mail/alias_expansion.h"
 #include "mail/local_domain.h"
 #include "mail/log_line.h"
@@ -49,6 +50,7 @@ struct run {
     struct cleanup_message *message;
     struct envelope given; /* as it came */
     struct map *seen;      /* recipients that are in the envelope already */
+    bool is_copy;          /* the recipient at hand was not asked for */
     struct str body;       /* what follows the headers in the content at hand */
 };
 
@@ -200,7 +202,7 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
     }
     cleanup->rules = (struct address_map_rules){
         .rewrite = rewrite_rules_from(config),
-        .delimiters = config->recipient_delimiter,
+        .extensions = { config->recipient_delimiter, !config->owner_request_special },
         .is_local = is_local,
         .argument = cleanup->local,
     };
@@ -296,9 +298,13 @@ static bool apply_canonical(struct run *run, const struct canonical *canonical, 
         if (is_settled)
             return true;
     }
-    error_set(&error, "unreasonable %.*s map nesting for %.*s",
-              STR_ARGS(table_list_name(canonical->tables)), STR_ARGS(str_take(*address, 300)));
-    return refuse_for_now(run, &error);
+    /* Postfix says this, and goes on with the address. */
+    log_warning(&cleanup->log,
+                "%.*s: unreasonable %.*s map nesting for %.*s -- message not accepted, try again "
+                "later",
+                STR_ARGS(run->message->queue_id), STR_ARGS(table_list_name(canonical->tables)),
+                STR_ARGS(str_take(*address, 300)));
+    return true;
 }
 
 /* canonical(5) and masquerading for an address at `where`, one of the class bits. */
@@ -331,7 +337,7 @@ static bool is_new_recipient(struct run *run, const struct recipient *recipient)
     if (run->cleanup->config->enable_original_recipient) {
         buf_append_byte(&key, '\n');
         buf_append(&key, address_fold(&scratch, recipient->original_recipient));
-        buf_append_byte(&key, '\n');
+        buf_printf(&key, "\n%d %d ", run->is_copy, recipient->dsn_notify);
         buf_append(&key, recipient->dsn_orcpt);
     }
     return map_set(run->seen, buf_str(&key), run) == NULL;
@@ -379,12 +385,20 @@ static bool add_bcc(struct run *run, struct str text)
 {
     struct recipient recipient = { .dsn_orcpt = STR("") };
     struct arena *arena = run->message->arena;
+    struct address_list list;
+    size_t at = 0;
 
-    if (!header_next_address(arena, &text, &recipient.address))
+    address_list_parse(arena, text, &list);
+    const struct list_item *item = address_list_next(&list, &at);
+    if (item == NULL)
         return true;
-    struct str address = rewrite_address(arena, &run->cleanup->rules.rewrite, recipient.address);
-    return map_address(run, CLASS_ENVELOPE_RECIPIENT, &address) &&
-           expand_recipient(run, &recipient, address);
+    struct str address = rewrite_address(arena, &run->cleanup->rules.rewrite, item->address);
+    recipient.address = address;
+    run->is_copy = true;
+    bool is_good = map_address(run, CLASS_ENVELOPE_RECIPIENT, &address) &&
+                   expand_recipient(run, &recipient, address);
+    run->is_copy = false;
+    return is_good;
 }
 
 static bool add_bcc_of(struct run *run, struct table_list *tables, struct str address)
@@ -529,6 +543,25 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
     return is_acceptable(message);
 }
 
+/* What BCC actions ask for, with all that is done to a recipient. */
+static bool add_asked_copies(struct run *run)
+{
+    struct message_actions *actions = run->message->actions;
+    bool is_good = true;
+
+    for (size_t i = 0; is_good && actions != NULL && i < actions->bcc_count; i++)
+        is_good = add_bcc(run, actions->bcc[i]);
+    if (actions != NULL)
+        actions->bcc_count = 0;
+    return is_good;
+}
+
+static bool add_late_copies(struct run *run)
+{
+    return add_asked_copies(run) && (!(run->message->parts & CLEANUP_BCC) ||
+                                     add_bcc(run, run->cleanup->config->always_bcc));
+}
+
 enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_message *message,
                                  struct str content, struct buf *out)
 {
@@ -536,12 +569,11 @@ enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_m
     bool is_good;
 
     run.seen = map_new();
+    message->cleanup = cleanup;
     is_good = map_envelope(&run);
     if (is_good)
         begin_scan(&run);
-    is_good = is_good && map_headers(&run, content, out);
-    if (is_good && (message->parts & CLEANUP_BCC) && cleanup->config->always_bcc.len > 0)
-        is_good = add_bcc(&run, cleanup->config->always_bcc);
+    is_good = is_good && map_headers(&run, content, out) && add_late_copies(&run);
     map_free(&run.seen);
     return is_good ? CLEANUP_DONE : CLEANUP_REFUSED;
 }
@@ -557,6 +589,22 @@ enum cleanup_outcome cleanup_add(struct cleanup_message *message, struct str con
     return is_acceptable(message) ? CLEANUP_DONE : CLEANUP_REFUSED;
 }
 
+/* Checks of the body ask for copies when the rest is done. */
+static bool add_copies_of_body(struct cleanup_message *message)
+{
+    struct envelope *envelope = message->envelope;
+    struct run run = { .cleanup = message->cleanup, .message = message, .given = *envelope };
+
+    if (message->actions->bcc_count == 0)
+        return true;
+    run.seen = map_new();
+    for (size_t i = 0; i < envelope->recipient_count; i++)
+        (void)is_new_recipient(&run, &envelope->recipients[i]);
+    bool is_good = add_asked_copies(&run);
+    map_free(&run.seen);
+    return is_good;
+}
+
 enum cleanup_outcome cleanup_end(struct cleanup_message *message, struct buf *out)
 {
     bool is_good = true;
@@ -565,7 +613,7 @@ enum cleanup_outcome cleanup_end(struct cleanup_message *message, struct buf *ou
         return CLEANUP_DONE;
     if (out != NULL) {
         content_scan_end(message->scan, out);
-        is_good = is_acceptable(message);
+        is_good = is_acceptable(message) && add_copies_of_body(message);
     }
     content_scan_free(&message->scan);
     return is_good ? CLEANUP_DONE : CLEANUP_REFUSED;

@@ -12,7 +12,7 @@
  *      dropped, then its addresses: standard form, sender_ or recipient_canonical_maps,
  *      canonical_maps, masquerade_domains. Behind the headers, body checks and those of MIME parts.
  *   4. headers that are missing.
- *   5. always_bcc.
+ *   5. BCC actions, always_bcc.
  *
  * smtpd calls it for mail from clients, pickup for local submissions, the queue for its own
  * notices. The caller may be a fiber that waits while a table is asked.
@@ -24,6 +24,7 @@
 #include "mail/content_checks.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
+#include "mail/message_actions.h"
 #include "mail/rewrite.h"
 #include "net/own_addresses.h"
 
@@ -70,10 +71,14 @@ struct cleanup_message {
     struct str full_name; /* for From:; may be empty */
     unsigned parts;       /* enum cleanup_part bits */
     enum header_origin origin;
-    struct str opening;              /* headers of our own in front: prepended ones, Received: */
-    struct message_actions *actions; /* what checks want done is added; NULL: none are made */
+    struct str opening; /* headers of our own in front: prepended ones, Received: */
+    /* What access tables want done, to which the checks add; NULL for nothing, and then nothing is
+     * checked. Its copies (BCC) are added here, with all that is done to a recipient; the rest
+     * stays to be applied. */
+    struct message_actions *actions;
 
-    struct content_scan *scan; /* private, until cleanup_end; NULL: nothing is checked */
+    const struct cleanup *cleanup; /* private, until cleanup_end */
+    struct content_scan *scan;     /* the same; NULL: nothing is checked */
 
     /* ---- what came of it ---- */
     struct str message_id; /* with its brackets; empty where there is none */

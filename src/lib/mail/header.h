@@ -71,13 +71,14 @@ struct header_completion {
 must_check bool header_complete(struct arena *arena, const struct header_completion *completion,
                                 struct str content, struct buf *out, struct str *message_id);
 
-/* Addresses in a To:, Cc: value, for sendmail -t: internal form, in the arena. Groups, comments,
- * routes and quotes are understood; what is no address is skipped. False at the end. */
-bool header_next_address(struct arena *arena, struct str *value, struct str *address);
-/* Appends the value of an address header with each address rewritten. Everything else stays byte
- * for byte. False when `map` said so. */
+/* Whether it is one that addresses stand in, and then whether they are its sender's. */
+bool header_has_addresses(const struct header *header, bool *is_sender);
+/* What stands behind the colon, blanks and all. */
+struct str header_raw_value(const struct header *header);
+/* Appends the value of an address header with each address rewritten: as it was where none changed,
+ * else as Postfix writes address lists. False when `map` said so. */
 must_check bool header_rewrite_addresses(const struct header_rewriter *rewriter, bool is_sender,
-                                         struct str value, struct buf *out);
+                                         const struct header *header, struct buf *out);
 /* Whether sendmail -t takes recipients from this one: To, Cc, Bcc, or with `is_resent` the
  * Resent- forms. */
 bool header_has_recipients(const struct header *header, bool is_resent);

@@ -76,21 +76,28 @@ static enum header_class class_of(const struct header *header)
     return HEADER_OTHER;
 }
 
+bool header_has_addresses(const struct header *header, bool *is_sender)
+{
+    enum header_class class = class_of(header);
+
+    *is_sender = class == HEADER_SENDER;
+    return class != HEADER_OTHER;
+}
+
 /* The blanks that may stand between name and colon go. */
 static bool put_header(const struct header_completion *completion, const struct header *header,
                        struct buf *out)
 {
-    struct str rest = str_skip(header->whole, header->name.len);
     bool is_good = true;
 
-    rest = str_skip(rest, (size_t)str_find_byte(rest, ':') + 1);
     buf_append(out, header->name);
     buf_append_byte(out, ':');
     enum header_class class = completion->rewriter != NULL ? class_of(header) : HEADER_OTHER;
     if (class == HEADER_OTHER)
-        buf_append(out, rest);
+        buf_append(out, header_raw_value(header));
     else
-        is_good = header_rewrite_addresses(completion->rewriter, class == HEADER_SENDER, rest, out);
+        is_good =
+            header_rewrite_addresses(completion->rewriter, class == HEADER_SENDER, header, out);
     put_line_end(out);
     return is_good;
 }

@@ -134,6 +134,7 @@ static void make_envelope(struct making *making)
         .arrival_us =
             given->arrival_us > 0 && given->arrival_us <= now_us ? given->arrival_us : now_us,
         .dsn_envid = given->dsn_envid,
+        .filter = making->intake->config->content_filter,
     };
     add_recipients(making, &rules);
 }

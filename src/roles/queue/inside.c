@@ -34,6 +34,15 @@ static void log_result(const struct attempt *attempt, const struct recipient *re
     log_write_text(speaker, SEVERITY_INFO, buf_str(line));
 }
 
+void inside_end_one(struct attempt *attempt, uint32_t position, const struct result *result)
+{
+    uint32_t index = attempt->recipients[position] & ~ATTEMPT_RECIPIENT_DONE;
+
+    log_result(attempt, &attempt->message->envelope.recipients[index],
+               &attempt->destination->transport->settings.speaker, result);
+    attempt_record(attempt, position, result);
+}
+
 static void give_all(struct attempt *attempt, const struct log_context *speaker,
                      const struct result *result)
 {
@@ -47,21 +56,59 @@ static void give_all(struct attempt *attempt, const struct log_context *speaker,
     }
 }
 
-/* "5.1.1 text" has its status in front; a text without one gets the default. */
-static struct result text_result(enum delivery_status status, struct str text)
+static bool take_digits(struct str *rest)
 {
-    struct result result = {
-        .status = status,
-        .dsn = status == DELIVERY_BOUNCED ? STR("5.0.0") : STR("4.0.0"),
-        .diagnostic = str_trim(text),
-    };
-    struct str rest = result.diagnostic;
-    struct str word = str_cut(&rest, " \t");
+    size_t count = 0;
 
-    if (word.len >= 5 && ascii_is_digit(word.ptr[0]) && word.ptr[1] == '.') {
-        result.dsn = word;
-        result.diagnostic = str_trim(rest);
+    while (count < 3 && count < rest->len && ascii_is_digit(rest->ptr[count]))
+        count++;
+    *rest = str_skip(*rest, count);
+    return count > 0;
+}
+
+static bool take_dot(struct str *rest)
+{
+    bool has_dot = rest->len > 0 && rest->ptr[0] == '.';
+
+    *rest = str_skip(*rest, has_dot ? 1 : 0);
+    return has_dot;
+}
+
+/* "5.1.1 text": takes the status off, where there is one. */
+static bool take_status(struct str *text, struct str *status)
+{
+    struct str rest = *text;
+
+    if (rest.len == 0 || (rest.ptr[0] != '2' && rest.ptr[0] != '4' && rest.ptr[0] != '5'))
+        return false;
+    rest = str_skip(rest, 1);
+    if (!take_dot(&rest) || !take_digits(&rest) || !take_dot(&rest) || !take_digits(&rest) ||
+        (rest.len > 0 && !ascii_is_space(rest.ptr[0])))
+        return false;
+    *status = str_take(*text, text->len - rest.len);
+    *text = str_trim(rest);
+    return true;
+}
+
+/* What the next hop says in place of a server. A status that does not fit what is done counts as
+ * none, as in Postfix. */
+static struct result spoken_result(const struct transport *transport, enum delivery_status status,
+                                   struct str text)
+{
+    const char *dsn = status == DELIVERY_BOUNCED ? "5.0.0"
+                      : status == DELIVERY_SENT  ? "2.0.0"
+                                                 : "4.0.0";
+    struct result result = { .status = status, .dsn = str_from(dsn), .diagnostic = str_trim(text) };
+    struct str said;
+
+    if (take_status(&result.diagnostic, &said)) {
+        if (said.ptr[0] == dsn[0])
+            result.dsn = said;
+        else
+            log_warning(&transport->settings.speaker, "ignoring dsn code \"%.*s\"", STR_ARGS(said));
     }
+    if (result.diagnostic.len == 0 && status != DELIVERY_SENT)
+        result.diagnostic = STR("Address is undeliverable");
     return result;
 }
 
@@ -71,21 +118,20 @@ static struct result result_of(const struct destination *destination)
 
     switch (transport->settings.kind) {
     case TRANSPORT_ERROR:
-        return text_result(DELIVERY_BOUNCED, destination->nexthop);
+        return spoken_result(transport, DELIVERY_BOUNCED, destination->nexthop);
     case TRANSPORT_RETRY:
-        return text_result(DELIVERY_DEFERRED, destination->nexthop);
+        return spoken_result(transport, DELIVERY_DEFERRED, destination->nexthop);
     case TRANSPORT_DISCARD:
-        return (struct result){ .status = DELIVERY_SENT,
-                                .dsn = STR("2.0.0"),
-                                .diagnostic = destination->nexthop };
+        return spoken_result(transport, DELIVERY_SENT, destination->nexthop);
     case TRANSPORT_UNBUILT:
         return (struct result){
             .status = DELIVERY_DEFERRED,
             .dsn = STR("4.3.5"),
-            .diagnostic = STR("delivery to local mailboxes is not built yet; the mail is kept: "
-                              "route this recipient elsewhere with relay_domains or relayhost"),
+            .diagnostic = STR("this kind of transport is not built yet; the mail is kept: "
+                              "route this recipient elsewhere"),
         };
     case TRANSPORT_WORKER:
+    case TRANSPORT_LOCAL:
     case TRANSPORT_UNKNOWN:
         return (struct result){ .status = DELIVERY_DEFERRED,
                                 .dsn = STR("4.3.0"),
@@ -102,8 +148,8 @@ void inside_deliver(struct attempt *attempt)
 
     if (transport->settings.kind == TRANSPORT_UNKNOWN)
         log_warning(&destination->queue->settings->speakers[SPEAKER_QMGR],
-                    "master.cf has no service \"%.*s\" of type unix: mail for that transport "
-                    "waits; add the line or change the parameter that names it",
+                    "master.cf has no service \"%.*s\" of type unix that mail can go by: mail for "
+                    "that transport waits; add the line or change the parameter that names it",
                     STR_ARGS(transport->name));
     give_all(attempt, &transport->settings.speaker, &result);
     attempt_end(attempt, SITE_UNTOUCHED, STR(""));

@@ -10,26 +10,6 @@ static void warn(void *argument, const char *text)
     log_warning(&settings->speakers[SPEAKER_QMGR], "%s", text);
 }
 
-/* Parameters that would change where mail goes: to ignore one silently would send mail astray. */
-static bool check_unbuilt(const struct config *config, struct error *error)
-{
-    const struct {
-        const char *name;
-        struct str value;
-    } unbuilt[] = {
-        { "content_filter", config->content_filter },
-    };
-
-    for (size_t i = 0; i < sizeof unbuilt / sizeof unbuilt[0]; i++)
-        if (str_trim(unbuilt[i].value).len > 0)
-            return error_set(error,
-                             "%s is set, and this version does not have it yet: mail would go "
-                             "where you do not want it; remove the setting, or stay with the "
-                             "mail system you have until it is there",
-                             unbuilt[i].name);
-    return true;
-}
-
 static bool make_router(struct settings *settings, const struct settings *old,
                         const struct own_addresses *own_addresses, struct error *error)
 {
@@ -105,8 +85,7 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->double_bounce_sender = config->double_bounce_sender;
     settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
-    if (!check_unbuilt(config, error) ||
-        !make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
+    if (!make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
         !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
     return settings;
@@ -129,9 +108,13 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },     { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },     { STR_INIT("retry"), TRANSPORT_RETRY },
+        { STR_INIT("smtp"), TRANSPORT_WORKER },
+        { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR },
         { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("local"), TRANSPORT_LOCAL },
+        { STR_INIT("virtual"), TRANSPORT_LOCAL },
+        { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
@@ -162,6 +145,32 @@ static size_t process_limit_of(const struct settings *settings,
     return (size_t)service->process_limit;
 }
 
+/* "postfix/error", or with the line's own syslog_name. */
+static struct log_context speaker_of(const struct settings *settings,
+                                     const struct master_service *service, struct str command,
+                                     struct arena *arena)
+{
+    struct error error = { 0 };
+    struct config *own =
+        service != NULL ? config_new(settings->source, service, NULL, NULL, &error) : NULL;
+    struct str name = own != NULL ? own->syslog_name : settings->config->syslog_name;
+    const char *tag = arena_printf(arena, "%.*s/%.*s", STR_ARGS(name), STR_ARGS(command));
+
+    if (error.message[0] != '\0')
+        log_warning(&settings->speakers[SPEAKER_QMGR], "transport %.*s: %s",
+                    STR_ARGS(service->name), error.message);
+    config_free(&own);
+    return (struct log_context){ settings->log, str_from(tag) };
+}
+
+/* The program behind Postfix's error and retry goes by the service's name, and knows no other. */
+static enum transport_kind error_kind_of(struct str name)
+{
+    if (str_equal(name, STR("error")))
+        return TRANSPORT_ERROR;
+    return str_equal(name, STR("retry")) ? TRANSPORT_RETRY : TRANSPORT_UNKNOWN;
+}
+
 struct transport_settings settings_transport(const struct settings *settings, struct str name,
                                              struct arena *arena)
 {
@@ -178,15 +187,10 @@ struct transport_settings settings_transport(const struct settings *settings, st
             .cohort_limit = (double)number_of(
                 settings, name, "destination_concurrency_failed_cohort_limit", 1),
         },
+        .speaker = speaker_of(settings, service, command, arena),
     };
 
-    /* Postfix's retry service runs the error program. */
-    if (transport.kind == TRANSPORT_ERROR && str_equal(name, STR("retry")))
-        transport.kind = TRANSPORT_RETRY;
-    transport.speaker = (struct log_context){
-        settings->log,
-        str_from(arena_printf(arena, "%.*s/%.*s", STR_ARGS(settings->config->syslog_name),
-                              STR_ARGS(command)))
-    };
+    if (transport.kind == TRANSPORT_ERROR)
+        transport.kind = error_kind_of(name);
     return transport;
 }

@@ -18,6 +18,7 @@
 struct site {
     struct delivery *delivery;
     struct destination *destination; /* in the connection cache */
+    struct str domain;               /* of the next hop */
     struct str tried_relay;          /* where a cached connection led; empty: none */
     uint16_t best_preference;
     int address_count, session_count;
@@ -168,18 +169,26 @@ static bool was_tried(const struct site *site, const struct target *target)
     return str_equal(buf_str(&relay), site->tried_relay);
 }
 
-/* A fresh connection. */
-static void use_target(struct site *site, const struct target *target)
+/* debug_peer_list: by the server's name or address, or by where the mail is for. */
+static bool is_traced(const struct site *site, const struct session *session)
+{
+    struct match_list *peers = session->transport->traced_peers;
+    struct error error;
+
+    if (peers == NULL)
+        return false;
+    return match_list_find_client(peers, session->host, session->address, &error) == MATCH_FOUND ||
+           match_list_find_name(peers, site->domain, &error) == MATCH_FOUND;
+}
+
+/* A fresh connection, or why there is none. */
+static void use_connection(struct site *site, const struct target *target, struct session *session,
+                           const struct failure *failure)
 {
     struct delivery *delivery = site->delivery;
-    const struct failure *failure;
-    struct session *session;
 
-    if (was_tried(site, target))
-        return;
-    site->address_count++;
-    session = connect_target(delivery, target, &failure);
     if (session != NULL) {
+        session->is_traced = is_traced(site, session);
         session->is_backup = target->preference > site->best_preference;
         if (dialogue_greet(session, delivery, &failure)) {
             transact(site, session);
@@ -195,13 +204,66 @@ static void use_target(struct site *site, const struct target *target)
         site_failed(delivery, failure);
 }
 
-static void use_targets(struct site *site, const struct target_list *targets)
+/* The first one behind `at` that is as good, but of the other address family; 0: none. */
+static size_t find_rival(const struct site *site, const struct target_list *targets, size_t at)
+{
+    const struct target *first = &targets->items[at];
+    const struct transport *transport = site->delivery->transport;
+
+    if (transport->prefers_ipv4 || transport->prefers_ipv6 || first->path.len > 0)
+        return 0;
+    for (size_t i = at + 1; i < targets->count; i++) {
+        if (targets->items[i].preference != first->preference)
+            return 0;
+        if (targets->items[i].address.any.sa_family != first->address.any.sa_family &&
+            !was_tried(site, &targets->items[i]))
+            return i;
+    }
+    return 0;
+}
+
+/* Two families at once. The winner is taken off the list, the loser stays to be tried; both go
+ * where both failed. Returns how many went. */
+static size_t use_rivals(struct site *site, struct target_list *targets, size_t at, size_t rival)
+{
+    const struct target *const rivals[] = { &targets->items[at], &targets->items[rival] };
+    const struct failure *failure;
+    int winner;
+    struct session *session = connect_either(site->delivery, rivals, &winner, &failure);
+    struct target first = *rivals[0], second = *rivals[1];
+
+    memmove(&targets->items[at + 2], &targets->items[at + 1],
+            (rival - at - 1) * sizeof targets->items[0]);
+    targets->items[at] = winner == 0 ? first : second;
+    targets->items[at + 1] = winner == 0 ? second : first;
+    site->address_count += session != NULL ? 1 : 2;
+    use_connection(site, &targets->items[at], session, failure);
+    return session != NULL ? 1 : 2;
+}
+
+/* The target at `at`, or with it another one: how many of them are done with. */
+static size_t use_target(struct site *site, struct target_list *targets, size_t at)
+{
+    const struct failure *failure = NULL;
+    size_t rival = find_rival(site, targets, at);
+
+    if (was_tried(site, &targets->items[at]))
+        return 1;
+    if (rival > 0)
+        return use_rivals(site, targets, at, rival);
+    site->address_count++;
+    struct session *session = connect_target(site->delivery, &targets->items[at], &failure);
+    use_connection(site, &targets->items[at], session, failure);
+    return 1;
+}
+
+static void use_targets(struct site *site, struct target_list *targets)
 {
     struct delivery *delivery = site->delivery;
     const struct config *config = delivery->transport->config;
 
     site->best_preference = targets->items[0].preference;
-    for (size_t i = 0; i < targets->count && !is_over(delivery); i++) {
+    for (size_t i = 0; i < targets->count && !is_over(delivery);) {
         if ((config->smtp_mx_address_limit > 0 &&
              site->address_count >= config->smtp_mx_address_limit) ||
             (config->smtp_mx_session_limit > 0 &&
@@ -209,7 +271,7 @@ static void use_targets(struct site *site, const struct target_list *targets)
             return;
         if (site->session_count > 0)
             log_failures(delivery);
-        use_target(site, &targets->items[i]);
+        i += use_target(site, targets, i);
     }
 }
 
@@ -241,10 +303,13 @@ static void try_site(struct delivery *delivery, struct str item)
     struct nexthop nexthop;
     struct error error;
 
-    if (!nexthop_parse(item, delivery->transport->default_port, &nexthop, &error)) {
+    if (!(delivery->transport->is_lmtp ? nexthop_parse_lmtp : nexthop_parse)(
+            item, delivery->transport->default_port, &nexthop, &error)) {
         site_failed(delivery, failure_new(&delivery->arena, "4.3.5", "%s", error.message));
         return;
     }
+    site.domain = nexthop.host;
+    delivery->tried_nexthop = item;
     site.destination = connection_cache_enter(cache, delivery->transport, item);
     use_cached(&site);
     if (!is_over(delivery))
@@ -306,6 +371,26 @@ static void settle_open(struct delivery *delivery)
     }
 }
 
+/* What leaves: as it is, or as smtp_generic_maps wants it. */
+static bool prepare(struct delivery *delivery)
+{
+    const struct transport *transport = delivery->transport;
+    struct error error = { 0 };
+
+    delivery->sent_sender = delivery->envelope.sender;
+    delivery->sent_headers = STR("");
+    delivery->sent_content = delivery->content;
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
+        delivery->attempts[i].sent_address = delivery->envelope.recipients[i].address;
+    if (transport->generic == NULL || generic_map(transport->generic, delivery, &error))
+        return true;
+    log_warning(&transport->log, "%s: smtp_generic_maps: %s", delivery->queue_id.text,
+                error.message);
+    delivery->failure =
+        failure_new(&delivery->arena, "4.3.0", "smtp_generic_maps: table lookup problem");
+    return false;
+}
+
 static void deliver(void *argument)
 {
     struct delivery *delivery = argument;
@@ -316,7 +401,7 @@ static void deliver(void *argument)
         delivery->failure = failure_new(
             &delivery->arena, arena_text(&delivery->arena, delivery->transport->refusal_dsn),
             "%.*s", STR_ARGS(delivery->transport->refusal));
-    else
+    else if (prepare(delivery))
         try_sites(delivery);
     if (delivery->failure == NULL)
         delivery->failure =

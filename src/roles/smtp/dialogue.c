@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dialogue.h"
 
+#include "authentication.h"
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "blame.h"
-#include "mail/address.h"
-#include "mail/dot_stuffing.h"
+#include "content.h"
+#include "envelope_command.h"
+#include "hello.h"
+#include "net/sasl_client.h"
 #include "report.h"
 #include "worker.h"
 
@@ -24,6 +28,42 @@ struct command {
     enum next (*on_reply)(struct session *session, const struct expect *expect);
 };
 
+/* ---- sending ---- */
+
+static int64_t deadline_after(const struct session *session, int64_t seconds)
+{
+    return seconds > 0 ? loop_now_ms(session->loop) + seconds * 1000 : DEADLINE_NEVER;
+}
+
+/* Output gathers in memory and leaves when the next reply is waited for. A failure to write shows
+ * again, with whatever the server said before, when its reply is read. */
+static void send_bytes(struct session *session, struct str bytes)
+{
+    session_trace(session, '>', str_trim_end(bytes));
+    (void)stream_write(session->stream, bytes,
+                       deadline_after(session, session->transport->config->smtp_rcpt_timeout));
+}
+
+/* What only the server may read: the log shows `shown` in its place. */
+static void send_secret(struct session *session, const char *verb, struct str secret)
+{
+    autofree_buf struct buf line = { 0 };
+    bool has_secret = secret.ptr != NULL;
+
+    buf_append_text(&line, verb);
+    if (has_secret)
+        base64_encode(secret, &line);
+    if (has_secret && secret.len == 0 && verb[0] != '\0')
+        buf_append_byte(&line, '=');
+    buf_append_text(&line, "\r\n");
+    session_trace(session, '>',
+                  str_from(arena_printf(&session->delivery->arena, "%s%s", verb,
+                                        has_secret ? "[login data]" : "")));
+    (void)stream_write(session->stream, buf_str(&line),
+                       deadline_after(session, session->transport->config->smtp_helo_timeout));
+    sasl_wipe(&line);
+}
+
 /* ---- what a reply means; each handler sees the session's latest one ---- */
 
 static enum next on_greeting(struct session *session, const struct expect *expect)
@@ -34,6 +74,7 @@ static enum next on_greeting(struct session *session, const struct expect *expec
         return NEXT_CLOSE;
     }
     session->greets_esmtp = str_find(buf_str(&session->reply.text), STR("ESMTP")) >= 0;
+    hello_note_firewall(session);
     return NEXT_REPLY;
 }
 
@@ -74,9 +115,8 @@ static enum next on_hello(struct session *session, const struct expect *expect)
         session->refusal = blame_loop(session);
         return NEXT_CLOSE;
     }
-    if (expect->kind == COMMAND_EHLO)
-        ehlo_parse(&session->reply, session->transport->config->smtp_discard_ehlo_keywords,
-                   &session->offer);
+    if (expect->kind != COMMAND_HELO)
+        hello_learn_offer(session);
     session_enter(session, PHASE_READY);
     return NEXT_REPLY;
 }
@@ -87,6 +127,52 @@ static enum next end_conversation(struct session *session, const char *command)
 {
     blame_everybody(session, blame_reply(session, command));
     return NEXT_CLOSE;
+}
+
+/* A login under way: challenges and responses, until the server says yes or no. */
+static enum next on_auth(struct session *session, const struct expect *expect)
+{
+    autofree_buf struct buf challenge = { 0 }, response = { 0 };
+    struct str text = STR("");
+
+    (void)expect;
+    if (reply_is_positive(session) && sasl_client_is_satisfied(session->login)) {
+        session->is_authenticated = true;
+        session_enter(session, PHASE_READY);
+        return NEXT_REPLY;
+    }
+    if (session->reply.code != 334) {
+        session->refusal = reply_is_positive(session)
+                               ? authentication_impossible(session, "bad protocol / cancel")
+                               : authentication_refused(session);
+        return NEXT_CLOSE;
+    }
+    bool is_fine = reply_line(&session->reply, 0, &text) &&
+                   base64_decode(str_trim(text), &challenge) &&
+                   sasl_client_respond(session->login, buf_str(&challenge), &response);
+    if (!is_fine) {
+        session->refusal = authentication_impossible(session, "bad protocol / cancel");
+        return NEXT_CLOSE;
+    }
+    session_expect_push(session, COMMAND_AUTH, 0);
+    send_secret(session, "", buf_str(&response));
+    sasl_wipe(&response);
+    return NEXT_REPLY;
+}
+
+static enum next on_xforward(struct session *session, const struct expect *expect)
+{
+    autofree_buf struct buf text = { 0 };
+
+    (void)expect;
+    if (session->reply.code == 421)
+        return end_conversation(session, "XFORWARD command");
+    if (reply_is_positive(session))
+        return NEXT_REPLY;
+    reply_format(&session->reply, &text);
+    log_warning(&session->transport->log, "host %.*s said: %s (in reply to XFORWARD command)",
+                STR_ARGS(session->name), buf_text(&text));
+    return NEXT_REPLY;
 }
 
 static enum next on_mail(struct session *session, const struct expect *expect)
@@ -159,6 +245,25 @@ static enum next on_final_dot(struct session *session, const struct expect *expe
     return NEXT_REPLY;
 }
 
+/* LMTP: a reply for each recipient that was accepted, in their order. */
+static enum next on_recipient_dot(struct session *session, const struct expect *expect)
+{
+    bool is_accepted = reply_is_positive(session) && !session->is_content_broken;
+
+    if (is_accepted)
+        report_sent(session->delivery, expect->recipient, session);
+    else if (reply_is_negative(session) && session->reply.code != 421)
+        blame_recipient(session, expect->recipient, blame_reply(session, "end of DATA command"));
+    else
+        blame_doubtful(session, blame_reply(session, "end of DATA command"));
+    if (session->reply.code == 421 || !(is_accepted || reply_is_negative(session)) ||
+        session->is_content_broken)
+        return NEXT_CLOSE;
+    if (session->expect_count == 0)
+        session_enter(session, PHASE_READY);
+    return NEXT_REPLY;
+}
+
 static enum next on_reset(struct session *session, const struct expect *expect)
 {
     (void)expect;
@@ -183,21 +288,20 @@ static const struct command commands[] = {
     [COMMAND_GREETING]  = { PHASE_GREETING,  "",                    SECONDS(smtp_helo_timeout),         on_greeting },
     [COMMAND_EHLO]      = { PHASE_EHLO,      "EHLO command",        SECONDS(smtp_helo_timeout),         on_hello },
     [COMMAND_HELO]      = { PHASE_HELO,      "HELO command",        SECONDS(smtp_helo_timeout),         on_hello },
+    [COMMAND_LHLO]      = { PHASE_LHLO,      "LHLO command",        SECONDS(smtp_helo_timeout),         on_hello },
+    [COMMAND_AUTH]      = { PHASE_AUTH,      "AUTH command",        SECONDS(smtp_helo_timeout),         on_auth },
+    [COMMAND_XFORWARD]  = { PHASE_XFORWARD,  "XFORWARD command",    SECONDS(smtp_xforward_timeout),     on_xforward },
     [COMMAND_MAIL]      = { PHASE_MAIL,      "MAIL FROM command",   SECONDS(smtp_mail_timeout),         on_mail },
     [COMMAND_RCPT]      = { PHASE_RCPT,      "RCPT TO command",     SECONDS(smtp_rcpt_timeout),         on_rcpt },
     [COMMAND_DATA]      = { PHASE_DATA,      "DATA command",        SECONDS(smtp_data_init_timeout),    on_data },
     [COMMAND_FINAL_DOT] = { PHASE_FINAL_DOT, "end of DATA command", SECONDS(smtp_data_done_timeout),    on_final_dot },
+    [COMMAND_RECIPIENT_DOT] = { PHASE_FINAL_DOT, "end of DATA command", SECONDS(smtp_data_done_timeout), on_recipient_dot },
     [COMMAND_RSET]      = { PHASE_RSET,      "RSET command",        SECONDS(smtp_rset_timeout),         on_reset },
     [COMMAND_QUIT]      = { PHASE_QUIT,      "QUIT command",        SECONDS(smtp_quit_timeout),         on_quit },
 };
 /* clang-format on */
 
 /* ---- the driver ---- */
-
-static int64_t deadline_after(const struct session *session, int64_t seconds)
-{
-    return seconds > 0 ? loop_now_ms(session->loop) + seconds * 1000 : DEADLINE_NEVER;
-}
 
 static int64_t command_deadline(const struct session *session, const struct command *command)
 {
@@ -218,7 +322,7 @@ static enum stream_outcome receive_reply(struct session *session, int64_t deadli
             stream_read_line(session->stream, SERVER_LINE_BYTES_MAX, deadline_ms, &line, NULL);
         if (outcome != STREAM_OK)
             return outcome;
-        switch (reply_add_line(&session->reply, line)) {
+        switch (reply_add_line(&session->reply, session_hear(session, line))) {
         case REPLY_MORE:
             break;
         case REPLY_COMPLETE:
@@ -286,24 +390,50 @@ static bool drive(struct session *session)
 
 /* ---- sending ---- */
 
-/* Output gathers in memory and leaves when the next reply is waited for. A failure to write shows
- * again, with whatever the server said before, when its reply is read. */
-static void send_bytes(struct session *session, struct str bytes)
-{
-    (void)stream_write(session->stream, bytes,
-                       deadline_after(session, session->transport->config->smtp_rcpt_timeout));
-}
-
 static bool send_hello(struct session *session, enum command_kind kind)
 {
     autofree_buf struct buf line = { 0 };
 
-    buf_append_text(&line, kind == COMMAND_EHLO ? "EHLO " : "HELO ");
+    buf_append_text(&line, kind == COMMAND_EHLO   ? "EHLO "
+                           : kind == COMMAND_LHLO ? "LHLO "
+                                                  : "HELO ");
     buf_append(&line, session->transport->helo_name);
     buf_append_text(&line, "\r\n");
     session_expect_push(session, kind, 0);
     send_bytes(session, buf_str(&line));
     return drive(session);
+}
+
+static bool send_auth(struct session *session)
+{
+    autofree_buf struct buf response = { 0 };
+    const char *verb =
+        arena_printf(&session->delivery->arena, "AUTH %s", sasl_client_mechanism(session->login));
+    bool has_response = sasl_client_begin(session->login, &response);
+
+    if (has_response)
+        verb = arena_printf(&session->delivery->arena, "%s ", verb);
+    session_expect_push(session, COMMAND_AUTH, 0);
+    send_secret(session, verb, has_response ? buf_str(&response) : (struct str){ 0 });
+    sasl_wipe(&response);
+    return drive(session);
+}
+
+static bool log_in(struct session *session)
+{
+    bool is_fine = true;
+
+    switch (authentication_plan(session, &session->refusal)) {
+    case AUTHENTICATION_NONE:
+        return true;
+    case AUTHENTICATION_FAILED:
+        return false;
+    case AUTHENTICATION_READY:
+        is_fine = send_auth(session);
+        break;
+    }
+    authentication_end(session);
+    return is_fine;
 }
 
 bool dialogue_greet(struct session *session, struct delivery *delivery,
@@ -316,77 +446,19 @@ bool dialogue_greet(struct session *session, struct delivery *delivery,
     session->refusal = NULL;
     session_expect_push(session, COMMAND_GREETING, 0);
     is_fine = drive(session);
-    if (is_fine && !config->smtp_never_send_ehlo &&
-        (config->smtp_always_send_ehlo || session->greets_esmtp))
+    if (is_fine && session->transport->is_lmtp)
+        is_fine = send_hello(session, COMMAND_LHLO);
+    else if (is_fine && !config->smtp_never_send_ehlo &&
+             (session->pix_workarounds & PIX_DISABLE_ESMTP) == 0 &&
+             (config->smtp_always_send_ehlo || session->greets_esmtp))
         is_fine = send_hello(session, COMMAND_EHLO);
     if (is_fine && session->phase != PHASE_READY)
         is_fine = send_hello(session, COMMAND_HELO);
+    if (is_fine)
+        is_fine = log_in(session);
     *failure = session->refusal;
     session->delivery = NULL;
     return is_fine;
-}
-
-static void append_mail(const struct session *session, struct buf *out)
-{
-    const struct envelope *envelope = &session->delivery->envelope;
-    uint32_t features = session->offer.features;
-
-    buf_append_text(out, "MAIL FROM:");
-    address_format_angle(envelope->sender, out);
-    if ((features & FEATURE_SIZE) != 0) {
-        buf_append_text(out, " SIZE=");
-        buf_append_u64(out, envelope->size_bytes);
-    }
-    if ((features & FEATURE_8BITMIME) != 0 && (envelope->flags & ENVELOPE_8BITMIME) != 0)
-        buf_append_text(out, " BODY=8BITMIME");
-    if ((features & FEATURE_SMTPUTF8) != 0 && (envelope->flags & ENVELOPE_SMTPUTF8) != 0)
-        buf_append_text(out, " SMTPUTF8");
-    if ((features & FEATURE_DSN) != 0) {
-        if (envelope->dsn_envid.len > 0) {
-            buf_append_text(out, " ENVID=");
-            buf_append(out, envelope->dsn_envid);
-        }
-        if ((envelope->flags & ENVELOPE_RET_FULL) != 0)
-            buf_append_text(out, " RET=FULL");
-        else if ((envelope->flags & ENVELOPE_RET_HEADERS) != 0)
-            buf_append_text(out, " RET=HDRS");
-    }
-    buf_append_text(out, "\r\n");
-}
-
-static void append_notify(uint8_t notify, struct buf *out)
-{
-    static const struct {
-        uint8_t bit;
-        const char *word;
-    } words[] = { { DSN_NOTIFY_NEVER, "NEVER" },
-                  { DSN_NOTIFY_SUCCESS, "SUCCESS" },
-                  { DSN_NOTIFY_FAILURE, "FAILURE" },
-                  { DSN_NOTIFY_DELAY, "DELAY" } };
-    const char *separator = " NOTIFY=";
-
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if ((notify & words[i].bit) == 0)
-            continue;
-        buf_append_text(out, separator);
-        buf_append_text(out, words[i].word);
-        separator = ",";
-    }
-}
-
-static void append_rcpt(const struct session *session, const struct recipient *recipient,
-                        struct buf *out)
-{
-    buf_append_text(out, "RCPT TO:");
-    address_format_angle(recipient->address, out);
-    if ((session->offer.features & FEATURE_DSN) != 0) {
-        append_notify(recipient->dsn_notify, out);
-        if (recipient->dsn_orcpt.len > 0) {
-            buf_append_text(out, " ORCPT=");
-            buf_append(out, recipient->dsn_orcpt);
-        }
-    }
-    buf_append_text(out, "\r\n");
 }
 
 static void send_command(struct session *session, enum command_kind kind, size_t recipient,
@@ -397,14 +469,35 @@ static void send_command(struct session *session, enum command_kind kind, size_t
 
     buf_clear(line);
     if (kind == COMMAND_MAIL)
-        append_mail(session, line);
+        envelope_command_mail(session, line);
     else if (kind == COMMAND_RCPT)
-        append_rcpt(session, &delivery->envelope.recipients[recipient], line);
+        envelope_command_rcpt(session, recipient, line);
     else
         buf_append_text(line, "DATA\r\n");
     session_expect_push(session, kind, (uint32_t)recipient);
     *sent_bytes += line->len;
     send_bytes(session, buf_str(line));
+}
+
+/* Tells a filter who the client was. Not answered well, it does without. */
+static bool send_xforward(struct session *session, size_t *sent_bytes)
+{
+    struct buf *line = &session->delivery->worker->scratch;
+    bool is_pipelined = (session->offer.features & FEATURE_PIPELINING) != 0;
+
+    if (!session->transport->config->smtp_send_xforward_command)
+        return true;
+    for (enum xforward_part part = XFORWARD_CLIENT; part <= XFORWARD_PROTOCOL; part++) {
+        buf_clear(line);
+        if (!envelope_command_xforward(session, part, line))
+            continue;
+        session_expect_push(session, COMMAND_XFORWARD, 0);
+        *sent_bytes += line->len;
+        send_bytes(session, buf_str(line));
+        if (!is_pipelined && !drive(session))
+            return false;
+    }
+    return true;
 }
 
 /* MAIL, RCPT for each open recipient, DATA: together where the server takes them so. False when
@@ -415,6 +508,8 @@ static bool send_envelope(struct session *session)
     size_t limit = (session->offer.features & FEATURE_PIPELINING) != 0 ? PIPELINE_BYTES_MAX : 0;
     size_t sent_bytes = 0;
 
+    if (!send_xforward(session, &sent_bytes))
+        return false;
     send_command(session, COMMAND_MAIL, 0, &sent_bytes);
     for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress != PROGRESS_OPEN)
@@ -438,24 +533,18 @@ static bool send_envelope(struct session *session)
     return drive(session);
 }
 
-static enum stream_outcome write_content(struct session *session)
+static void expect_verdict(struct session *session)
 {
-    const struct config *config = session->transport->config;
-    struct dot_encoder encoder = { .line_length_limit = (size_t)config->smtp_line_length_limit };
-    struct str content = session->delivery->content;
-    enum stream_outcome outcome = STREAM_OK;
-    struct str piece;
+    const struct delivery *delivery = session->delivery;
 
-    while (outcome == STREAM_OK && dot_encode_next(&encoder, &content, &piece))
-        outcome = stream_write(session->stream, piece,
-                               deadline_after(session, config->smtp_data_xfer_timeout));
-    if (outcome == STREAM_OK)
-        outcome = stream_write(session->stream, dot_encode_end(&encoder),
-                               deadline_after(session, config->smtp_data_xfer_timeout));
-    if (outcome == STREAM_OK)
-        outcome =
-            stream_flush(session->stream, deadline_after(session, config->smtp_data_xfer_timeout));
-    return outcome;
+    if (!session->transport->is_lmtp) {
+        session_expect_push(session, COMMAND_FINAL_DOT, 0);
+        return;
+    }
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+        if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
+            session_expect_push(session, COMMAND_RECIPIENT_DOT, (uint32_t)i);
+    }
 }
 
 static void send_content(struct session *session)
@@ -464,14 +553,15 @@ static void send_content(struct session *session)
 
     session_enter(session, PHASE_CONTENT);
     session->delivery->is_content_under_way = true;
-    outcome = write_content(session);
+    outcome = content_send(session);
     if (outcome == STREAM_TIMEOUT || outcome == STREAM_CANCELLED) {
         session->must_close = true;
         conversation_lost(session, PHASE_CONTENT, outcome);
     } else {
         /* Where writing failed the server may have said why before it hung up. */
         session->is_content_broken = outcome != STREAM_OK;
-        session_expect_push(session, COMMAND_FINAL_DOT, 0);
+        session_trace(session, '>', STR("."));
+        expect_verdict(session);
         (void)drive(session);
     }
     session->delivery->is_content_under_way = false;
@@ -485,31 +575,9 @@ static void send_nothing(struct session *session)
     (void)drive(session);
 }
 
-/* What can be known before anything is sent. */
-static const struct failure *find_obstacle(const struct session *session)
-{
-    struct delivery *delivery = session->delivery;
-    const struct envelope *envelope = &delivery->envelope;
-    struct failure *failure = NULL;
-
-    if (session->offer.size_limit > 0 && envelope->size_bytes > session->offer.size_limit)
-        failure = failure_new(
-            &delivery->arena, "5.3.4", "message size %llu exceeds size limit %llu of server %.*s",
-            (unsigned long long)envelope->size_bytes, (unsigned long long)session->offer.size_limit,
-            STR_ARGS(session->name));
-    else if ((envelope->flags & ENVELOPE_SMTPUTF8) != 0 &&
-             (session->offer.features & FEATURE_SMTPUTF8) == 0)
-        failure = failure_new(&delivery->arena, "5.6.7",
-                              "SMTPUTF8 is required, but was not offered by host %.*s",
-                              STR_ARGS(session->name));
-    if (failure != NULL)
-        failure->relay = arena_copy(&delivery->arena, session->relay);
-    return failure;
-}
-
 static void transact(struct session *session)
 {
-    const struct failure *obstacle = find_obstacle(session);
+    const struct failure *obstacle = content_obstacle(session);
 
     if (obstacle != NULL) {
         blame_everybody(session, obstacle);

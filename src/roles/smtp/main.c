@@ -30,6 +30,7 @@ static bool smtp_start(struct service *service, struct error *error)
         .log = service->log_context,
         .source = service->source,
         .config = service->config,
+        .local_servers = local_servers_new(service),
         .drained = drained,
         .argument = service,
     };

@@ -58,3 +58,19 @@ bool nexthop_parse(struct str item, uint16_t default_port, struct nexthop *nexth
     nexthop->is_address = net_address_parse(nexthop->host, nexthop->port, &nexthop->address);
     return true;
 }
+
+bool nexthop_parse_lmtp(struct str item, uint16_t default_port, struct nexthop *nexthop,
+                        struct error *error)
+{
+    if (str_starts_with(item, STR("unix:"))) {
+        *nexthop = (struct nexthop){ .host = item, .path = str_skip(item, 5) };
+        return nexthop->path.len > 0 ||
+               error_set(error, "destination \"%.*s\" names no socket", STR_ARGS(item));
+    }
+    if (str_starts_with(item, STR("inet:")))
+        item = str_skip(item, 5);
+    if (!nexthop_parse(item, default_port, nexthop, error))
+        return false;
+    nexthop->is_bracketed = true;
+    return true;
+}

@@ -50,6 +50,36 @@ static void log_outcome(struct delivery *delivery, size_t recipient, const char 
                    SEVERITY_INFO, buf_str(text));
 }
 
+static bool is_digit_at(struct str text, size_t at)
+{
+    return at < text.len && ascii_is_digit(text.ptr[at]);
+}
+
+/* default_delivery_status_filter and its kin: "4.7.1 text" in place of another status and text.
+ * Success stays success, and failure failure. */
+static void filter_outcome(struct delivery *delivery, struct failure *outcome)
+{
+    const struct transport *transport = delivery->transport;
+    struct str key = str_from(arena_printf(&delivery->arena, "%.*s %.*s", STR_ARGS(outcome->dsn),
+                                           STR_ARGS(outcome->text)));
+    struct str text, dsn;
+
+    if (transport == NULL ||
+        client_tables_find(transport->tables.status_filter, key, &delivery->arena, &text,
+                           &transport->log) != LOOKUP_FOUND)
+        return;
+    dsn = str_cut(&text, " \t");
+    if (dsn.len < 5 || !is_digit_at(dsn, 0) || dsn.ptr[1] != '.' || !is_digit_at(dsn, 2) ||
+        (dsn.ptr[0] != '2' && dsn.ptr[0] != '4' && dsn.ptr[0] != '5') ||
+        (dsn.ptr[0] == '2') != (outcome->dsn.ptr[0] == '2')) {
+        log_warning(&transport->log, "delivery status filter returned bad status: \"%.*s\"",
+                    STR_ARGS(dsn));
+        return;
+    }
+    outcome->dsn = dsn;
+    outcome->text = str_trim(text);
+}
+
 static unsigned connection_use(const struct session *session)
 {
     return session != NULL ? session->use_count : 0;
@@ -63,6 +93,7 @@ void report_sent(struct delivery *delivery, size_t recipient, const struct sessi
     reply_format(&session->reply, &text);
     outcome.dsn = reply_status(&session->reply);
     outcome.text = outcome.smtp_reply = buf_str(&text);
+    filter_outcome(delivery, &outcome);
     log_outcome(delivery, recipient, "sent", &outcome, connection_use(session));
     settle(delivery, recipient, DELIVERY_SENT, &outcome);
 }
@@ -71,8 +102,9 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
                    const struct session *session)
 {
     struct failure outcome = *failure;
-    bool is_soft = failure_is_soft(failure);
 
+    filter_outcome(delivery, &outcome);
+    bool is_soft = failure_is_soft(&outcome);
     if (!is_soft && delivery->transport->config->soft_bounce) {
         char *dsn = arena_new(&delivery->arena, outcome.dsn.len + 1);
         memcpy(dsn, outcome.dsn.ptr, outcome.dsn.len);

@@ -3,6 +3,7 @@
 
 #include "base/ensure.h"
 #include "base/memory.h"
+#include "net/sasl_client.h"
 
 enum { EXPECTS_FIRST_CAPACITY = 16 };
 
@@ -13,13 +14,17 @@ static const unsigned legal_moves[] = {
     [PHASE_GREETING] = 0,
     [PHASE_EHLO] = FROM(GREETING),
     [PHASE_HELO] = FROM(GREETING) | FROM(EHLO),
-    [PHASE_READY] = FROM(EHLO) | FROM(HELO) | FROM(FINAL_DOT) | FROM(RSET),
-    [PHASE_MAIL] = FROM(READY),
+    [PHASE_LHLO] = FROM(GREETING),
+    [PHASE_AUTH] = FROM(READY),
+    [PHASE_READY] =
+        FROM(EHLO) | FROM(HELO) | FROM(AUTH) | FROM(LHLO) | FROM(FINAL_DOT) | FROM(RSET),
+    [PHASE_XFORWARD] = FROM(READY),
+    [PHASE_MAIL] = FROM(READY) | FROM(XFORWARD),
     [PHASE_RCPT] = FROM(MAIL) | FROM(RCPT),
     [PHASE_DATA] = FROM(MAIL) | FROM(RCPT),
     [PHASE_CONTENT] = FROM(DATA),
     [PHASE_FINAL_DOT] = FROM(CONTENT) | FROM(DATA),
-    [PHASE_RSET] = FROM(MAIL) | FROM(RCPT) | FROM(DATA),
+    [PHASE_RSET] = FROM(XFORWARD) | FROM(MAIL) | FROM(RCPT) | FROM(DATA),
     [PHASE_QUIT] = ~FROM(CLOSED),
     [PHASE_CLOSED] = ~0u,
 };
@@ -45,6 +50,11 @@ void target_format(const struct target *target, struct buf *out)
 {
     buf_append(out, target->host);
     buf_append_byte(out, '[');
+    if (target->path.len > 0) {
+        buf_append(out, target->path);
+        buf_append_byte(out, ']');
+        return;
+    }
     net_address_format(&target->address, out);
     buf_append_text(out, "]:");
     buf_append_u64(out, net_address_port(&target->address));
@@ -62,10 +72,12 @@ struct session *session_new(struct loop *loop, struct stream *stream,
     session->phase = PHASE_GREETING;
     session->opened_ms = loop_now_ms(loop);
     session->host = arena_copy(&session->arena, target->host);
-    session->port = net_address_port(&target->address);
+    session->port = target->path.len > 0 ? 0 : net_address_port(&target->address);
     target_format(target, &text);
     session->relay = arena_copy(&session->arena, buf_str(&text));
     session->name = str_take(session->relay, (size_t)str_find_last_byte(session->relay, ']') + 1);
+    size_t open = (size_t)str_find_byte(session->name, '[') + 1;
+    session->address = str_of(session->name.ptr + open, session->name.len - open - 1);
     list_init(&session->by_destination);
     return session;
 }
@@ -75,13 +87,46 @@ void session_free(struct session **session)
     if (*session == NULL)
         return;
     list_remove(&(*session)->by_destination);
+    sasl_client_free(&(*session)->login);
     if ((*session)->stream != NULL)
         stream_free(&(*session)->stream);
     reply_free(&(*session)->reply);
     memory_free((*session)->expects);
+    arena_clear(&(*session)->heard);
     arena_clear(&(*session)->arena);
     memory_free(*session);
     *session = NULL;
+}
+
+/* What is secret in it was never put into the line. */
+void session_trace(const struct session *session, char direction, struct str line)
+{
+    struct str text = line, each;
+
+    if (!session->is_traced)
+        return;
+    while (text.len > 0) {
+        each = str_cut(&text, "\n");
+        log_info(&session->transport->log, "%c %.*s: %.*s", direction, STR_ARGS(session->relay),
+                 STR_ARGS(str_trim_end(each)));
+    }
+}
+
+struct str session_hear(struct session *session, struct str line)
+{
+    struct table_list *filter = session->transport->tables.reply_filter;
+    struct str changed;
+
+    session_trace(session, '<', line);
+    if (filter == NULL || table_list_is_empty(filter))
+        return line;
+    arena_clear(&session->heard);
+    if (client_tables_find(filter, line, &session->heard, &changed, &session->transport->log) !=
+        LOOKUP_FOUND)
+        return line;
+    log_info(&session->transport->log, "replacing server reply \"%.*s\" with \"%.*s\"",
+             STR_ARGS(line), STR_ARGS(changed));
+    return changed;
 }
 
 static void grow_expects(struct session *session)

@@ -33,6 +33,69 @@ static void add_target(struct target_list *targets, struct str host,
             (struct target){ .host = host, .address = *address, .preference = preference };
 }
 
+/* smtp_dns_reply_filter sees "mx.example.com. 3600 IN A 192.0.2.1". */
+static void format_record(enum dns_type type, struct str name, uint32_t ttl_s,
+                          const struct dns_record *record, struct buf *out)
+{
+    struct net_address address;
+
+    buf_clear(out);
+    buf_printf(out, "%.*s. %u IN %s ", STR_ARGS(name), (unsigned)ttl_s, dns_type_name(type));
+    if (type == DNS_MX)
+        buf_printf(out, "%u %.*s.", (unsigned)record->preference, STR_ARGS(record->name));
+    else if (dns_record_address(record, 0, &address))
+        net_address_format(&address, out);
+}
+
+static bool is_dropped(const struct target_search *search, struct str record)
+{
+    struct table_list *filter = search->transport->tables.dns_filter;
+    struct str action;
+
+    if (client_tables_find(filter, record, search->arena, &action, &search->transport->log) !=
+        LOOKUP_FOUND)
+        return false;
+    if (str_equal_fold(action, STR("IGNORE"))) {
+        log_info(&search->transport->log, "ignoring DNS RR: %.*s", STR_ARGS(record));
+        return true;
+    }
+    log_warning(&search->transport->log,
+                "smtp_dns_reply_filter: unknown DNS filter action: \"%.*s\"", STR_ARGS(action));
+    return false;
+}
+
+static void filter_answer(const struct target_search *search, enum dns_type type, struct str name,
+                          struct dns_answer *answer)
+{
+    struct table_list *filter = search->transport->tables.dns_filter;
+    struct str owner = answer->canonical_name.len > 0 ? answer->canonical_name : name;
+    autofree_buf struct buf text = { 0 };
+    size_t kept = 0;
+
+    if (filter == NULL || table_list_is_empty(filter))
+        return;
+    for (size_t i = 0; i < answer->record_count; i++) {
+        format_record(type, owner, answer->ttl_s, &answer->records[i], &text);
+        if (!is_dropped(search, buf_str(&text)))
+            answer->records[kept++] = answer->records[i];
+    }
+    answer->record_count = kept;
+    if (kept > 0)
+        return;
+    answer->outcome = DNS_TRY_AGAIN;
+    answer->reason = STR("DNS reply filter drops all results");
+}
+
+/* The question to the resolver, and what smtp_dns_reply_filter leaves of its answer. */
+static void ask(const struct target_search *search, enum dns_type type, struct str name,
+                struct dns_answer *answer)
+{
+    dns_query(search->dns, search->arena, type, name, loop_now_ms(search->loop) + TARGET_LOOKUP_MS,
+              answer);
+    if (answer->outcome == DNS_FOUND)
+        filter_answer(search, type, name, answer);
+}
+
 struct host_question {
     struct str host;
     uint16_t port;
@@ -47,16 +110,18 @@ static void add_family(const struct target_search *search, const struct host_que
     struct dns_answer answer;
     struct net_address address;
 
-    dns_query(search->dns, search->arena, type, question->host,
-              loop_now_ms(search->loop) + TARGET_LOOKUP_MS, &answer);
+    ask(search, type, question->host, &answer);
     if (answer.outcome != DNS_FOUND) {
         if (*failure == NULL || !failure_is_soft(*failure))
             *failure = lookup_failure(search, question->host, type, &answer);
         return;
     }
+    bool is_renamed =
+        search->transport->config->smtp_cname_overrides_servername && answer.canonical_name.len > 0;
+    struct str host = is_renamed ? answer.canonical_name : question->host;
     for (size_t i = 0; i < answer.record_count; i++) {
         if (dns_record_address(&answer.records[i], question->port, &address))
-            add_target(targets, question->host, &address, question->preference);
+            add_target(targets, host, &address, question->preference);
     }
 }
 
@@ -288,11 +353,15 @@ bool target_find(const struct target_search *search, const struct nexthop *nexth
 
     targets->items = arena_new_array(search->arena, TARGETS_MAX, sizeof(struct target));
     targets->count = 0;
+    if (nexthop->path.len > 0) {
+        targets->items[targets->count++] =
+            (struct target){ .host = config->myhostname, .path = nexthop->path };
+        return true;
+    }
     if (nexthop->is_bracketed || nexthop->is_address || config->disable_dns_lookups ||
         str_equal_fold(config->smtp_dns_support_level, STR("disabled")))
         return find_host(search, nexthop, targets, failure);
-    dns_query(search->dns, search->arena, DNS_MX, nexthop->host,
-              loop_now_ms(search->loop) + TARGET_LOOKUP_MS, &answer);
+    ask(search, DNS_MX, nexthop->host, &answer);
     switch (answer.outcome) {
     case DNS_FOUND:
         return find_exchangers(search, nexthop, &answer, targets, failure);

@@ -14,6 +14,7 @@
 
 struct target {
     struct str host;
+    struct str path;            /* of a Unix socket; empty: `address` counts */
     struct net_address address; /* with the port */
     uint16_t preference;
 };

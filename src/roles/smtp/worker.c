@@ -23,11 +23,13 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
 {
     *worker = (struct worker){ .loop = options->loop,
                                .log = options->log,
+                               .local_servers = options->local_servers,
                                .has_long_queue_ids = options->config->enable_long_queue_ids,
                                .drained = options->drained,
                                .argument = options->argument };
     list_init(&worker->deliveries);
     transports_init(&worker->transports, options->source, options->log.log);
+    transports_open_all(&worker->transports);
     connection_cache_init(&worker->cache, options->loop, finish_if_drained, worker);
     worker->dns = dns_client_new(options->loop);
     return own_host_init(&worker->arena, options->config->myhostname,
@@ -223,6 +225,7 @@ void worker_clear(struct worker *worker)
     if (worker->queue != NULL)
         channel_free(&worker->queue);
     transports_clear(&worker->transports);
+    local_servers_free(&worker->local_servers);
     buf_free(&worker->scratch);
     arena_clear(&worker->arena);
 }

@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "connection_cache.h"
+#include "local_servers.h"
 #include "net/channel.h"
 #include "net/dns.h"
 #include "own_host.h"
@@ -25,6 +26,7 @@ struct worker {
     struct channel *queue;     /* NULL while there is no queue: results are lost, and the queue
                                   tries again what it has no result for */
     uint64_t queue_generation; /* counts the channels there were */
+    struct local_servers *local_servers; /* NULL: none */
     struct connection_cache cache;
     struct list deliveries; /* struct delivery, by_worker */
     size_t delivery_count;
@@ -41,6 +43,7 @@ struct worker_options {
     struct log_context log;
     const struct config_source *source;
     const struct config *config;
+    struct local_servers *local_servers; /* taken over; or NULL */
     void (*drained)(void *argument);
     void *argument;
 };

@@ -173,7 +173,9 @@ static bool may_rewrite_headers(const struct conversation *conversation)
             session_is_authenticated(session))
             return true;
     }
-    return false;
+    struct error error; /* a table that fails has no rewriting to offer */
+    return match_list_find_client(policy->rewrite_clients, session->client_name,
+                                  session->client_address, &error) == MATCH_FOUND;
 }
 
 /* As cleanup_run and its kin say. */

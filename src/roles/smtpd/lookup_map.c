@@ -42,18 +42,6 @@ void lookup_maps_free(struct lookup_maps **maps)
     *maps = NULL;
 }
 
-static bool is_pattern_table(struct str specification)
-{
-    static const char *const types[] = { "regexp:", "pcre:", "cidr:" };
-
-    if (str_starts_with(specification, STR("proxy:")))
-        specification = str_skip(specification, 6);
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (str_starts_with(specification, str_from(types[i])))
-            return true;
-    return false;
-}
-
 struct lookup_map *lookup_maps_open(struct lookup_maps *maps, struct str specification)
 {
     struct table_options options = { .warning = maps->warning, .argument = maps->argument };
@@ -67,12 +55,12 @@ struct lookup_map *lookup_maps_open(struct lookup_maps *maps, struct str specifi
     struct lookup_map *map = arena_new(&maps->arena, sizeof *map);
     map->owner = maps;
     map->specification = arena_copy(&maps->arena, specification);
-    map->is_pattern = is_pattern_table(specification);
     map->table = table_open(map->specification, &options, &error);
     if (map->table == NULL) {
         maps->warning(maps->argument, error.message);
         map->table = table_new_failing(map->specification, &error);
     }
+    map->is_pattern = !table_takes_parts(map->table);
     list_append(&maps->all, &map->link);
     return map;
 }
@@ -87,8 +75,8 @@ enum lookup_outcome lookup_map_find(struct lookup_map *map, struct arena *arena,
     enum lookup_outcome outcome = table_find(map->table, key, arena, value, &error);
     if (outcome == LOOKUP_FAILED)
         map->owner->warning(map->owner->argument,
-                            arena_printf(arena, "%.*s: table lookup problem: %s",
-                                         STR_ARGS(map->specification), error.message));
+                            arena_printf(arena, "%.*s lookup error for \"%.*s\"",
+                                         STR_ARGS(map->specification), STR_ARGS(key)));
     return outcome;
 }
 

@@ -28,15 +28,19 @@ struct policy {
     struct lookup_maps *maps;
     struct recipient_maps *recipient_maps;
     struct restrictions *restrictions;
-    struct router *router;   /* RCPT resolves its address, as the queue will again */
-    struct cleanup *cleanup; /* what is done to a message before it is queued */
-    unsigned cleanup_parts;  /* of it, with receive_override_options */
-    struct match_list *logged_permits; /* smtpd_log_access_permit_actions */
+    struct router *router;              /* RCPT resolves its address, as the queue will again */
+    struct match_list *rewrite_clients; /* the tables of local_header_rewrite_clients */
+    struct cleanup *cleanup;            /* what is done to a message before it is queued */
+    unsigned cleanup_parts;             /* of it, with receive_override_options */
+    struct match_list *logged_permits;  /* smtpd_log_access_permit_actions */
     struct match_list *bare_newline_exclusions;
     struct match_list *xclient_hosts, *xforward_hosts;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     enum bare_newline_policy bare_newline;
     struct rewrite_rules rewrite;
+    struct match_list *debug_peers;      /* debug_peer_list */
+    struct match_list *limit_exceptions; /* smtpd_client_event_limit_exceptions */
+    struct str service_name;             /* its line's first word */
     struct str myhostname;
     struct str banner; /* the whole reply with its line end */
     struct arena arena;
@@ -45,6 +49,7 @@ struct policy {
 struct policy_options {
     struct service *service; /* needed only where the configuration names servers */
     struct config *config;   /* taken over, also on failure */
+    struct str service_name;
     struct log_context log;
     struct log_context cleanup_log;
 };

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <cmocka.h>
+
 struct refusal {
     const char *main_cf;
     const char *reason; /* part of the error */

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <cmocka.h>
+
 enum { SESSIONS = 300, COMMANDS = 40, PATIENCE_MS = 20 * 1000 };
 
 /* What is sent, and whether a good answer to it means that no transaction is open. */

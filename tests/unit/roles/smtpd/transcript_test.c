@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include <cmocka.h>
+
 enum { TRANSCRIPTS_MAX = 200 };
 
 static void plays_as_written(void **state)
