@@ -117,7 +117,7 @@ def log_lines(sides):
     ASCII are compared as "?" (ours are neutralised where they are no UTF-8), and no more than 1500
     of them (a line of Postfix's ends at 2000)."""
     return [collections.Counter(
-        re.sub(r"[^ -~]+|\?+", "?",
+        re.sub(r"(?:[^ -~]|\?)+", "?",
                re.sub(r"id \w+\?\?for <\S*>; .*? from ", "id ID from ", line))[:1500]
         for line in filter(None, map(pair.comparable_log, side.system.log().splitlines()))
         if re.search(r": (?:header|body) |_checks map", line)) for side in sides]
