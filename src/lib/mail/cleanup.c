@@ -41,7 +41,7 @@ struct cleanup {
     struct alias_expansion aliases;
     bool propagates_canonical;
     struct content_checks *checks; /* NULL: none */
-    bool maps_addresses; /* any of canonical, masquerade: without, addresses stay */
+    bool maps_addresses;           /* any of canonical, masquerade: without, addresses stay */
 };
 
 /* One message while it is worked on. */

@@ -30,7 +30,7 @@ struct content_scan {
     struct buf *out;      /* of the call at hand */
     struct arena scratch; /* of the look-up at hand */
     struct buf key, line;
-    bool is_over; /* nothing more is looked at: PASS, DISCARD, a refusal */
+    bool is_over; /* nothing more is looked at: PASS, DISCARD, REDIRECT, a refusal */
     struct content_refusal refusal;
     char status[12];
 };
@@ -195,14 +195,17 @@ static void act_on_message(struct content_scan *scan, const struct check_action 
         actions->redirect = arena_copy(arena, action->text);
     if (action->verb == CHECK_DISCARD)
         actions->is_discarded = true;
-    if (action->verb == CHECK_DISCARD || action->verb == CHECK_PASS)
+    if (action->verb == CHECK_DISCARD || action->verb == CHECK_PASS ||
+        action->verb == CHECK_REDIRECT)
         scan->is_over = true;
 }
 
 static enum outcome act(struct content_scan *scan, enum check_kind kind, struct str key,
                         const struct check_action *action)
 {
-    if (action->verb != CHECK_DUNNO && action->verb != CHECK_IGNORE)
+    bool is_held_already = action->verb == CHECK_HOLD && scan->subject.actions->is_held;
+
+    if (action->verb != CHECK_DUNNO && action->verb != CHECK_IGNORE && !is_held_already)
         log_action(scan, kind, key, action);
     switch (action->verb) {
     case CHECK_IGNORE:
@@ -277,10 +280,17 @@ static enum outcome check(struct content_scan *scan, enum check_kind kind, struc
 
 /* ---- headers ---- */
 
+/* Without the blanks that may stand between name and colon. */
 static void unfold(struct str header, struct buf *key)
 {
+    size_t start = 0;
+
     buf_clear(key);
-    for (size_t i = 0; i < header.len; i++) {
+    while (start < header.len && header.ptr[start] > ' ' && header.ptr[start] != ':')
+        buf_append_byte(key, header.ptr[start++]);
+    while (start < header.len && (header.ptr[start] == ' ' || header.ptr[start] == '\t'))
+        start++;
+    for (size_t i = start; i < header.len; i++) {
         bool ends_line = header.ptr[i] == '\r' && i + 1 < header.len && header.ptr[i + 1] == '\n';
         if (!ends_line)
             buf_append_byte(key, header.ptr[i]);

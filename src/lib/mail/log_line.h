@@ -78,9 +78,9 @@ void log_line_reject(const struct log_reject *reject, struct buf *out);
 /* "ID: replace: header Subject: x from name[addr]; from=<…> to=<…> proto=ESMTP helo=<…>: text". */
 struct log_check {
     struct str queue_id;
-    const char *action; /* "replace" */
-    const char *what;   /* "header", "body" */
-    struct str content; /* what matched; shown up to 200 bytes, control characters as '?' */
+    const char *action;       /* "replace" */
+    const char *what;         /* "header", "body" */
+    struct str content;       /* what matched; shown up to 200 bytes, control characters as '?' */
     struct log_client client; /* without address: "local" */
     struct str sender;
     struct str recipient; /* empty: left out */

@@ -10,8 +10,7 @@ struct mime_walker {
     bool looks_into_parts;
     enum { AT_START, IN_BODY, IN_HEADERS } state;
     enum mime_headers where;  /* IN_HEADERS */
-    struct content_type type; /* of the headers at hand, or those just behind us */
-    bool is_typed;            /* they had a Content-Type; the first one counts */
+    struct content_type type; /* of the headers at hand */
     struct buf *boundaries;   /* of the parts that we are in, the innermost last */
     bool *are_digests;
     size_t depth;
@@ -165,10 +164,9 @@ void mime_walker_free(struct mime_walker **walker)
 
 void mime_walker_header(struct mime_walker *walker, struct str name, struct str value)
 {
-    if (walker->is_typed || !str_equal_fold(name, STR("Content-Type")))
-        return;
-    walker->is_typed = true;
-    content_type_parse(value, walker->limits.boundary_bytes, &walker->type);
+    /* Of several the last one counts, as in Postfix. */
+    if (str_equal_fold(name, STR("Content-Type")))
+        content_type_parse(value, walker->limits.boundary_bytes, &walker->type);
 }
 
 static void end_header(struct mime_walker *walker)
@@ -188,7 +186,6 @@ static void begin_headers(struct mime_walker *walker, enum mime_headers where, b
 {
     walker->state = IN_HEADERS;
     walker->where = where;
-    walker->is_typed = false;
     buf_clear(&walker->type.boundary);
     walker->type.is_multipart = walker->type.is_digest = false;
     walker->type.is_message = is_digest;
@@ -214,26 +211,23 @@ static void end_headers(struct mime_walker *walker)
 
 /* ---- lines ---- */
 
-/* A line of a body that is a boundary of a part that we are in: out of it, and into the next one.
- */
-static void cross_boundary(struct mime_walker *walker, struct str line)
+/* The innermost of the parts that we are in whose boundary the line is. */
+static bool find_boundary_of(const struct mime_walker *walker, struct str line, size_t *level,
+                             bool *is_last)
 {
     struct str rest = str_skip(line, 2);
 
     if (!str_starts_with(line, STR("--")))
-        return;
+        return false;
     for (size_t i = walker->depth; i-- > 0;) {
         struct str boundary = buf_str(&walker->boundaries[i]);
         if (!str_starts_with(rest, boundary))
             continue;
-        bool is_last = str_starts_with(str_skip(rest, boundary.len), STR("--"));
-        walker->depth = is_last ? i : i + 1;
-        walker->state = IN_BODY;
-        walker->offset = 0;
-        if (!is_last)
-            begin_headers(walker, MIME_PART_HEADERS, walker->are_digests[i]);
-        return;
+        *level = i;
+        *is_last = str_starts_with(str_skip(rest, boundary.len), STR("--"));
+        return true;
     }
+    return false;
 }
 
 static void tell_text(struct mime_walker *walker, struct str piece, bool ends_line)
@@ -242,11 +236,24 @@ static void tell_text(struct mime_walker *walker, struct str piece, bool ends_li
     walker->offset += piece.len + (ends_line ? 2 : 0);
 }
 
+/* As Postfix has it, the boundary that begins a part belongs to the body before it, the one that
+ * ends all parts to the body behind it. */
 static void body_line(struct mime_walker *walker, struct str piece, bool ends_line)
 {
+    size_t level;
+    bool is_last;
+
+    if (walker->is_inside || !find_boundary_of(walker, piece, &level, &is_last)) {
+        tell_text(walker, piece, ends_line);
+        return;
+    }
+    walker->depth = is_last ? level : level + 1;
+    walker->state = IN_BODY;
+    if (is_last)
+        walker->offset = 0;
     tell_text(walker, piece, ends_line);
-    if (!walker->is_inside)
-        cross_boundary(walker, piece);
+    if (!is_last)
+        begin_headers(walker, MIME_PART_HEADERS, walker->are_digests[level]);
 }
 
 static bool is_header_line(struct str line)
@@ -301,8 +308,8 @@ static size_t take_pieces(struct mime_walker *walker, struct str text)
     size_t done = 0;
 
     for (;;) {
-        size_t limit = walker->state == IN_HEADERS ? walker->limits.header_bytes
-                                                   : walker->limits.line_bytes;
+        size_t limit =
+            walker->state == IN_HEADERS ? walker->limits.header_bytes : walker->limits.line_bytes;
         if (text.len - done <= limit + 1)
             return done;
         take_line(walker, str_of(text.ptr + done, limit), false);

@@ -48,6 +48,6 @@ void mime_walker_end(struct mime_walker *walker);
 /* "multipart/mixed; boundary=x" and the like. Pure. */
 struct content_type {
     bool is_multipart, is_message, is_digest; /* of message/: rfc822 and global only */
-    struct buf boundary; /* empty: none; at most `limit` bytes are kept */
+    struct buf boundary;                      /* empty: none; at most `limit` bytes are kept */
 };
 void content_type_parse(struct str value, size_t limit_bytes, struct content_type *type);
