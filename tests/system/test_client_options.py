@@ -136,7 +136,7 @@ def test_dialogue_with_chosen_peers_is_logged():
             Instance(default_transport=f"smtp:[127.0.0.31]:{servers.port}",
                      relay_domains="r.example", debug_peer_list="127.0.0.31, 127.0.0.32/32",
                      relay_transport=f"smtp:[127.0.0.32]:{servers.port}",
-                     virtual_mailbox_domains="v.example",
+                     virtual_mailbox_domains="v.example", smtpd_reject_unlisted_recipient="no",
                      virtual_transport=f"smtp:[127.0.0.33]:{servers.port}") as relay:
         send(relay, "a@b.example", "a@r.example", "a@v.example")
         relay.wait_log("status=sent", 3)
@@ -259,7 +259,7 @@ def test_server_without_8bitmime_gets_quoted_printable():
                      default_transport=f"smtp:[127.0.0.31]:{servers.port}",
                      relay_domains="r.example",
                      relay_transport=f"smtp:[127.0.0.32]:{servers.port}",
-                     virtual_mailbox_domains="v.example",
+                     virtual_mailbox_domains="v.example", smtpd_reject_unlisted_recipient="no",
                      virtual_transport=f"raw:[127.0.0.33]:{servers.port}") as relay:
         send(relay, "a@b.example", "a@r.example", "a@v.example", content=content,
              options=" BODY=8BITMIME")
