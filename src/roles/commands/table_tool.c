@@ -434,70 +434,49 @@ static int remove_keys(struct table_tool *table_tool, struct keys *keys, const c
 
 /* ---- options ---- */
 
+/* Options without an argument. */
+static bool take_flag(struct table_tool *table_tool, int option)
+{
+    const struct {
+        char option;
+        bool *flag;
+    } flags[] = {
+        { 'f', &table_tool->keeps_case },     { 'F', &table_tool->has_file_values },
+        { 'i', &table_tool->is_incremental }, { 'j', &table_tool->is_json },
+        { 'o', &table_tool->stays_root },     { 'p', &table_tool->keeps_mode },
+        { 'r', &table_tool->may_replace },    { 's', &table_tool->is_listing },
+        { 'w', &table_tool->is_quiet },
+    };
+
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (flags[i].option == option) {
+            *flags[i].flag = true;
+            return true;
+        }
+    table_tool->message_parts |= option == 'b'   ? TABLE_MESSAGE_BODY
+                                 : option == 'h' ? TABLE_MESSAGE_HEADERS
+                                 : option == 'm' ? TABLE_MESSAGE_PARTS
+                                                 : 0;
+    /* About NUL bytes, UTF-8 and verbosity: nothing here depends on them. */
+    return memchr("bhmnNuUv", option, 8) != NULL;
+}
+
 static bool parse_options(struct table_tool *table_tool, int argc, char **argv)
 {
     int option;
 
-    /* The first '-' of the name given below is for getopt: no reordering. */
+    /* The first '+' is for getopt: no reordering. */
     while ((option = getopt(argc, argv,
                             table_tool->is_alias ? "+c:d:fijnNopq:rsuUvw"
                                                  : "+bc:d:fFhijmnNopq:rsuUvw")) != -1) {
-        switch (option) {
-        case 'c':
+        if (option == 'c')
             table_tool->configuration = optarg;
-            break;
-        case 'd':
+        else if (option == 'd')
             table_tool->removal = optarg;
-            break;
-        case 'f':
-            table_tool->keeps_case = true;
-            break;
-        case 'i':
-            table_tool->is_incremental = true;
-            break;
-        case 'o':
-            table_tool->stays_root = true;
-            break;
-        case 'p':
-            table_tool->keeps_mode = true;
-            break;
-        case 'q':
+        else if (option == 'q')
             table_tool->query = optarg;
-            break;
-        case 'r':
-            table_tool->may_replace = true;
-            break;
-        case 's':
-            table_tool->is_listing = true;
-            break;
-        case 'w':
-            table_tool->is_quiet = true;
-            break;
-        /* About NUL bytes, UTF-8 and verbosity: nothing here depends on them. */
-        case 'n':
-        case 'N':
-        case 'u':
-        case 'U':
-        case 'v':
-            break;
-        case 'b':
-            table_tool->message_parts |= TABLE_MESSAGE_BODY;
-            break;
-        case 'h':
-            table_tool->message_parts |= TABLE_MESSAGE_HEADERS;
-            break;
-        case 'm':
-            table_tool->message_parts |= TABLE_MESSAGE_PARTS;
-            break;
-        case 'F':
-            table_tool->has_file_values = true;
-            break;
-        case 'j':
-            table_tool->is_json = true;
-            break;
-        default:
+        else if (!take_flag(table_tool, option))
             return false;
-        }
     }
     /* -m says where to look for the others. */
     if (table_tool->message_parts == TABLE_MESSAGE_PARTS) {
