@@ -16,6 +16,8 @@ RECIPIENTS = ["root@local.example", "known@local.example", "unknown@local.exampl
               "known@vbox.example", "x@nowhere.example", "x@slow.example", "x@nullmx.example",
               "plain", "postmaster", "known+ext@local.example", "x@backup.example"]
 
+CODES = [*(f"5.1.{i}" for i in range(12)), "4.1.1", "5.0.0", "5.2.1", "5.4.4", "5.7.25"]
+
 ZONE = {
     ("192.0.2.1", "PTR"): ["mail.good.example."],
     ("mail.good.example", "A"): ["192.0.2.1"],
@@ -131,6 +133,8 @@ ns.good.example       REJECT bad name server
 192.0.2.68            REJECT bad address
 192.0.2.10            OK
 """,
+    "codes": "".join(f"code{i}@c.example 550 {code} text\ncode{i}.c.example 450 {code}\n"
+                     for i, code in enumerate(CODES)),
     "users": "known@local.example x\nroot@local.example x\nmoved x\n@relay.known x\n",
     "boxes": "known@vbox.example x\n",
     "relayed": "known@relay.example x\n@sub.relay.example x\n",
@@ -147,12 +151,13 @@ MAIN = {
     "virtual_alias_domains": "valias.example",
     "virtual_mailbox_domains": "vbox.example",
     "mynetworks": "203.0.113.0/24",
-    "smtpd_relay_restrictions": "permit",
+    "smtpd_relay_restrictions": "permit_mynetworks, reject_unauth_destination",
     "smtpd_reject_unlisted_recipient": "no",
-    "smtpd_restriction_classes": "strangers, friends_only, looping, warning",
+    "smtpd_restriction_classes": "strangers, friends_only, warning",
+    # trivial-rewrite reads it: for Postfix it must stand in main.cf.
+    "relocated_maps": "texthash:$config_directory/relocated",
     "strangers": "permit_mynetworks, reject",
     "friends_only": "permit_mynetworks, defer",
-    "looping": "looping",
     "warning": "reject_non_fqdn_sender, reject_unknown_sender_domain",
 }
 
@@ -198,7 +203,6 @@ CLIENT_SERVICES = {
         "warn_class": "warn_if_reject friends_only, permit_mynetworks, reject",
         "warn_then": "warn_if_reject permit_mynetworks, reject",
         "class": "strangers",
-        "loop": "looping",
         "unlisted_client": "reject_unlisted_recipient, strangers",
     }.items()
 }
@@ -267,15 +271,13 @@ SENDER_SERVICES = {
 }
 for each in ("login", "login_known", "login_unauthenticated"):
     SENDER_SERVICES[each]["smtpd_sender_login_maps"] = "inline:{ a@good.example=owner }"
-SENDER_SERVICES["unlisted_sender"].update(local_recipient_maps=table("users"),
-                                          relocated_maps=table("relocated"))
+SENDER_SERVICES["unlisted_sender"].update(local_recipient_maps=table("users"))
 SENDER_SERVICES["sender_list"] = {"smtpd_sender_restrictions": table("sender")}
 SENDER_SERVICES["sender_at_once"] = {
     "smtpd_sender_restrictions": f"reject_unknown_sender_domain, {table('sender')}",
     "smtpd_delay_reject": "no"}
 SENDER_SERVICES["unlisted_sender_always"] = {
-    "smtpd_reject_unlisted_sender": "yes", "local_recipient_maps": table("users"),
-    "relocated_maps": table("relocated")}
+    "smtpd_reject_unlisted_sender": "yes", "local_recipient_maps": table("users")}
 SENDER_SERVICES["null_key"] = at_recipient("check_sender_access inline:{ nobody=REJECT }",
                                            smtpd_null_access_lookup_key="nobody")
 SENDER_SERVICES["sender_delimiter"] = at_recipient(f"check_sender_access {table('sender')}",
@@ -304,7 +306,7 @@ RECIPIENT_SERVICES = {
     }.items()
 }
 LISTED = {"local_recipient_maps": table("users"), "relay_recipient_maps": table("relayed"),
-          "virtual_mailbox_maps": table("boxes"), "relocated_maps": table("relocated")}
+          "virtual_mailbox_maps": table("boxes")}
 RECIPIENT_SERVICES["deferral_and_unlisted"].update(LISTED)
 RECIPIENT_SERVICES["unlisted"] = {"smtpd_reject_unlisted_recipient": "yes", **LISTED,
                                   "smtpd_relay_restrictions": "reject_unauth_destination"}
@@ -340,10 +342,14 @@ LATER_SERVICES = {
     "etrn_delayed": {"smtpd_client_restrictions": "permit_mynetworks, reject"},
 }
 
+CODE_SERVICES = {
+    name: at_recipient(f"check_{name}_access {table('codes')}")
+    for name in ("sender", "recipient", "helo")}
+
 # Actions that are about the whole message, and what they do to it.
 ACTIONS = {
     "hold": "HOLD keep it", "hold_plain": "HOLD", "discard": "DISCARD away", "discard_plain": "DISCARD",
-    "filter": "FILTER other:[127.0.0.1]:{sink}", "filter_bad": "FILTER other", "filter_none": "FILTER",
+    "filter": "FILTER other:", "filter_bad": "FILTER other", "filter_none": "FILTER",
     "redirect": "REDIRECT new@elsewhere.example", "redirect_bad": "REDIRECT nobody",
     "bcc": "BCC copy@elsewhere.example", "bcc_bad": "BCC copy",
     "prepend": "PREPEND X-Action: was here", "prepend_bad": "PREPEND nothing", "warn": "WARN look",
@@ -353,4 +359,18 @@ ACTIONS = {
     "enhanced_alone": "REJECT 5.7.2", "bad_enhanced": "REJECT 5.x.2 text", "code_only": "554",
     "code_class": "450 5.7.1 mixed", "code_tight": "5540 text", "shut": "421 closing",
     "shut_hard": "521 closing",
+}
+
+FILES["actions"] = "".join(f"{name}@act.example {action}\n" for name, action in ACTIONS.items())
+ACTION_SERVICES = {
+    "at_rcpt": at_recipient("check_sender_access texthash:$config_directory/actions"),
+    "at_sender": {"smtpd_sender_restrictions":
+                  "check_sender_access texthash:$config_directory/actions"},
+    "at_mail": {"smtpd_sender_restrictions":
+                "check_sender_access texthash:$config_directory/actions",
+                "smtpd_delay_reject": "no"},
+    "at_data": {"smtpd_data_restrictions":
+                "check_sender_access texthash:$config_directory/actions"},
+    "at_end": {"smtpd_end_of_data_restrictions":
+               "check_sender_access texthash:$config_directory/actions"},
 }

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What test_tables.py asks Debian's postmap and ours: sources, tables made of them, keys; and the
+"""What test_table_lookups.py asks Debian's postmap and ours: sources, tables made of them, keys; and the
 differences that are meant, each with its reason."""
 import random
 

@@ -93,7 +93,7 @@ def test_options_decide_about_mechanisms_and_refusals():
                       smtp_sasl_password_maps=f"inline:{{{logins}}}",
                       default_transport=f"hard:{hosts[1]}", relay_domains="r.example",
                       relay_transport=f"plain_forbidden:{hosts[2]}",
-                      virtual_mailbox_domains="v.example",
+                      virtual_mailbox_domains="v.example", smtpd_reject_unlisted_recipient="no",
                       virtual_transport=f"filtered:{hosts[3]}", mydestination="l.example",
                       local_transport=f"smtp:{hosts[4]}") as relay:
             send(relay, "u@d.example", "u@r.example", "u@v.example", "u@l.example", sender="")
@@ -138,6 +138,7 @@ def test_every_mechanism_with_postfix_and_dovecot(service):
                   smtp_sasl_password_maps=f"inline:{{{{{host} = anna@example.test:geheim}}}}",
                   default_transport=f"smtp:{host}", relay_domains="r.example",
                   relay_transport=f"login:{host}", virtual_mailbox_domains="v.example",
+                  smtpd_reject_unlisted_recipient="no",
                   virtual_transport=f"cram-md5:{host}", mydestination="l.example",
                   local_transport=f"scram-sha-1:{host}") as relay:
         send(relay, "u@d.example", "u@r.example", "u@v.example", "u@l.example")

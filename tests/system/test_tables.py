@@ -42,8 +42,9 @@ def rcpt(relay, recipient="user@example.com"):
 
 
 def wait_rcpt(relay, code, recipient="user@example.com"):
-    wait_until(lambda: rcpt(relay, recipient)[0] == code, f"{code} for {recipient}",
-               CHANGE_SECONDS)
+    """Until every worker gives it: the old ones end one after the other."""
+    wait_until(lambda: all(rcpt(relay, recipient)[0] == code for _ in range(6)),
+               f"{code} for {recipient}", CHANGE_SECONDS)
 
 
 class Flow(threading.Thread):
@@ -256,7 +257,7 @@ class TableServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
 def server_instance(sink, kind, server):
     name = f"tcp:127.0.0.1:{server.port}" if kind == "tcp" else \
         f"socketmap:inet:127.0.0.1:{server.port}:networks"
-    return instance(sink, mynetworks=name)
+    return instance(sink, mynetworks=name, smtpd_client_event_limit_exceptions="127.0.0.0/8")
 
 
 FOUND = {"tcp": "200 yes", "socketmap": "OK yes"}
@@ -326,6 +327,20 @@ def test_a_unix_socketmap_is_found_below_the_queue_directory(sink):
         (relay.queue / "private").mkdir(exist_ok=True)
         with UnixServer(relay.queue / "private" / "map"):
             assert rcpt(relay)[0] == 250
+
+
+def test_the_queue_says_that_it_asks_no_servers_and_keeps_the_mail(sink):
+    with TableServer("socketmap", "NOTFOUND ") as server:
+        table = f"socketmap:inet:127.0.0.1:{server.port}:transport"
+        with instance(sink, mynetworks="127.0.0.0/8", transport_maps=table) as relay:
+            relay.wait_log(rf"postfix/qmgr.*warning: transport_maps: {re.escape(table)}: tables of "
+                           "this type cannot be used here")
+            with relay.connect() as client:
+                client.command("EHLO client.example.test")
+                reply = client.deliver("sender@example.test", ["user@example.com"], message())
+            if reply[0] == 250:
+                relay.wait_log(r"to=<user@example\.com>,.* dsn=4\.3\.0, status=deferred")
+            assert reply[0] in (250, 451) and not sink.messages
 
 
 def test_proxy_tables_that_nobody_approved_of_make_mail_wait(sink):

@@ -44,6 +44,7 @@ struct cleanup {
     struct table_list *virtual_aliases;
     struct alias_expansion aliases;
     bool propagates_canonical;
+    struct content_checks *checks; /* NULL: none */
     bool maps_addresses; /* any of canonical, masquerade: without, addresses stay */
 };
 
@@ -55,6 +56,7 @@ struct run {
     struct map *seen;      /* recipients that are in the envelope already */
     bool is_copy;          /* the recipient at hand was not asked for */
     size_t recipients_bytes;
+    struct str body;       /* what follows the headers in the content at hand */
 };
 
 /* ---- making it ---- */
@@ -196,6 +198,8 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
     cleanup->propagates_canonical =
         has_word(config->propagate_unmatched_extensions, STR("canonical"));
     open_all_tables(cleanup, options->old);
+    cleanup->checks = content_checks_new(config, &cleanup->log,
+                                         options->old != NULL ? options->old->checks : NULL);
     cleanup->local = local_domains_new(config, options->own, &hearer, error);
     if (cleanup->local == NULL || !set_classes(cleanup, error)) {
         cleanup_free(&cleanup);
@@ -230,6 +234,7 @@ void cleanup_free(struct cleanup **cleanup)
     table_list_free(&gone->sender_bcc);
     table_list_free(&gone->recipient_bcc);
     table_list_free(&gone->virtual_aliases);
+    content_checks_free(&gone->checks);
     local_domains_free(&gone->local);
     memory_free(gone);
     *cleanup = NULL;
@@ -476,6 +481,51 @@ static bool map_header_address(void *argument, bool is_sender, struct str *addre
     return map_address(run, is_sender ? CLASS_HEADER_SENDER : CLASS_HEADER_RECIPIENT, address);
 }
 
+static bool check_header(void *argument, struct str *whole, struct buf *out)
+{
+    struct run *run = argument;
+
+    return content_scan_header(run->message->scan, whole, out);
+}
+
+static void begin_scan(struct run *run)
+{
+    struct cleanup_message *message = run->message;
+    const struct content_scan_subject subject = {
+        .arena = message->arena,
+        .actions = message->actions,
+        .envelope = message->envelope,
+        .recipient = run->given.recipient_count > 0 ? run->given.recipients[0].address : STR(""),
+        .queue_id = message->queue_id,
+    };
+
+    if (run->cleanup->checks != NULL && message->actions != NULL &&
+        (message->parts & CLEANUP_CHECKS) != 0)
+        message->scan = content_scan_new(run->cleanup->checks, &subject);
+}
+
+/* Whether the checks leave the message be. */
+static bool is_acceptable(struct cleanup_message *message)
+{
+    const struct content_refusal *refusal =
+        message->scan != NULL ? content_scan_refusal(message->scan) : NULL;
+
+    if (refusal == NULL)
+        return true;
+    message->reply_code = refusal->code;
+    message->reply_enhanced = arena_text(message->arena, str_from(refusal->enhanced));
+    message->reply_text = refusal->text;
+    return false;
+}
+
+static void log_message_id(const struct run *run)
+{
+    autofree_buf struct buf line = { 0 };
+
+    log_line_message_id(run->message->queue_id, run->message->message_id, &line);
+    log_write_text(&run->cleanup->log, SEVERITY_INFO, buf_str(&line));
+}
+
 static bool map_headers(struct run *run, struct str content, struct buf *out)
 {
     const struct config *config = run->cleanup->config;
@@ -497,12 +547,24 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
         .rewriter = is_rewritten ? &rewriter : NULL,
         .wall_s = message->envelope->arrival_us / 1000000,
         .may_add_missing = is_local || config->always_add_missing_headers,
+        .opening = message->opening,
+        .check = message->scan != NULL ? check_header : NULL,
+        .check_argument = run,
+        .body = message->scan != NULL ? &run->body : NULL,
     };
 
-    return header_complete(message->arena, &completion, content, out, &message->message_id);
+    if (!header_complete(message->arena, &completion, content, out, &message->message_id))
+        return false;
+    if (!is_acceptable(message))
+        return false;
+    log_message_id(run);
+    if (message->scan != NULL)
+        content_scan_body(message->scan, run->body, out);
+    return is_acceptable(message);
 }
 
-static bool add_late_copies(struct run *run)
+/* What BCC actions ask for, with all that is done to a recipient. */
+static bool add_asked_copies(struct run *run)
 {
     struct message_actions *actions = run->message->actions;
     bool is_good = true;
@@ -511,17 +573,13 @@ static bool add_late_copies(struct run *run)
         is_good = add_bcc(run, actions->bcc[i]);
     if (actions != NULL)
         actions->bcc_count = 0;
-    if (is_good && (run->message->parts & CLEANUP_BCC))
-        is_good = add_bcc(run, run->cleanup->config->always_bcc);
     return is_good;
 }
 
-static void log_message_id(const struct run *run)
+static bool add_late_copies(struct run *run)
 {
-    autofree_buf struct buf line = { 0 };
-
-    log_line_message_id(run->message->queue_id, run->message->message_id, &line);
-    log_write_text(&run->cleanup->log, SEVERITY_INFO, buf_str(&line));
+    return add_asked_copies(run) && (!(run->message->parts & CLEANUP_BCC) ||
+                                     add_bcc(run, run->cleanup->config->always_bcc));
 }
 
 enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_message *message,
@@ -531,9 +589,52 @@ enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_m
     bool is_good;
 
     run.seen = map_new();
-    is_good = map_envelope(&run) && map_headers(&run, content, out) && add_late_copies(&run);
-    map_free(&run.seen);
+    message->cleanup = cleanup;
+    is_good = map_envelope(&run);
     if (is_good)
-        log_message_id(&run);
+        begin_scan(&run);
+    is_good = is_good && map_headers(&run, content, out) && add_late_copies(&run);
+    map_free(&run.seen);
+    return is_good ? CLEANUP_DONE : CLEANUP_REFUSED;
+}
+
+enum cleanup_outcome cleanup_add(struct cleanup_message *message, struct str content,
+                                 struct buf *out)
+{
+    if (message->scan == NULL) {
+        buf_append(out, content);
+        return CLEANUP_DONE;
+    }
+    content_scan_body(message->scan, content, out);
+    return is_acceptable(message) ? CLEANUP_DONE : CLEANUP_REFUSED;
+}
+
+/* Checks of the body ask for copies when the rest is done. */
+static bool add_copies_of_body(struct cleanup_message *message)
+{
+    struct envelope *envelope = message->envelope;
+    struct run run = { .cleanup = message->cleanup, .message = message, .given = *envelope };
+
+    if (message->actions->bcc_count == 0)
+        return true;
+    run.seen = map_new();
+    for (size_t i = 0; i < envelope->recipient_count; i++)
+        (void)is_new_recipient(&run, &envelope->recipients[i]);
+    bool is_good = add_asked_copies(&run);
+    map_free(&run.seen);
+    return is_good;
+}
+
+enum cleanup_outcome cleanup_end(struct cleanup_message *message, struct buf *out)
+{
+    bool is_good = true;
+
+    if (message->scan == NULL)
+        return CLEANUP_DONE;
+    if (out != NULL) {
+        content_scan_end(message->scan, out);
+        is_good = is_acceptable(message) && add_copies_of_body(message);
+    }
+    content_scan_free(&message->scan);
     return is_good ? CLEANUP_DONE : CLEANUP_REFUSED;
 }

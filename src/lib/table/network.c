@@ -108,13 +108,29 @@ bool network_parse_as_is(struct str text, struct network *network, struct error 
     return true;
 }
 
+static uint32_t first_word(const struct network *network)
+{
+    uint32_t word;
+
+    memcpy(&word, network->bytes, sizeof word);
+    return ntohl(word);
+}
+
 bool network_contains(const struct network *network, const struct network *address)
 {
     size_t whole = network->prefix_length / 8;
     int rest = network->prefix_length % 8;
+    int first_bits = network->prefix_length < 32 ? network->prefix_length : 32;
 
-    if (network->byte_count != address->byte_count ||
-        memcmp(network->bytes, address->bytes, whole) != 0)
+    if (network->byte_count != address->byte_count)
+        return false;
+    /* All of an IPv4 network, and mostly enough to say that it is not: long tables are searched
+     * from their start. */
+    if (first_bits > 0 && (first_word(network) ^ first_word(address)) >> (32 - first_bits) != 0)
+        return false;
+    if (network->prefix_length <= 32)
+        return true;
+    if (memcmp(network->bytes, address->bytes, whole) != 0)
         return false;
     return rest == 0 || ((network->bytes[whole] ^ address->bytes[whole]) >> (8 - rest)) == 0;
 }

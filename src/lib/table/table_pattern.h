@@ -23,7 +23,7 @@ struct pattern {
 
 /* One look-up. */
 struct pattern_subject {
-    struct str key;
+    struct str key; /* with a NUL behind its end */
     bool has_byte[256]; /* in the key */
     struct str groups[PATTERN_GROUPS_MAX];
     unsigned rules_tried;

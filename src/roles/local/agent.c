@@ -69,22 +69,7 @@ static void find_default_rights(struct agents *agents, struct agent *agent)
 static bool open_router(struct agent *agent, const struct own_addresses *own_addresses,
                         struct error *error)
 {
-    const struct config *config = agent->config;
-    struct route_settings route = {
-        .myorigin = config->myorigin,
-        .mydestination = config->mydestination,
-        .virtual_alias_domains = config->virtual_alias_domains,
-        .virtual_mailbox_domains = config->virtual_mailbox_domains,
-        .relay_domains = config->relay_domains,
-        .parent_domain_matches_subdomains = config->parent_domain_matches_subdomains,
-        .local_transport = config->local_transport,
-        .virtual_transport = config->virtual_transport,
-        .relay_transport = config->relay_transport,
-        .default_transport = config->default_transport,
-        .relayhost = config->relayhost,
-        .empty_address_recipient = config->empty_address_recipient,
-        .own_addresses = own_addresses,
-    };
+    struct route_settings route = route_settings_from(agent->config, own_addresses);
 
     agent->router = router_new(&route, NULL, NULL, NULL, error);
     return agent->router != NULL;

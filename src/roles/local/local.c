@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "local.h"
 
-#include "address_list.h"
+#include "alias_entry.h"
 #include "entry.h"
 #include "macro.h"
 #include "mail/address.h"
@@ -43,7 +43,7 @@ static void take_list_owner(struct walk *walk, struct step *step, struct str nam
         return;
     }
     struct str address = owner, entry;
-    if (config->expand_owner_alias && address_list_next(walk->arena, &expansion, &entry))
+    if (config->expand_owner_alias && alias_entry_next(walk->arena, &expansion, &entry))
         address = entry;
     if (!address_has_domain(address))
         address = str_from(
@@ -72,7 +72,7 @@ static void push_alias(struct walk *walk, struct step *step, struct str name, st
     struct str *entries = arena_new_array(walk->arena, value.len + 1, sizeof *entries);
     size_t count = 0;
 
-    while (address_list_next(walk->arena, &value, &entries[count]))
+    while (alias_entry_next(walk->arena, &value, &entries[count]))
         count++;
     if (count == 0)
         walk_fail(walk, step, "5.3.5", "no recipient in alias lookup result for %.*s",

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "user_file.h"
 
-#include "address_list.h"
+#include "alias_entry.h"
 #include "base/file.h"
 
 #include <errno.h>
@@ -116,7 +116,7 @@ static bool encode_entries(struct arena *arena, struct str text, struct buf *out
         struct str entry;
         if (line.len > 0 && line.ptr[0] == '#')
             continue;
-        while (address_list_next(arena, &line, &entry)) {
+        while (alias_entry_next(arena, &line, &entry)) {
             uint32_t len = (uint32_t)entry.len;
             if (++count > USER_FILE_ENTRIES_MAX)
                 return false;

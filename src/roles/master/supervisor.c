@@ -83,6 +83,7 @@ static const struct role_row roles[] = {
     { "log", one, false, false, STAGE_LOG, 0 },
     { "queue", one, true, false, STAGE_QUEUE, TABLE_USE_COMMON },
     { "resolver", one, false, false, STAGE_QUEUE, 0 },
+    { "anvil", one, true, false, STAGE_QUEUE, 0 },
     { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
     { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
       TABLE_USE_SERVER | TABLE_USE_COMMON },
@@ -104,6 +105,7 @@ static const struct link_row topology[] = {
     { "pickup", "queue", NULL, NULL },
     { "local", "queue", NULL, NULL },
     { "local", "queue", "forwarder", "intake" }, /* what it forwards is new mail */
+    { "smtpd", "anvil", NULL, NULL },
 };
 
 struct process;

@@ -371,6 +371,26 @@ static void settle_open(struct delivery *delivery)
     }
 }
 
+/* What leaves: as it is, or as smtp_generic_maps wants it. */
+static bool prepare(struct delivery *delivery)
+{
+    const struct transport *transport = delivery->transport;
+    struct error error = { 0 };
+
+    delivery->sent_sender = delivery->envelope.sender;
+    delivery->sent_headers = STR("");
+    delivery->sent_content = delivery->content;
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
+        delivery->attempts[i].sent_address = delivery->envelope.recipients[i].address;
+    if (transport->generic == NULL || generic_map(transport->generic, delivery, &error))
+        return true;
+    log_warning(&transport->log, "%s: smtp_generic_maps: %s", delivery->queue_id.text,
+                error.message);
+    delivery->failure =
+        failure_new(&delivery->arena, "4.3.0", "smtp_generic_maps: table lookup problem");
+    return false;
+}
+
 static void deliver(void *argument)
 {
     struct delivery *delivery = argument;
@@ -381,7 +401,7 @@ static void deliver(void *argument)
         delivery->failure = failure_new(
             &delivery->arena, arena_text(&delivery->arena, delivery->transport->refusal_dsn),
             "%.*s", STR_ARGS(delivery->transport->refusal));
-    else
+    else if (prepare(delivery))
         try_sites(delivery);
     if (delivery->failure == NULL)
         delivery->failure =

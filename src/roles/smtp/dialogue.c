@@ -471,7 +471,7 @@ static void send_command(struct session *session, enum command_kind kind, size_t
     if (kind == COMMAND_MAIL)
         envelope_command_mail(session, line);
     else if (kind == COMMAND_RCPT)
-        envelope_command_rcpt(session, &delivery->envelope.recipients[recipient], line);
+        envelope_command_rcpt(session, recipient, line);
     else
         buf_append_text(line, "DATA\r\n");
     session_expect_push(session, kind, (uint32_t)recipient);

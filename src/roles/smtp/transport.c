@@ -14,6 +14,7 @@ void transports_init(struct transports *transports, const struct config_source *
 static void free_lists(struct transport *transport)
 {
     client_tables_close(&transport->tables);
+    generic_free(&transport->generic);
     match_list_free(&transport->traced_peers);
     match_list_free(&transport->sasl_mechanism_filter);
 }
@@ -192,6 +193,10 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     if (!set_flags(transport, error))
         return false;
     client_tables_open(&transport->tables, config, &transport->log);
+    error->message[0] = '\0';
+    transport->generic = generic_new(config, &transport->log, error);
+    if (transport->generic == NULL && error->message[0] != '\0')
+        return false;
     return set_traced_peers(transport, error) && set_sasl(transport, error) &&
            set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
                             &transport->bind4, &transport->has_bind4, error) &&

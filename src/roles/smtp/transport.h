@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "client_tables.h"
 #include "config/config.h"
+#include "generic.h"
 #include "net/address.h"
 #include "table/match_list.h"
 
@@ -21,6 +22,7 @@ struct transport {
     bool is_lmtp;
     struct str helo_name;
     struct client_tables tables;
+    struct generic *generic;         /* smtp_generic_maps; NULL: none */
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
     unsigned sasl_demands, sasl_tls_demands, sasl_tls_verified_demands; /* enum sasl_demand bits */
     struct match_list *sasl_mechanism_filter;

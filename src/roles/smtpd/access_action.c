@@ -20,12 +20,17 @@ static struct str text_or(struct str text, const char *otherwise)
     return str_is_empty(text) ? str_from(otherwise) : text;
 }
 
+static const char *enhanced_for(const struct action *action, const char *enhanced)
+{
+    return reply_fit_enhanced(action->check->scratch, enhanced, action->access->reply_class);
+}
+
 static enum rule_outcome refuse_action(const struct action *action, unsigned code,
                                        const char *usual)
 {
     struct check *check = action->check;
     struct str text = action->rest;
-    const char *enhanced = reply_take_enhanced(check->scratch, &text, usual);
+    const char *enhanced = enhanced_for(action, reply_take_enhanced(check->scratch, &text, usual));
 
     return refuse(check, code, enhanced,
                   refusal_text(check, action->access->reply_name, action->access->reply_class,
@@ -36,7 +41,8 @@ static struct verdict deferral_of(const struct action *action)
 {
     struct check *check = action->check;
     struct str text = action->rest;
-    const char *enhanced = reply_take_enhanced(check->scratch, &text, "4.7.1");
+    const char *enhanced =
+        enhanced_for(action, reply_take_enhanced(check->scratch, &text, "4.7.1"));
 
     return (struct verdict){
         .code = (unsigned)check_config(check)->access_map_defer_code,
@@ -130,15 +136,21 @@ static const char *rest_or(const struct action *action, const char *otherwise)
     return arena_text(action->check->scratch, text_or(action->rest, otherwise));
 }
 
+/* The operator's own words stand alone, also where there are none. */
+static void log_note(const struct action *action, const char *log_name)
+{
+    log_action(action->check, log_name, arena_text(action->check->scratch, action->rest));
+}
+
 static enum rule_outcome act_warn(const struct action *action)
 {
-    log_trigger(action, "warn", rest_or(action, "triggers WARN action"));
+    log_note(action, "warn");
     return RULE_PASSED_ON;
 }
 
 static enum rule_outcome act_info(const struct action *action)
 {
-    log_trigger(action, "info", rest_or(action, "triggers INFO action"));
+    log_note(action, "info");
     return RULE_PASSED_ON;
 }
 
@@ -146,7 +158,8 @@ static enum rule_outcome act_hold(const struct action *action)
 {
     if (is_too_early(action))
         return RULE_PASSED_ON;
-    log_trigger(action, "hold", rest_or(action, "triggers HOLD action"));
+    if (!actions_of(action)->is_held)
+        log_trigger(action, "hold", rest_or(action, "triggers HOLD action"));
     actions_of(action)->is_held = true;
     return RULE_PASSED_ON;
 }
@@ -155,7 +168,8 @@ static enum rule_outcome act_discard(const struct action *action)
 {
     if (is_too_early(action))
         return RULE_PASSED_ON;
-    log_trigger(action, "discard", rest_or(action, "triggers DISCARD action"));
+    if (!actions_of(action)->is_discarded)
+        log_trigger(action, "discard", rest_or(action, "triggers DISCARD action"));
     actions_of(action)->is_discarded = true;
     return permit(action->check, action->name);
 }
@@ -254,9 +268,9 @@ static enum rule_outcome act_prepend(const struct action *action)
                                   "smtpd_end_of_data_restrictions",
                                   STR_ARGS(action->access->table)));
     else if (!is_header(action->rest))
-        warn(action, arena_printf(check->scratch,
-                                  "access table %.*s entry \"%.*s\" requires header: text argument",
-                                  STR_ARGS(action->access->table), STR_ARGS(action->key)));
+        warn(action,
+             arena_printf(check->scratch, "access table %.*s entry \"%.*s\" requires header: text",
+                          STR_ARGS(action->access->table), STR_ARGS(action->key)));
     else
         message_actions_prepend(actions_of(action), &check->conversation->session.transaction.arena,
                                 action->rest);
@@ -298,10 +312,18 @@ static bool is_number(struct str word)
 static enum rule_outcome run_restrictions(struct check *check, const struct access *access,
                                           struct str value)
 {
+    const struct log_context *log = &check->conversation->policy->log;
     struct rule_list list;
     struct str saved_name = check->reply_name;
     const char *saved_class = check->reply_class;
 
+    if (str_find_byte(value, ':') >= 0) {
+        log_warning(log, "access table %.*s has entry with lookup table: %.*s",
+                    STR_ARGS(access->table), STR_ARGS(value));
+        log_warning(log, "do not specify lookup tables inside SMTPD access maps");
+        log_warning(log, "define a restriction class and specify its name instead.");
+        return refuse_for_configuration(check);
+    }
     rules_parse_result(
         check->restrictions, check->scratch,
         &(struct parse_request){ .parameter = "access table", .text = value, .list = check->list },
@@ -328,15 +350,15 @@ enum rule_outcome access_act(struct check *check, const struct access *access, s
                                    STR_ARGS(access->table), STR_ARGS(key)));
         return permit(check, "OK");
     }
+    if (is_number(trimmed)) {
+        action.name = arena_text(check->scratch, trimmed);
+        return act_permit(&action);
+    }
     if (is_number(word) && word.len == 3 && (word.ptr[0] == '4' || word.ptr[0] == '5'))
         return refuse_action(&action,
                              (unsigned)(word.ptr[0] - '0') * 100 +
                                  (unsigned)(word.ptr[1] - '0') * 10 + (unsigned)(word.ptr[2] - '0'),
                              word.ptr[0] == '4' ? "4.7.1" : "5.7.1");
-    if (is_number(trimmed)) {
-        action.name = arena_text(check->scratch, trimmed);
-        return act_permit(&action);
-    }
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (!str_equal_fold(word, str_from(kinds[i].name)))
             continue;

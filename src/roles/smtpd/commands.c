@@ -6,6 +6,7 @@
 #include "chunking.h"
 #include "data.h"
 #include "ehlo.h"
+#include "limits.h"
 #include "mail/address.h"
 #include "mail/request.h"
 #include "mail/utf8.h"
@@ -186,6 +187,8 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     enum reply_name refusal;
     struct path path;
 
+    if (!limits_allow_message(conversation))
+        return NEXT_COMMAND;
     switch (path_parse(&conversation->scratch, argument, rules, &path)) {
     case PATH_OK:
         break;
@@ -355,6 +358,8 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
     enum reply_name refusal;
     struct path path;
 
+    if (!limits_allow_recipient(conversation))
+        return NEXT_COMMAND;
     switch (path_parse(&conversation->scratch, argument, rules, &path)) {
     case PATH_OK:
         break;
@@ -464,6 +469,8 @@ static enum next on_starttls(struct conversation *conversation, struct str argum
 
 static enum next on_auth(struct conversation *conversation, struct str argument)
 {
+    if (conversation->policy->authentication != NULL && !limits_allow_login(conversation))
+        return NEXT_COMMAND;
     return authentication_run(conversation, argument);
 }
 

@@ -5,8 +5,10 @@
 #include "base/memory.h"
 #include "client.h"
 #include "commands.h"
-#include "xclient.h"
+#include "limits.h"
 #include "reject_footer.h"
+#include "trace.h"
+#include "xclient.h"
 
 #include <sys/socket.h>
 
@@ -110,6 +112,7 @@ enum next conversation_lost(struct conversation *conversation, enum stream_outco
 enum next reply_lines(struct conversation *conversation, unsigned code, struct str lines)
 {
     conversation->reply_code = code;
+    trace_reply(conversation, lines);
     enum stream_outcome outcome = slow_down(conversation);
     if (outcome == STREAM_OK)
         outcome = stream_write(conversation->stream, lines, conversation_deadline_ms(conversation));
@@ -219,12 +222,15 @@ static enum next conversation_greet(struct conversation *conversation)
     conversation->is_greeted = true;
     client_identify(conversation);
     xclient_authorise(conversation);
+    trace_begin(conversation);
     log_line_connect(session_log_client(&conversation->session),
                      conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
     if (conversation->server->is_closing)
         return reply_and_close(conversation, REPLY_SHUTTING_DOWN);
     if (talks_early(conversation) && refuse_early_talk(conversation) == NEXT_CLOSE)
+        return NEXT_CLOSE;
+    if (!limits_allow_connection(conversation))
         return NEXT_CLOSE;
     return conversation_welcome(conversation);
 }
@@ -276,6 +282,7 @@ static enum next conversation_step(struct conversation *conversation)
     if (!had_cr && policy->bare_newline == BARE_NEWLINE_IS_REJECTED &&
         !client_may_send_bare_newlines(conversation))
         return end_for_bare_newline(conversation);
+    trace_command(conversation, line);
     return command_handle(conversation, line);
 }
 
@@ -285,6 +292,7 @@ static void conversation_end(struct conversation *conversation)
 {
     struct server *server = conversation->server;
 
+    limits_end_connection(conversation);
     session_enter(&conversation->session, PHASE_CLOSED);
     session_reset_transaction(&conversation->session);
     log_line_disconnect(session_log_client(&conversation->session), &conversation->session.counts,

@@ -35,6 +35,7 @@ struct content {
     int64_t started_ms;        /* of DATA, or of the chunk */
     uint64_t started_bytes;    /* wire_bytes by then */
     unsigned tiny_chunks;
+    struct cleanup_message cleanup;
     struct verdict verdict; /* with a code: said in place of `refusal` */
 };
 
@@ -118,6 +119,18 @@ static struct str received_protocol(const struct session *session)
                                                                   : session_protocol(session);
 }
 
+static void envelope_set_client(struct conversation *conversation)
+{
+    const struct session *session = &conversation->session;
+    const struct forwarded_client *forwarded = &session->transaction.forwarded;
+    struct envelope *envelope = &conversation->session.transaction.envelope;
+
+    envelope->client_name = forwarded->is_set ? forwarded->name : session->client_name;
+    envelope->client_address = forwarded->is_set ? forwarded->address : session->client_address;
+    envelope->helo_name = forwarded->is_set ? forwarded->helo_name : session->helo_name;
+    envelope->protocol = forwarded->is_set ? forwarded->protocol : session_protocol(session);
+}
+
 static void append_received(const struct conversation *conversation, struct buf *out)
 {
     const struct session *session = &conversation->session;
@@ -165,36 +178,47 @@ static bool may_rewrite_headers(const struct conversation *conversation)
                                   session->client_address, &error) == MATCH_FOUND;
 }
 
+/* As cleanup_run and its kin say. */
+static void refuse_cleaned(struct conversation *conversation, struct content *content)
+{
+    const struct cleanup_message *message = &content->cleanup;
+
+    content_refuse(conversation, content, REPLY_QUEUE_ERROR);
+    content->verdict = (struct verdict){
+        .code = message->reply_code,
+        .enhanced = message->reply_enhanced,
+        .text = arena_text(&conversation->session.transaction.arena, message->reply_text),
+    };
+}
+
 /* `incoming` holds the headers and perhaps some of the body: checks them, and from here on
  * everything is `outgoing`. */
 static void take_headers(struct conversation *conversation, struct content *content)
 {
     const struct policy *policy = conversation->policy;
     struct transaction *transaction = &conversation->session.transaction;
-    struct cleanup_message message = {
+    struct header_summary summary;
+    autofree_buf struct buf opening = { 0 };
+
+    envelope_set_client(conversation);
+    buf_append(&opening, transaction->actions.prepended);
+    append_received(conversation, &opening);
+    content->cleanup = (struct cleanup_message){
         .arena = &transaction->arena,
         .envelope = &transaction->envelope,
         .queue_id = conversation_queue_id(conversation),
         .parts = policy->cleanup_parts,
         .origin = may_rewrite_headers(conversation) ? HEADERS_LOCAL : HEADERS_REMOTE,
+        .opening = buf_str(&opening),
         .actions = &transaction->actions,
     };
-    struct header_summary summary;
-
     header_summarise(buf_str(&content->incoming), &summary);
-    buf_append(&content->outgoing, conversation->session.transaction.actions.prepended);
-    append_received(conversation, &content->outgoing);
-    enum cleanup_outcome outcome =
-        cleanup_run(policy->cleanup, &message, buf_str(&content->incoming), &content->outgoing);
+    enum cleanup_outcome outcome = cleanup_run(policy->cleanup, &content->cleanup,
+                                               buf_str(&content->incoming), &content->outgoing);
     buf_free(&content->incoming);
     content->has_headers = true;
     if (outcome == CLEANUP_REFUSED) {
-        content_refuse(conversation, content, REPLY_QUEUE_ERROR);
-        content->verdict = (struct verdict){
-            .code = message.reply_code,
-            .enhanced = message.reply_enhanced,
-            .text = arena_text(&transaction->arena, message.reply_text),
-        };
+        refuse_cleaned(conversation, content);
         return;
     }
     /* Ours counts too, as it does in Postfix. */
@@ -202,6 +226,18 @@ static void take_headers(struct conversation *conversation, struct content *cont
         warn_of_message(conversation, &policy->cleanup_log, "message rejected: hopcount exceeded");
         content_refuse(conversation, content, REPLY_TOO_MANY_HOPS);
     }
+}
+
+/* What of the body came since the last time goes through the checks, where there are any. */
+static void check_body(struct conversation *conversation, struct content *content)
+{
+    if (content->cleanup.scan == NULL)
+        return;
+    enum cleanup_outcome outcome =
+        cleanup_add(&content->cleanup, buf_str(&content->incoming), &content->outgoing);
+    buf_clear(&content->incoming);
+    if (outcome == CLEANUP_REFUSED)
+        refuse_cleaned(conversation, content);
 }
 
 /* ---- from the client ---- */
@@ -225,14 +261,24 @@ static void content_advance(struct conversation *conversation, struct content *c
             content_refuse(conversation, content, REPLY_HEADER_TOO_BIG);
     }
     if (content->has_headers && content->refusal == REPLY_COUNT)
+        check_body(conversation, content);
+    if (content->has_headers && content->refusal == REPLY_COUNT)
         send_chunks(conversation, content);
+}
+
+/* Where content goes as it is decoded. */
+static struct buf *content_target(struct content *content)
+{
+    bool is_looked_at = !content->has_headers || content->cleanup.scan != NULL;
+
+    return is_looked_at ? &content->incoming : &content->outgoing;
 }
 
 /* Returns how many bytes it used: less than there are only behind the end of DATA. */
 static size_t content_decode(struct conversation *conversation, struct content *content,
                              struct str bytes)
 {
-    struct buf *target = content->has_headers ? &content->outgoing : &content->incoming;
+    struct buf *target = content_target(content);
     size_t before = target->len;
     size_t used = dot_decode(&content->decoder, bytes, target);
 
@@ -321,28 +367,21 @@ static void content_finish(struct conversation *conversation, struct content *co
     if (content->refusal == REPLY_COUNT && !content->has_headers)
         take_headers(conversation, content);
     if (content->refusal == REPLY_COUNT)
+        check_body(conversation, content);
+    if (content->refusal == REPLY_COUNT &&
+        cleanup_end(&content->cleanup, &content->outgoing) == CLEANUP_REFUSED)
+        refuse_cleaned(conversation, content);
+    if (content->refusal == REPLY_COUNT)
         send_chunks(conversation, content);
 }
 
 static void envelope_fill(struct conversation *conversation, const struct content *content)
 {
-    const struct session *session = &conversation->session;
-    struct envelope *envelope = &conversation->session.transaction.envelope;
+    struct transaction *transaction = &conversation->session.transaction;
 
-    envelope->content_bytes = content->stored_bytes;
-    envelope->size_bytes = content->stored_bytes - content->stored_lines;
-    envelope->client_name = session->client_name;
-    envelope->client_address = session->client_address;
-    envelope->helo_name = session->helo_name;
-    envelope->protocol = session_protocol(session);
-    message_actions_apply(&session->transaction.actions, &conversation->session.transaction.arena,
-                          envelope);
-    if (!session->transaction.forwarded.is_set)
-        return;
-    envelope->client_name = session->transaction.forwarded.name;
-    envelope->client_address = session->transaction.forwarded.address;
-    envelope->helo_name = session->transaction.forwarded.helo_name;
-    envelope->protocol = session->transaction.forwarded.protocol;
+    transaction->envelope.content_bytes = content->stored_bytes;
+    transaction->envelope.size_bytes = content->stored_bytes - content->stored_lines;
+    message_actions_apply(&transaction->actions, &transaction->arena, &transaction->envelope);
 }
 
 static enum next reply_queued(struct conversation *conversation, const struct content *content)
@@ -450,6 +489,7 @@ void content_free(struct content **content)
 {
     if (*content == NULL)
         return;
+    (void)cleanup_end(&(*content)->cleanup, NULL);
     buf_free(&(*content)->incoming);
     buf_free(&(*content)->outgoing);
     memory_free(*content);
@@ -512,8 +552,7 @@ enum next chunk_receive(struct conversation *conversation, uint64_t count, bool 
         next = content_lost(conversation, content, outcome);
     } else if (is_last) {
         size_t before = content->incoming.len + content->outgoing.len;
-        dot_decode_end(&content->decoder,
-                       content->has_headers ? &content->outgoing : &content->incoming);
+        dot_decode_end(&content->decoder, content_target(content));
         content->decoded_bytes += content->incoming.len + content->outgoing.len - before;
         next = content_answer(conversation, content);
     } else {

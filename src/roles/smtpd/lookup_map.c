@@ -75,8 +75,8 @@ enum lookup_outcome lookup_map_find(struct lookup_map *map, struct arena *arena,
     enum lookup_outcome outcome = table_find(map->table, key, arena, value, &error);
     if (outcome == LOOKUP_FAILED)
         map->owner->warning(map->owner->argument,
-                            arena_printf(arena, "%.*s: table lookup problem: %s",
-                                         STR_ARGS(map->specification), error.message));
+                            arena_printf(arena, "%.*s lookup error for \"%.*s\"",
+                                         STR_ARGS(map->specification), STR_ARGS(key)));
     return outcome;
 }
 

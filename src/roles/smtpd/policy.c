@@ -169,7 +169,7 @@ static bool set_authentication(struct policy *policy, struct service *service, s
     return policy->authentication != NULL;
 }
 
-static bool set_logged_permits(struct policy *policy, struct error *error)
+static bool set_client_lists(struct policy *policy, struct error *error)
 {
     struct match_list_options options = { .name = STR("smtpd_log_access_permit_actions"),
                                           .warning = warn,
@@ -177,7 +177,20 @@ static bool set_logged_permits(struct policy *policy, struct error *error)
 
     policy->logged_permits =
         match_list_new(policy->config->smtpd_log_access_permit_actions, &options, error);
-    return policy->logged_permits != NULL;
+    if (policy->logged_permits == NULL)
+        return false;
+    options.name = STR("smtpd_client_event_limit_exceptions");
+    options.matches_parent_domains =
+        has_word(policy->config->parent_domain_matches_subdomains, options.name);
+    policy->limit_exceptions =
+        match_list_new(policy->config->smtpd_client_event_limit_exceptions, &options, error);
+    if (policy->limit_exceptions == NULL)
+        return false;
+    options.name = STR("debug_peer_list");
+    options.matches_parent_domains =
+        has_word(policy->config->parent_domain_matches_subdomains, options.name);
+    policy->debug_peers = match_list_new(policy->config->debug_peer_list, &options, error);
+    return policy->debug_peers != NULL;
 }
 
 /* "check_address_map type:table", or the table alone. */
@@ -244,7 +257,7 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
     };
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
-        !set_logged_permits(policy, error) || !make_lists(policy, error) ||
+        !set_client_lists(policy, error) || !make_lists(policy, error) ||
         !make_banner(policy, error))
         return false;
     if (!make_cleanup(policy, error))
@@ -261,6 +274,7 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->config = options->config;
     policy->log = options->log;
     policy->cleanup_log = options->cleanup_log;
+    policy->service_name = options->service_name;
     if (!policy_fill(policy, options->service, error) ||
         !set_authentication(policy, options->service, error))
         policy_free(&policy);
@@ -282,6 +296,8 @@ void policy_free(struct policy **policy)
     recipient_maps_free(&(*policy)->recipient_maps);
     lookup_maps_free(&(*policy)->maps);
     match_list_free(&(*policy)->logged_permits);
+    match_list_free(&(*policy)->limit_exceptions);
+    match_list_free(&(*policy)->debug_peers);
     destinations_free(&(*policy)->destinations);
     own_addresses_free(&(*policy)->own);
     config_free(&(*policy)->config);

@@ -38,6 +38,9 @@ struct policy {
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     enum bare_newline_policy bare_newline;
     struct rewrite_rules rewrite;
+    struct match_list *debug_peers;      /* debug_peer_list */
+    struct match_list *limit_exceptions; /* smtpd_client_event_limit_exceptions */
+    struct str service_name;             /* its line's first word */
     struct str myhostname;
     struct str banner; /* the whole reply with its line end */
     struct arena arena;
@@ -46,6 +49,7 @@ struct policy {
 struct policy_options {
     struct service *service; /* needed only where the configuration names servers */
     struct config *config;   /* taken over, also on failure */
+    struct str service_name;
     struct log_context log;
     struct log_context cleanup_log;
 };

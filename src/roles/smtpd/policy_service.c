@@ -389,7 +389,7 @@ static void put_request(struct buf *out, const struct check *check, struct polic
     put_number(out, "size",
                check->list == LIST_END_OF_DATA ? transaction->content_bytes
                                                : transaction->announced_bytes);
-    put(out, "etrn_domain", check->list == LIST_ETRN ? check->reply_name : STR(""));
+    put(out, "etrn_domain", check->etrn_domain);
     put(out, "stress", check_config(check)->stress);
     put(out, "sasl_method", session->sasl_method);
     put(out, "sasl_username", session->sasl_username);

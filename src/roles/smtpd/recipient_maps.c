@@ -110,7 +110,9 @@ static enum listing find_in_class(const struct recipient_maps *maps, struct aren
     case ADDRESS_VIRTUAL_MAILBOX:
         listed->code = (unsigned)config->unknown_virtual_mailbox_reject_code;
         listed->table = STR(" in virtual mailbox table");
-        return find_user(maps, &maps->virtual_mailbox, arena, address);
+        return maps->virtual_mailbox.count > 0
+                   ? find_user(maps, &maps->virtual_mailbox, arena, address)
+                   : LISTING_KNOWN;
     case ADDRESS_RELAY:
         listed->code = (unsigned)config->unknown_relay_recipient_reject_code;
         listed->table = STR(" in relay recipient table");

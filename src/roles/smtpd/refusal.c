@@ -169,3 +169,26 @@ const char *reply_take_enhanced(struct arena *arena, struct str *text, const cha
     *text = str_trim(rest);
     return arena_text(arena, word);
 }
+
+const char *reply_fit_enhanced(struct arena *arena, const char *enhanced, const char *reply_class)
+{
+    /* By the last number, 0 to 8. */
+    static const char *const of_senders[] = { "1.0", "1.7", "1.8", "1.7", "1.7",
+                                              "1.0", "1.7", "1.7", "1.8" };
+    static const char *const of_recipients[] = { "1.0", "1.1", "1.2", "1.3", "1.4",
+                                                 "1.5", "1.6", "1.3", "1.2" };
+    const char *fitting = "1.0";
+    size_t last;
+
+    if (strncmp(enhanced + 1, ".1.", 3) != 0)
+        return enhanced;
+    last = (size_t)(enhanced[4] - '0');
+    bool is_known = last < sizeof of_senders / sizeof of_senders[0] && enhanced[5] == '\0';
+    if (strcmp(reply_class, "Sender address") == 0)
+        fitting = is_known ? of_senders[last] : fitting;
+    else if (strcmp(reply_class, "Recipient address") == 0)
+        fitting = is_known ? of_recipients[last] : fitting;
+    else
+        fitting = "0.0";
+    return arena_printf(arena, "%c.%s", enhanced[0], fitting);
+}

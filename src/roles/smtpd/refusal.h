@@ -37,3 +37,6 @@ enum rule_outcome permit(struct check *check, const char *action);
 
 /* Takes an enhanced code off the front of a text, or gives the usual one. */
 const char *reply_take_enhanced(struct arena *arena, struct str *text, const char *usual);
+/* An enhanced code about an address ("5.1.1") as it is right for this class of subject: that of a
+ * recipient means something else for a sender, and nothing for a client. */
+const char *reply_fit_enhanced(struct arena *arena, const char *enhanced, const char *reply_class);

@@ -203,14 +203,12 @@ static struct check check_begin(struct conversation *conversation, const char *w
     };
 }
 
-/* Each list starts afresh; only what would defer a permission is carried on to the next. */
 static enum rule_outcome run(struct check *check, const struct subject *subject)
 {
     check->list = subject->list;
     check->reply_name = subject->name;
     check->reply_class = subject->class;
     check->depth = check->warn_depth = 0;
-    check->if_reject = (struct deferral){ 0 };
     return rules_run(check, &check->restrictions->lists[subject->list]);
 }
 
@@ -225,6 +223,7 @@ static enum rule_outcome run_client(struct check *check)
 {
     struct subject subject = { LIST_CLIENT, NULL, check_client(check), "Client host" };
 
+    check->if_reject = (struct deferral){ 0 };
     return run(check, &subject);
 }
 
@@ -233,6 +232,7 @@ static enum rule_outcome run_helo(struct check *check)
     struct str name = check->conversation->session.helo_name;
     struct subject subject = { LIST_HELO, NULL, name, "Helo command" };
 
+    check->if_reject = (struct deferral){ 0 };
     return str_is_empty(name) ? RULE_PASSED_ON : run(check, &subject);
 }
 
@@ -240,6 +240,7 @@ static enum rule_outcome run_sender(struct check *check)
 {
     struct subject subject = { LIST_SENDER, NULL, check_sender(check), "Sender address" };
 
+    check->if_reject = (struct deferral){ 0 };
     check->is_sender_known = false;
     enum rule_outcome outcome = run(check, &subject);
     if (outcome == RULE_REFUSED || !check_config(check)->smtpd_reject_unlisted_sender ||
@@ -329,6 +330,7 @@ static enum rule_outcome run_recipient_lists(struct check *check)
         is_relay_first ? LIST_RECIPIENT : LIST_RELAY,
     };
 
+    check->if_reject = (struct deferral){ 0 };
     for (size_t i = 0; i < 2; i++) {
         struct subject subject = { order[i], NULL, check->recipient_as_sent, "Recipient address" };
         if (run(check, &subject) == RULE_REFUSED)
@@ -409,12 +411,14 @@ struct verdict restrictions_check_etrn(struct conversation *conversation, struct
     struct check check = check_begin(conversation, "ETRN");
     enum rule_outcome outcome = RULE_PASSED_ON;
 
+    check.etrn_domain = domain;
     check.if_permit = conversation->session.deferred_helo;
     if (check_config(&check)->smtpd_delay_reject) {
         check.if_permit = (struct deferral){ 0 };
         if (run_client(&check) == RULE_REFUSED || run_helo(&check) == RULE_REFUSED)
             outcome = RULE_REFUSED;
     }
+    check.if_reject = (struct deferral){ 0 };
     if (outcome != RULE_REFUSED)
         outcome = run(&check, &subject);
     if (outcome != RULE_REFUSED && check.if_permit.is_active)

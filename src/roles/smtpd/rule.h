@@ -72,6 +72,7 @@ struct check {
     /* What the generic rules say of whom: "<name>: class rejected: …". */
     struct str reply_name;
     const char *reply_class;
+    struct str etrn_domain; /* ETRN alone */
     bool has_recipient;
     struct str recipient; /* rewritten */
     struct str recipient_as_sent;

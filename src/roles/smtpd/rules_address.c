@@ -153,7 +153,7 @@ static enum rule_outcome check_listed(struct check *check, const struct party *p
         return refuse_for_lookup(check, party->as_sent);
     case LISTING_MOVED:
         return refuse_party(
-            check, party, 550, "5.1.6",
+            check, party, 550, party->is_sender ? "5.1.7" : "5.1.6",
             arena_printf(check->scratch, "User has moved to %.*s", STR_ARGS(listed.moved_to)));
     case LISTING_UNKNOWN:
         return refuse_party(
@@ -228,7 +228,9 @@ static enum rule_outcome check_nobodys(struct check *check)
     struct str owners;
     struct party party;
 
-    if (!sender_of(check, &party) || session_is_authenticated(&check->conversation->session))
+    /* Without AUTH nobody could log in: Postfix leaves the rule out then. */
+    if (!check_config(check)->smtpd_sasl_auth_enable || !sender_of(check, &party) ||
+        session_is_authenticated(&check->conversation->session))
         return RULE_PASSED_ON;
     switch (recipient_maps_find_owners(check->restrictions->options.recipient_maps, check->scratch,
                                        party.address, &owners)) {

@@ -41,7 +41,8 @@ RULE(rule_permit_sasl_authenticated)
                                                                    : RULE_PASSED_ON;
 }
 
-static enum rule_outcome refuse_name(struct check *check, enum peer_name status, const char *what)
+static enum rule_outcome refuse_name(struct check *check, enum peer_name status,
+                                     const char *enhanced, const char *what)
 {
     const struct session *session = &check->conversation->session;
 
@@ -51,7 +52,7 @@ static enum rule_outcome refuse_name(struct check *check, enum peer_name status,
                   status == PEER_NAME_TRY_AGAIN
                       ? 450
                       : (unsigned)check_config(check)->unknown_client_reject_code,
-                  "4.7.1",
+                  enhanced,
                   arena_printf(check->scratch, "Client host rejected: cannot find your %s, [%.*s]",
                                what, STR_ARGS(session->client_address)));
 }
@@ -59,13 +60,15 @@ static enum rule_outcome refuse_name(struct check *check, enum peer_name status,
 RULE(rule_reject_unknown_client_hostname)
 {
     (void)rule;
-    return refuse_name(check, check->conversation->session.client_name_status, "hostname");
+    return refuse_name(check, check->conversation->session.client_name_status, "4.7.25",
+                       "hostname");
 }
 
 RULE(rule_reject_unknown_reverse_client_hostname)
 {
     (void)rule;
-    return refuse_name(check, check->conversation->session.reverse_name_status, "reverse hostname");
+    return refuse_name(check, check->conversation->session.reverse_name_status, "4.7.1",
+                       "reverse hostname");
 }
 
 /* ---- HELO ---- */

@@ -144,9 +144,10 @@ RULE(rule_check_bare_table)
     if (kind != NULL)
         return kind->check(check, rule);
     log_warning(&check->conversation->policy->log,
-                "specify one of (check_client_access, check_helo_access, check_sender_access, "
-                "check_recipient_access, check_etrn_access) before %s restriction \"%.*s\"",
-                check->where, STR_ARGS(rule->argument));
+                "specify one of (check_client_access, check_reverse_client_hostname_access, "
+                "check_helo_access, check_sender_access, check_recipient_access, "
+                "check_etrn_access) before %s restriction \"%.*s\"",
+                check->reply_class, STR_ARGS(rule->argument));
     return refuse_for_configuration(check);
 }
 

@@ -25,8 +25,10 @@ static enum list_answer ask(struct check *check, const struct listed *listed)
 
     check_ask_dns(check, DNS_A, listed->query, &answer);
     if (answer.outcome == DNS_TRY_AGAIN) {
-        log_warning(&check->conversation->policy->log, "%.*s: RBL lookup error: %.*s",
-                    STR_ARGS(listed->query), STR_ARGS(answer.reason));
+        log_warning(&check->conversation->policy->log,
+                    "%.*s: RBL lookup error: Host or domain name not found. Name service error for "
+                    "name=%.*s type=A: %.*s",
+                    STR_ARGS(listed->query), STR_ARGS(listed->query), STR_ARGS(answer.reason));
         return LIST_IS_SILENT;
     }
     for (size_t i = 0; answer.outcome == DNS_FOUND && i < answer.record_count; i++) {
@@ -129,7 +131,8 @@ static enum rule_outcome refuse_listed(struct check *check, const struct listed 
         return refuse(check, 450, "4.7.1", "Service unavailable");
     }
     rest = str_trim(rest);
-    const char *enhanced = reply_take_enhanced(check->scratch, &rest, "4.7.1");
+    const char *enhanced = reply_fit_enhanced(
+        check->scratch, reply_take_enhanced(check->scratch, &rest, "4.7.1"), listed->class);
     return refuse(check, (unsigned)code, enhanced, arena_text(check->scratch, rest));
 }
 
@@ -151,9 +154,7 @@ static enum rule_outcome permit_if_listed(struct check *check, const struct list
     case LIST_IS_SILENT:
         break;
     }
-    verdict.text = refusal_text(
-        check, listed->what, listed->class,
-        arena_printf(check->scratch, "%s: Host not found, try again", "RBL lookup error"));
+    verdict.text = refusal_text(check, listed->what, listed->class, "Service unavailable");
     return defer_if_rejected(check, &verdict);
 }
 

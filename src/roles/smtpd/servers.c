@@ -37,37 +37,59 @@ bool dns_answer_is_null_mx(const struct dns_answer *answer)
            str_is_empty(answer->records[0].name);
 }
 
+static const char *const kind_names[] = {
+    [SERVERS_A] = "A",
+    [SERVERS_MX] = "MX",
+    [SERVERS_NS] = "NS",
+};
+
 static bool is_absent(enum dns_outcome outcome)
 {
     return outcome == DNS_NO_NAME || outcome == DNS_NO_DATA;
 }
 
-/* One server's name and addresses. */
-static bool find_server(struct check *check, struct access *access, const char *kind,
-                        struct str host)
+/* What getaddrinfo would say: the words are Postfix's. */
+static const char *host_trouble(const struct dns_answer *answer)
 {
-    struct dns_answer answers[2];
+    return answer->outcome == DNS_TRY_AGAIN ? "Temporary failure in name resolution"
+                                            : "Name or service not known";
+}
 
-    if (access_find_domain(check, access, host))
-        return true;
-    if (check_ask_address(check, host, &answers[0], &answers[1]) != DNS_FOUND) {
-        log_warning(&check->conversation->policy->log,
-                    "Unable to look up %s host %.*s for %s %.*s: %.*s", kind, STR_ARGS(host),
-                    access->reply_class, STR_ARGS(access->reply_name), STR_ARGS(answers[0].reason));
-        return false;
-    }
-    for (size_t i = 0; i < 2; i++) {
-        for (size_t j = 0; answers[i].outcome == DNS_FOUND && j < answers[i].record_count; j++) {
-            struct net_address address;
-            autofree_buf struct buf text = { 0 };
-            if (!dns_record_address(&answers[i].records[j], 0, &address))
-                continue;
-            net_address_format(&address, &text);
-            if (access_find_address(check, access, arena_copy(check->scratch, buf_str(&text))))
-                return true;
-        }
+static bool find_addresses(struct check *check, struct access *access,
+                           const struct dns_answer *answer)
+{
+    for (size_t i = 0; answer->outcome == DNS_FOUND && i < answer->record_count; i++) {
+        struct net_address address;
+        autofree_buf struct buf text = { 0 };
+        if (!dns_record_address(&answer->records[i], 0, &address))
+            continue;
+        net_address_format(&address, &text);
+        if (access_find_address(check, access, arena_copy(check->scratch, buf_str(&text))))
+            return true;
     }
     return false;
+}
+
+/* One server's name and addresses; of check_*_a_access the addresses alone. */
+static bool find_server(struct check *check, struct access *access, enum server_kind kind,
+                        struct str host)
+{
+    struct dns_answer ipv4, ipv6;
+    struct net_address address;
+
+    if (kind != SERVERS_A && access_find_domain(check, access, host))
+        return true;
+    if (net_address_parse(host, 0, &address))
+        return access_find_address(check, access, host);
+    if (check_ask_address(check, host, &ipv4, &ipv6) != DNS_FOUND) {
+        if (kind != SERVERS_A)
+            log_warning(&check->conversation->policy->log,
+                        "Unable to look up %s host %.*s for %s %.*s: %s", kind_names[kind],
+                        STR_ARGS(host), access->reply_class, STR_ARGS(access->reply_name),
+                        host_trouble(&ipv4));
+        return false;
+    }
+    return find_addresses(check, access, &ipv4) || find_addresses(check, access, &ipv6);
 }
 
 static void ask_for_servers(struct check *check, enum server_kind kind, struct str *domain,
@@ -98,7 +120,6 @@ static enum rule_outcome check_literal(struct check *check, struct access *acces
 enum rule_outcome servers_check(struct check *check, struct access *access, enum server_kind kind,
                                 struct str name)
 {
-    static const char *const kind_names[] = { "A", "MX", "NS" };
     struct str domain = address_has_domain(name) ? address_domain(name) : name;
     struct dns_record self = { .name = domain };
     struct dns_answer answer = { .outcome = DNS_FOUND, .records = &self, .record_count = 1 };
@@ -113,11 +134,12 @@ enum rule_outcome servers_check(struct check *check, struct access *access, enum
         answer = (struct dns_answer){ .outcome = DNS_FOUND, .records = &self, .record_count = 1 };
     if (answer.outcome != DNS_FOUND) {
         log_warning(&check->conversation->policy->log, "Unable to look up %s host for %.*s: %.*s",
-                    kind_names[kind], STR_ARGS(domain), STR_ARGS(answer.reason));
+                    kind_names[kind], STR_ARGS(kind == SERVERS_MX ? domain : name),
+                    STR_ARGS(answer.reason));
         return RULE_PASSED_ON;
     }
     for (size_t i = 0; i < answer.record_count && i < SERVERS_MAX; i++) {
-        if (find_server(check, access, kind_names[kind], answer.records[i].name))
+        if (find_server(check, access, kind, answer.records[i].name))
             return access->outcome;
     }
     return RULE_PASSED_ON;

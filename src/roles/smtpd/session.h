@@ -82,6 +82,8 @@ struct session {
     enum peer_name client_name_status, reverse_name_status;
     uint64_t number;      /* of this worker's connections */
     int64_t connected_us; /* wall clock */
+    bool is_traced;       /* debug_peer_list */
+    bool is_counted;      /* by anvil */
     bool is_denied;       /* smtpd_client_restrictions, without smtpd_delay_reject */
     struct deferral deferred_client, deferred_helo; /* smtpd_delay_reject = no */
     bool is_local_client;                           /* connects from one of our own addresses */

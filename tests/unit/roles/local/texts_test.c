@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The texts that local delivery takes apart or makes: entries, macros, arguments, results. */
-#include "address_list.h"
+#include "alias_entry.h"
 #include "command.h"
 #include "copy.h"
 #include "macro.h"
@@ -54,7 +54,7 @@ static void entries_are_told_apart(void **state)
         struct arena arena = { 0 };
         struct str rest = str_from(cases[i].text), entry;
         autofree_buf struct buf all = { 0 };
-        while (address_list_next(&arena, &rest, &entry)) {
+        while (alias_entry_next(&arena, &rest, &entry)) {
             buf_append(&all, entry);
             buf_append_byte(&all, '\n');
         }

@@ -186,6 +186,7 @@ struct policy *world_policy(struct world *world, const char *main_cf, struct err
         die("the configuration", error);
     struct policy_options options = {
         .config = config,
+        .service_name = STR("smtp"),
         .log = { world->log, STR("postfix/smtpd") },
         .cleanup_log = { world->log, STR("postfix/cleanup") },
     };

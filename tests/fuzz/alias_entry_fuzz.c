@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The right-hand side of an alias, a line of a .forward file. */
-#include "address_list.h"
+#include "alias_entry.h"
 
 #include "base/ensure.h"
 
@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str rest = str_of((const char *)data, size), entry;
     size_t total = 0;
 
-    for (size_t left = rest.len; address_list_next(&arena, &rest, &entry); left = rest.len) {
+    for (size_t left = rest.len; alias_entry_next(&arena, &rest, &entry); left = rest.len) {
         ensure(entry.len > 0 && entry.len <= left && rest.len < left);
         total += entry.len;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "address_list.h"
+#include "alias_entry.h"
 
 #include "base/buf.h"
 
@@ -127,7 +127,7 @@ static bool scan(struct scanner *scanner)
     return true;
 }
 
-bool address_list_next(struct arena *arena, struct str *text, struct str *entry)
+bool alias_entry_next(struct arena *arena, struct str *text, struct str *entry)
 {
     struct scanner scanner = { .rest = *text };
 

@@ -10,4 +10,4 @@
 
 /* Takes the next entry off `*text`, in internal form (without quotes, comments and what stands
  * around <…>), into the arena. False at the end. Entries that are empty are skipped. */
-bool address_list_next(struct arena *arena, struct str *text, struct str *entry);
+bool alias_entry_next(struct arena *arena, struct str *text, struct str *entry);
