@@ -11,7 +11,11 @@
 #include "mail/log_line.h"
 #include "mail/masquerade.h"
 
-enum { CANONICAL_NESTING_MAX = 1000 };
+enum {
+    CANONICAL_NESTING_MAX = 1000,
+    RECIPIENTS_BYTES_MAX = 3 * 1024 * 1024, /* an envelope fits a channel's frame */
+    RECIPIENT_BYTES = 64,                   /* beside its texts */
+};
 
 /* What canonical_classes and masquerade_classes name. */
 enum address_class_bit {
@@ -51,6 +55,7 @@ struct run {
     struct envelope given; /* as it came */
     struct map *seen;      /* recipients that are in the envelope already */
     bool is_copy;          /* the recipient at hand was not asked for */
+    size_t recipients_bytes;
     struct str body;       /* what follows the headers in the content at hand */
 };
 
@@ -343,7 +348,19 @@ static bool is_new_recipient(struct run *run, const struct recipient *recipient)
     return map_set(run->seen, buf_str(&key), run) == NULL;
 }
 
-static void put_recipient(struct run *run, const struct recipient *asked, struct str address)
+static bool refuse_size(struct run *run)
+{
+    log_warning(&run->cleanup->log,
+                "%.*s: its recipients become more than %d bytes of addresses -- message not "
+                "accepted",
+                STR_ARGS(run->message->queue_id), RECIPIENTS_BYTES_MAX);
+    run->message->reply_code = 452;
+    run->message->reply_enhanced = "4.5.3";
+    run->message->reply_text = STR("Error: too many recipients");
+    return false;
+}
+
+static bool put_recipient(struct run *run, const struct recipient *asked, struct str address)
 {
     struct recipient recipient = *asked;
 
@@ -351,10 +368,15 @@ static void put_recipient(struct run *run, const struct recipient *asked, struct
         asked->original_recipient.len > 0 ? asked->original_recipient : asked->address;
     recipient.address = address;
     if (!is_new_recipient(run, &recipient))
-        return;
+        return true;
     if (str_equal(recipient.original_recipient, address))
         recipient.original_recipient = STR("");
+    run->recipients_bytes +=
+        RECIPIENT_BYTES + address.len + recipient.original_recipient.len + recipient.dsn_orcpt.len;
+    if (run->recipients_bytes > RECIPIENTS_BYTES_MAX)
+        return refuse_size(run);
     envelope_add_recipient(run->message->arena, run->message->envelope, &recipient);
+    return true;
 }
 
 static bool expand_recipient(struct run *run, const struct recipient *asked, struct str address)
@@ -362,11 +384,8 @@ static bool expand_recipient(struct run *run, const struct recipient *asked, str
     struct address_results results;
     struct error error = { 0 };
 
-    if (!(run->message->parts & CLEANUP_MAPS) ||
-        table_list_is_empty(run->cleanup->virtual_aliases)) {
-        put_recipient(run, asked, address);
-        return true;
-    }
+    if (!(run->message->parts & CLEANUP_MAPS) || table_list_is_empty(run->cleanup->virtual_aliases))
+        return put_recipient(run, asked, address);
     switch (alias_expand(&run->cleanup->aliases, address, run->message->arena, &results, &error)) {
     case ALIAS_DONE:
         break;
@@ -376,7 +395,8 @@ static bool expand_recipient(struct run *run, const struct recipient *asked, str
         return refuse_expansion(run, &error);
     }
     for (size_t i = 0; i < results.count; i++)
-        put_recipient(run, asked, results.addresses[i]);
+        if (!put_recipient(run, asked, results.addresses[i]))
+            return false;
     return true;
 }
 
