@@ -66,13 +66,20 @@ static void find_default_rights(struct agents *agents, struct agent *agent)
         agent->default_rights = user.rights;
 }
 
-static bool open_router(struct agent *agent, const struct own_addresses *own_addresses,
-                        struct error *error)
+/* What is forwarded is looked at as all new mail is. */
+static bool open_routing(struct agent *agent, const struct own_addresses *own_addresses,
+                         struct error *error)
 {
     struct route_settings route = route_settings_from(agent->config, own_addresses);
+    struct cleanup_options cleanup = {
+        .config = agent->config,
+        .own = own_addresses,
+        .log = agent->cleanup_log,
+    };
 
     agent->router = router_new(&route, NULL, NULL, NULL, error);
-    return agent->router != NULL;
+    agent->cleanup = agent->router != NULL ? cleanup_new(&cleanup, error) : NULL;
+    return agent->cleanup != NULL;
 }
 
 /* What a pattern took from the address would be part of a command. */
@@ -109,7 +116,7 @@ static void open_local(struct agents *agents, struct agent *agent,
                "parameter mailbox_delivery_lock specifies no applicable mailbox "
                "locking method");
     find_default_rights(agents, agent);
-    if (!open_router(agent, own_addresses, &error))
+    if (!open_routing(agent, own_addresses, &error))
         refuse(agents, agent, error.message);
 }
 
@@ -162,7 +169,7 @@ static void open_agent(struct agents *agents, struct agent *agent,
 
     agent->log.tag = str_from(arena_printf(&agents->arena, "%.*s/%.*s", STR_ARGS(syslog_name),
                                            STR_ARGS(config->service->command)));
-    agent->cleanup = (struct log_context){
+    agent->cleanup_log = (struct log_context){
         log, str_from(arena_printf(&agents->arena, "%.*s/cleanup", STR_ARGS(syslog_name)))
     };
     char host_name[256] = "localhost";
@@ -222,6 +229,8 @@ void agents_clear(struct agents *agents)
         maps_free(&agent->virtual_mailbox_maps);
         maps_free(&agent->virtual_uid_maps);
         maps_free(&agent->virtual_gid_maps);
+        if (agent->cleanup != NULL)
+            cleanup_free(&agent->cleanup);
         router_free(&agent->router);
         config_free(&agent->config);
     }

@@ -8,6 +8,7 @@
 
 #include "base/map.h"
 #include "config/config.h"
+#include "mail/cleanup.h"
 #include "mail/route.h"
 #include "maps.h"
 #include "pipe_settings.h"
@@ -25,12 +26,13 @@ struct agent {
     enum agent_kind kind;
     struct str name;
     struct config *config;
-    struct log_context log;     /* "postfix/local" */
-    struct log_context cleanup; /* "postfix/cleanup": for what is forwarded */
+    struct log_context log;         /* "postfix/local" */
+    struct log_context cleanup_log; /* "postfix/cleanup": for what is forwarded */
     struct maps *alias_maps, *mailbox_command_maps;
     struct maps *mailbox_transport_maps, *fallback_transport_maps;
     struct maps *virtual_mailbox_maps, *virtual_uid_maps, *virtual_gid_maps;
-    struct router *router;
+    struct router *router;              /* of local alone, as is cleanup */
+    struct cleanup *cleanup;            /* for what is forwarded */
     struct rights default_rights;       /* default_privs; uid 0: it cannot be used */
     unsigned commands_from, files_from; /* enum origin bits */
     unsigned propagates_for;            /* the same, of propagate_unmatched_extensions */

@@ -5,7 +5,6 @@
 #include "base/file.h"
 #include "mail/address.h"
 #include "mail/date.h"
-#include "mail/header.h"
 #include "report.h"
 #include "worker.h"
 
@@ -68,43 +67,49 @@ static void format_content(const struct forward *forward, const struct delivery 
     buf_append(out, delivery->content);
 }
 
-static void format_envelope(struct forward *forward, const struct delivery *delivery,
-                            struct str content, struct buf *out)
+/* What the new message keeps of the old one's envelope. */
+static struct envelope envelope_of(const struct forward *forward, const struct delivery *delivery)
 {
     const struct envelope *old = &delivery->envelope;
-    struct envelope envelope = {
-        .sender = forward->sender,
-        .flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_LOCAL |
-                               ENVELOPE_RET_FULL | ENVELOPE_RET_HEADERS),
-        .arrival_us = clock_wall_us(),
-        .size_bytes = content.len,
-        .content_bytes = content.len,
-        .dsn_envid = str_equal(forward->sender, old->sender) ? old->dsn_envid : STR(""),
-        .client_name = old->client_name,
-        .client_address = old->client_address,
-        .helo_name = old->helo_name,
-        .protocol = old->protocol,
-        .sasl_username = old->sasl_username,
-        .recipients = forward->envelope.recipients,
-        .recipient_count = forward->envelope.recipient_count,
+    struct envelope envelope = forward->envelope; /* with its recipients */
+
+    envelope.sender = forward->sender;
+    envelope.flags = old->flags & (ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_LOCAL |
+                                   ENVELOPE_RET_FULL | ENVELOPE_RET_HEADERS);
+    envelope.arrival_us = clock_wall_us();
+    envelope.dsn_envid = str_equal(forward->sender, old->sender) ? old->dsn_envid : STR("");
+    envelope.client_name = old->client_name;
+    envelope.client_address = old->client_address;
+    envelope.helo_name = old->helo_name;
+    envelope.protocol = old->protocol;
+    envelope.sasl_username = old->sasl_username;
+    return envelope;
+}
+
+static bool make(const struct forward *forward, struct delivery *delivery,
+                 const struct queue_id_text *id, struct buf *envelope_bytes, struct buf *content)
+{
+    autofree_buf struct buf raw = { 0 };
+    struct envelope envelope = envelope_of(forward, delivery);
+    struct cleanup_message message = {
+        .arena = &delivery->arena,
+        .envelope = &envelope,
+        .queue_id = str_from(id->text),
+        .parts = CLEANUP_INTERNAL,
+        .origin = envelope.flags & ENVELOPE_LOCAL ? HEADERS_LOCAL : HEADERS_REMOTE,
     };
 
-    for (size_t i = 0; i < content.len; i++)
-        envelope.size_bytes -= content.ptr[i] == '\r';
-    envelope_encode(&envelope, out);
+    format_content(forward, delivery, id, &raw);
+    if (cleanup_run(delivery->agent->cleanup, &message, buf_str(&raw), content) != CLEANUP_DONE)
+        return false;
+    envelope.content_bytes = envelope.size_bytes = content->len;
+    for (size_t i = 0; i < content->len; i++)
+        envelope.size_bytes -= content->ptr[i] == '\r';
+    envelope_encode(&envelope, envelope_bytes);
+    return true;
 }
 
-static void log_message_id(const struct delivery *delivery, const struct queue_id_text *id)
-{
-    struct header_summary summary;
-    autofree_buf struct buf line = { 0 };
-
-    header_summarise(delivery->content, &summary);
-    log_line_message_id(str_from(id->text), summary.message_id, &line);
-    log_write_text(&delivery->agent->cleanup, SEVERITY_INFO, buf_str(&line));
-}
-
-static bool submit(struct forward *forward, struct delivery *delivery, uint64_t queue_id,
+static bool submit(const struct forward *forward, struct delivery *delivery, uint64_t queue_id,
                    const struct queue_id_text *id)
 {
     struct worker *worker = delivery->worker;
@@ -112,9 +117,8 @@ static bool submit(struct forward *forward, struct delivery *delivery, uint64_t 
     struct submission_message message = { 0 };
     autofree_buf struct buf content = { 0 }, envelope = { 0 };
 
-    format_content(forward, delivery, id, &content);
-    format_envelope(forward, delivery, buf_str(&content), &envelope);
-    log_message_id(delivery, id);
+    if (!make(forward, delivery, id, &envelope, &content))
+        return false;
     submission_begin(worker->submission, queue_id, &message);
     struct str rest = buf_str(&content);
     while (rest.len > SUBMISSION_INLINE_MAX) {
