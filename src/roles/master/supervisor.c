@@ -48,10 +48,12 @@ static int one(const struct config *config)
     return 1;
 }
 
+/* One for every two cores: the queue and the kernel want some of them too, and a process that is
+ * kept busy does more with a core than two that are woken up in turn. */
 static int workers(int wanted)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int count = wanted > 0 ? wanted : (int)cores;
+    int count = wanted > 0 ? wanted : (int)(cores + 1) / 2;
 
     return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : count;
 }
