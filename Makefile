@@ -9,7 +9,7 @@
 #   make check      the unit tests alone
 #   make sanitize   the unit tests under ASan+UBSan and TSan
 #   make fuzz T=…   one fuzz target for SECONDS seconds
-#   make bench      the store and the relay beside Debian's Postfix
+#   make bench      the store, the relay and tables beside Debian's Postfix
 #   make install DESTDIR=…
 
 BUILD ?= build
@@ -59,6 +59,7 @@ bench: all
 	@scripts/install-dependencies test
 	@$(BUILD)/bench/bench-store
 	@$(ROOT) $(PYTHON) bench/relay $(BUILD)
+	@$(PYTHON) bench/tables $(BUILD)
 
 install: all
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild

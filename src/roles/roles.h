@@ -10,6 +10,8 @@
 /* waypost role master [-c folder] [-r ready_fd]: returns the exit status. */
 int master_main(int argc, char **argv);
 
+extern const struct role local_role;
+extern const struct role anvil_role;
 extern const struct role log_role;
 extern const struct role pickup_role;
 extern const struct role queue_role;

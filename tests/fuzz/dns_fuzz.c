@@ -24,7 +24,7 @@ static void check_round_trip(const struct dns_record *records, size_t count)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const enum dns_type types[] = { DNS_A,    DNS_PTR, DNS_MX,  DNS_TXT,
+    static const enum dns_type types[] = { DNS_A,    DNS_PTR, DNS_NS, DNS_MX,  DNS_TXT,
                                            DNS_AAAA, DNS_SRV, DNS_TLSA };
     autoclear_arena struct arena arena = { 0 };
     struct dns_answer answer;

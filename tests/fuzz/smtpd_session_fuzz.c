@@ -21,6 +21,8 @@ static const char *const settings[] = {
     "smtpd_helo_required = yes\nstrict_rfc821_envelopes = yes\n",
     "smtpd_forbid_unauth_pipelining = no\nsmtpd_hard_error_limit = 1000\n"
     "smtpd_soft_error_limit = 1000\n",
+    "smtpd_authorized_xclient_hosts = 127.0.0.1\nsmtpd_authorized_xforward_hosts = 127.0.0.1\n"
+    "smtputf8_enable = yes\n",
 };
 enum { SETTINGS = sizeof(settings) / sizeof(settings[0]) };
 
@@ -41,17 +43,26 @@ static const char *find_fold(const char *from, const char *end, const char *word
     return NULL;
 }
 
+static const char *find_all(const char *at, const char *end, const char *const needed[2])
+{
+    at = find_fold(at, end, needed[0]);
+    return at == NULL ? NULL : find_fold(at, end, needed[1]);
+}
+
 static void check_messages(struct str sent, size_t count)
 {
-    static const char *const needed[] = { "MAIL", "RCPT", "DATA", "\r\n.\r\n" };
+    static const char *const needed[] = { "MAIL", "RCPT" };
+    static const char *const data[] = { "DATA", "\r\n.\r\n" }, *const chunk[] = { "BDAT", "LAST" };
     const char *at = sent.ptr;
     const char *end = sent.ptr + sent.len;
 
     for (size_t message = 0; message < count; message++) {
-        for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++) {
-            at = find_fold(at, end, needed[i]);
-            ensure(at != NULL);
-        }
+        at = find_all(at, end, needed);
+        ensure(at != NULL);
+        const char *by_data = find_all(at, end, data);
+        const char *by_chunk = find_all(at, end, chunk);
+        ensure(by_data != NULL || by_chunk != NULL);
+        at = by_data == NULL || (by_chunk != NULL && by_chunk < by_data) ? by_chunk : by_data;
     }
 }
 

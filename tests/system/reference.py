@@ -35,7 +35,7 @@ def is_installed():
 
 
 class Reference:
-    def __init__(self, more="", **parameters):
+    def __init__(self, services="", **parameters):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="reference-"))
         self.folder.chmod(0o755)
         self.port = free_port()
@@ -60,7 +60,7 @@ class Reference:
             **parameters,
         }
         (self.config / "main.cf").write_text("".join(f"{n} = {v}\n" for n, v in values.items()))
-        (self.config / "master.cf").write_text(MASTER_CF.format(port=self.port) + more)
+        (self.config / "master.cf").write_text(MASTER_CF.format(port=self.port) + services)
 
     def control(self, verb):
         return subprocess.run(["/usr/sbin/postfix", "-c", str(self.config), verb],

@@ -108,6 +108,11 @@ class Servers:
             self.loop.run_until_complete(self.listen())
             started.set()
             self.loop.run_forever()
+            tasks = asyncio.all_tasks(self.loop)
+            for each in tasks:
+                each.cancel()
+            self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self.loop.close()
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()
         assert started.wait(20)
@@ -125,7 +130,7 @@ class Servers:
             listener.bind((address, self.port))
             await asyncio.start_server(
                 lambda reader, writer, server=server: self.serve(server, reader, writer),
-                sock=listener, limit=16 * 1024 * 1024)
+                sock=listener, limit=64 * 1024)
 
     async def serve(self, server, reader, writer):
         number = server.connections
@@ -204,8 +209,9 @@ class Servers:
     async def take_content(self, server, number, reader, writer, recipients):
         if "body" in server.script:
             await self.do(server.action("body", None, number), writer)
-        content = b""
-        while not (content == b".\r\n" or content.endswith(b"\r\n.\r\n")):
-            content += await reader.readuntil(b"\n")
-        server.messages.append((list(recipients), content[:-3]))
+        content, line = bytearray(), b""
+        while line != b".\r\n":
+            line = await reader.readuntil(b"\n")
+            content += line
+        server.messages.append((list(recipients), bytes(content[:-3])))
         await self.do(server.action("dot", recipients[0] if recipients else None, number), writer)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parameters of the client that change what a server sees, or what becomes of its words."""
 import re
+import socket
 import time
 
 import pytest
@@ -135,7 +136,7 @@ def test_dialogue_with_chosen_peers_is_logged():
             Instance(default_transport=f"smtp:[127.0.0.31]:{servers.port}",
                      relay_domains="r.example", debug_peer_list="127.0.0.31, 127.0.0.32/32",
                      relay_transport=f"smtp:[127.0.0.32]:{servers.port}",
-                     virtual_mailbox_domains="v.example",
+                     virtual_mailbox_domains="v.example", smtpd_reject_unlisted_recipient="no",
                      virtual_transport=f"smtp:[127.0.0.33]:{servers.port}") as relay:
         send(relay, "a@b.example", "a@r.example", "a@v.example")
         relay.wait_log("status=sent", 3)
@@ -161,3 +162,112 @@ def test_dialogue_is_logged_by_the_domain_of_the_mail():
         relay.wait_log("status=sent", 2)
         relay.wait_log(r"> one\.other\.test\[127\.0\.0\.31\]:\d+: MAIL FROM:<sender@example\.test>")
         assert "> two.other.test[" not in relay.log()
+
+
+class Deaf:
+    """Somebody listens at the address, and connections to it never come about."""
+
+    def __init__(self, address, port):
+        self.listener = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.listener.bind((address, port))
+        self.listener.listen(0)
+        self.others = []
+        while len(self.others) < 50:  # until its backlog is full
+            other = socket.socket(self.listener.family)
+            other.settimeout(0.3)
+            self.others.append(other)
+            try:
+                other.connect((address, port))
+            except OSError:
+                return
+
+    def close(self):
+        for each in [*self.others, self.listener]:
+            each.close()
+
+
+def has_ipv6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+@pytest.mark.parametrize("deaf, good", [("127.0.0.31", "::1"), ("::1", "127.0.0.31")])
+def test_address_family_that_does_not_answer_costs_a_moment(deaf, good):
+    zone = {("b.example", "A"): ["127.0.0.31"], ("b.example", "AAAA"): ["::1"]}
+    with Servers({good: {}}) as servers, NameServer(zone) as names, \
+            Instance(dns_servers=f"127.0.0.1:{names.port}", smtp_tcp_port=servers.port,
+                     inet_protocols="all", smtp_randomize_addresses="no",
+                     smtp_mx_session_limit="1", waypost_smtpd_workers="1") as relay:
+        wall = Deaf(deaf, servers.port)
+        begun = time.monotonic()
+        send(relay, "a@b.example", "c@b.example")
+        relay.wait_log("status=sent", 2)
+        assert time.monotonic() - begun < 10  # the timeout is 30 s
+        relay.wait_log(rf"relay=b\.example\[{re.escape(good)}\]:{servers.port}, .*status=sent")
+        assert "connect to" not in relay.log()
+        relay.run("postfix", "status", "-v")
+        relay.wait_log(r"status: smtp\[\d+\]: deliveries: 1 since start, 0 under way")
+        assert "status: smtp" in relay.log() and ": connect: " not in relay.log()
+        wall.close()
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")
+def test_both_address_families_refuse():
+    zone = {("b.example", "A"): ["127.0.0.31"], ("b.example", "AAAA"): ["::1"]}
+    with Servers({"127.0.0.99": {}}) as servers, NameServer(zone) as names, \
+            Instance(dns_servers=f"127.0.0.1:{names.port}", smtp_tcp_port=servers.port,
+                     inet_protocols="all") as relay:
+        send(relay, "a@b.example")
+        relay.wait_log(r"to=<a@b\.example>, relay=none, .*dsn=4\.4\.1, status=deferred \(connect to "
+                       r"b\.example\[\S+\]:\d+: Connection refused\)")
+        for address in r"127\.0\.0\.31", "::1":
+            relay.wait_log(rf"smtp\[\d+\]: connect to b\.example\[{address}\]:\d+: Connection refused")
+
+
+def test_addresses_of_here_become_valid_ones():
+    maps = ("{me@here.local = me@example.test}, {@here.local = others@example.test}, "
+            "{you@b.example = you@other.example}")
+    content = ("From: Me <me@here.local>\r\nTo: you@b.example, third@c.example\r\n"
+               "Cc: somebody@here.local\r\nSubject: me@here.local\r\n\r\nme@here.local\r\n")
+    with Servers({"127.0.0.31": {}}) as servers, \
+            Instance(relayhost=f"[127.0.0.31]:{servers.port}", recipient_delimiter="+",
+                     smtp_generic_maps=f"inline:{{{maps}}}") as relay:
+        send(relay, "you@b.example", "third@c.example", sender="me+tag@here.local", content=content)
+        relay.wait_log(r"to=<you@b\.example>, .*status=sent")
+        commands = servers["127.0.0.31"].commands
+        assert re.match(r"MAIL FROM:<me@example\.test>", commands[1])
+        assert commands[2:4] == ["RCPT TO:<you@other.example>", "RCPT TO:<third@c.example>"]
+        [(_, received)] = servers["127.0.0.31"].messages
+        assert ("\r\nFrom: Me <me@example.test>\r\nTo: you@other.example, third@c.example\r\n"
+                "Cc: others@example.test\r\nSubject: me@here.local\r\n") in received.decode()
+        assert received.endswith(b"\r\n\r\nme@here.local\r\n")
+
+
+def test_server_without_8bitmime_gets_quoted_printable():
+    content = ("From: a@b.example\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+               "Content-Transfer-Encoding: 8bit\r\n\r\ngr\u00fc\u00dfe = 1\r\n")
+    scripts = {"127.0.0.31": {"ehlo": "250 x"}, "127.0.0.32": {}, "127.0.0.33": {"ehlo": "250 x"}}
+    with Servers(scripts) as servers, \
+            Instance(master_cf=MASTER_CF + "raw unix - - n - - smtp\n"
+                     "    -o disable_mime_output_conversion=yes\n",
+                     default_transport=f"smtp:[127.0.0.31]:{servers.port}",
+                     relay_domains="r.example",
+                     relay_transport=f"smtp:[127.0.0.32]:{servers.port}",
+                     virtual_mailbox_domains="v.example", smtpd_reject_unlisted_recipient="no",
+                     virtual_transport=f"raw:[127.0.0.33]:{servers.port}") as relay:
+        send(relay, "a@b.example", "a@r.example", "a@v.example", content=content,
+             options=" BODY=8BITMIME")
+        relay.wait_log("status=sent", 3)
+        [(_, changed)] = servers["127.0.0.31"].messages
+        assert b"\r\nContent-Transfer-Encoding: quoted-printable\r\n" in changed
+        assert changed.endswith(b"\r\n\r\ngr=C3=BC=C3=9Fe =3D 1\r\n")
+        assert "BODY" not in servers["127.0.0.31"].commands[1]
+        assert servers["127.0.0.32"].commands[1].endswith(" BODY=8BITMIME")
+        for address in "127.0.0.32", "127.0.0.33":
+            assert servers[address].messages[0][1].endswith(content.split("\r\n\r\n")[1].encode())

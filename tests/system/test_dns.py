@@ -2,6 +2,7 @@
 """What name servers may answer, and what becomes of the mail: a lie, a failure or silence is never
 a reason to bounce."""
 import re
+import smtplib
 import socket
 import struct
 
@@ -221,6 +222,21 @@ def test_sudden_absence_of_everything_is_doubted(sink):
         relay.wait_log(r"the name servers say of more than 20% of the domains asked for")
         relay.wait_log(r"to=<user@domain39\.test>.*status=deferred")
         assert len(re.findall(r"to=<user@domain\d+\.test>.*status=bounced", relay.log())) <= 20
+
+
+def test_senders_that_strangers_make_up_cast_no_doubt_on_name_servers(sink):
+    with NameServer({}) as names, Instance(
+            dns_servers=f"127.0.0.1:{names.port}", relayhost=f"[127.0.0.1]:{sink.port}",
+            unknown_address_reject_code="550", smtpd_soft_error_limit="1000",
+            smtpd_hard_error_limit="1000",
+            smtpd_sender_restrictions="reject_unknown_sender_domain") as relay:
+        with smtplib.SMTP("127.0.0.1", relay.port, timeout=20) as client:
+            client.ehlo("client.example")
+            for i in range(60):
+                client.mail(f"a@absent{i}.test")
+                assert client.rcpt("user@good.test")[0] == 550
+                client.rset()
+        assert "the name servers say" not in relay.log()
 
 
 def test_bracketed_hosts_are_looked_up_without_mx(sink):

@@ -136,6 +136,7 @@ def test_tcp_and_missing_sockets(folder):
     with LmtpServer(port=port), \
             Instance(default_transport=f"lmtp:inet:127.0.0.1:{port}", relay_domains="r.example",
                      relay_transport="lmtp:unix:private/none", virtual_mailbox_domains="v.example",
+                     smtpd_reject_unlisted_recipient="no",
                      virtual_transport=f"lmtp:inet:[127.0.0.1]:{dead}") as relay:
         send(relay, "u@d.example", "u@r.example", "u@v.example")
         relay.wait_log(rf"to=<u@d\.example>, relay=127\.0\.0\.1\[127\.0\.0\.1\]:{port}, .*sent")

@@ -48,6 +48,13 @@ def test_every_option_in_the_help_is_in_the_manual(name):
     assert missing == []
 
 
+@pytest.mark.parametrize("name", ["aliases.5", "local.8", "pipe.8", "virtual.8"])
+def test_page_that_is_no_commands_is_well_formed(name):
+    result = subprocess.run(["man", "--warnings", "-l", MAN / name], capture_output=True, text=True,
+                            timeout=20, cwd=MAN.parent)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("name", ["waypost", *commands()])
 def test_manual_page_is_well_formed(name):
     result = subprocess.run(["man", "--warnings", "-l", MAN / f"{name}.1"], capture_output=True,

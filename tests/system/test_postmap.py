@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """postmap and postalias do what Debian's do with the same files: output, warnings, exit status."""
+import json
 import pathlib
 import re
 import shutil
@@ -12,6 +13,26 @@ from world import PROGRAM
 SOURCE = ("a@b value one\nA@B dup\nnoval\n\"quo ted\" val2\nx: y\n# c\nkey\n  continued\n\n"
           "   \n tail cont\n")
 ALIASES = "root: joe\n\"a b\": c\nbad\nroot: again\nLong: a,\n b\n"
+MESSAGE = """From: a@b
+Subject: one
+ two
+Content-Type: multipart/mixed; boundary="x"
+
+pre
+--x
+Content-Type: text/plain
+
+body one
+--x
+Content-Type: message/rfc822
+
+Subject: inner
+\tfolded
+
+inner body
+--x--
+epilogue
+"""
 NETWORKS = ("10.0.0.0/8 ten\n!10.1.0.0/16 neg\nif 192.168.0.0/16\n192.168.1.0/24 one\nendif\n"
             "0.0.0.0/0 all\n")
 PATTERNS = r"""/^(.*)@old\.example$/ ${1}@new.example
@@ -67,6 +88,44 @@ def run(line, folder, programs):
     # Debian's opens a texthash: twice and says everything twice.
     text = "\n".join([*output, *dict.fromkeys(result.stderr.splitlines())])
     return result.returncode, text.replace(str(folder), "").replace(".lmdb", ".db")
+
+
+@pytest.mark.parametrize("options", ["-h", "-b", "-hm", "-bm", "-hb", "-hbm"])
+def test_headers_and_body_of_a_message_are_keys(tmp_path, options):
+    (tmp_path / "postmap").symlink_to(PROGRAM)
+    for text in [MESSAGE, "From: a\nnot a header\nX: y\n\nbody\n", "A: b\n", "\nbody\n",
+                 "A: b\n\n", "", "\n\n\n", "A: b\n c\n\td\n\n--x\n"]:
+        answers = [subprocess.run([program, options, "-q", "-", "pcre:{{/^(.*)$/ [$1]}}"],
+                                  input=text, capture_output=True, text=True, timeout=20)
+                   for program in ["/usr/sbin/postmap", tmp_path / "postmap"]]
+        assert answers[1].stdout == answers[0].stdout, text
+        assert answers[1].returncode == answers[0].returncode, text
+
+
+def test_values_may_be_the_content_of_files(tmp_path):
+    (tmp_path / "one").write_text("first\n")
+    (tmp_path / "two").write_text("second")
+    (tmp_path / "postmap").symlink_to(PROGRAM)
+    answers = []
+    for program, name in [("/usr/sbin/postmap", "reference"), (tmp_path / "postmap", "ours")]:
+        (tmp_path / name).write_text("a one, two\nb none\nc two\n")
+        table = f"hash:{name}"
+        lines = [subprocess.run([program, *words.split(), table], cwd=tmp_path, timeout=20,
+                                capture_output=True, text=True)
+                 for words in ["-F", "-q a", "-F -q a", "-F -q c", "-F -q b"]]
+        assert "No such file or directory: skipping" in lines[0].stderr
+        answers.append([(line.returncode, line.stdout) for line in lines])
+    assert answers[0] == answers[1]
+
+
+def test_json_has_an_object_for_each_entry(tmp_path):
+    (tmp_path / "postmap").symlink_to(PROGRAM)
+    (tmp_path / "f").write_bytes(b'a "q" \\ \xc3\xa4\nb \xff\x01\n')
+    run_in = {"cwd": tmp_path, "check": True, "timeout": 20, "capture_output": True}
+    subprocess.run([tmp_path / "postmap", "hash:f"], **run_in)
+    output = subprocess.run([tmp_path / "postmap", "-j", "-s", "hash:f"], **run_in).stdout
+    entries = [json.loads(line) for line in output.splitlines()]
+    assert entries == [{"key": "a", "value": '"q" \\ ä'}, {"key": "b", "value": "?\x01"}]
 
 
 @pytest.mark.parametrize("session", SESSIONS)

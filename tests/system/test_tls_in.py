@@ -231,7 +231,7 @@ def pair(certificates):
 
     ports, lines = listeners()
     our_ports, our_lines = listeners()
-    with reference.Reference(more=lines, **MAIN) as postfix, \
+    with reference.Reference(services=lines, **MAIN) as postfix, \
             Instance(master_cf=MASTER_CF + our_lines, **MAIN) as relay:
         postfix.ports, relay.ports = ports, our_ports
         yield postfix, relay

@@ -160,7 +160,7 @@ def results(certificates):
         if kind is Instance:
             server = Instance(master_cf=MASTER_CF + run.master, **run.parameters)
         else:
-            server = reference.Reference(more="smtp unix - - n - - smtp\n" + run.master,
+            server = reference.Reference(services="smtp unix - - n - - smtp\n" + run.master,
                                          **run.parameters)
         with server:
             run.play(server)
@@ -317,7 +317,7 @@ def test_policy_of_a_parent_domain_counts_but_not_for_what_has_brackets(certific
 
 def test_debian_s_postfix_takes_mail_through_tls(certificates):
     with reference.Reference(
-            more="", compatibility_level="3.6", mynetworks="127.0.0.0/8",
+            compatibility_level="3.6", mynetworks="127.0.0.0/8",
             smtpd_tls_security_level="encrypt", smtpd_tls_loglevel="1",
             smtpd_tls_cert_file=certificates.folder / "mx.example.test.pem",
             smtpd_tls_key_file=certificates.folder / "mx.example.test.key") as postfix, \

@@ -41,7 +41,7 @@ plain_name unix - - n - - smtp
 def test_each_transport_sends_from_its_address_under_its_names(sink):
     nexthop = f"[127.0.0.1]:{sink.port}"
     with Instance(master_cf=MASTER_CF + OUTGOING, relay_domains="zombig.example",
-                  virtual_mailbox_domains="plain.example",
+                  virtual_mailbox_domains="plain.example", smtpd_reject_unlisted_recipient="no",
                   default_transport=f"out_default:{nexthop}",
                   relay_transport=f"zombig_name:{nexthop}",
                   virtual_transport=f"plain_name:{nexthop}") as relay:
@@ -102,7 +102,7 @@ def test_process_limit_bounds_the_deliveries_of_a_transport():
         with Instance(master_cf=MASTER_CF + "few unix - - n - 2 smtp\n",
                       default_transport=f"few:{zone_hosts[0]}",
                       relay_domains="r.example", relay_transport=f"few:{zone_hosts[1]}",
-                      virtual_mailbox_domains="v.example",
+                      virtual_mailbox_domains="v.example", smtpd_reject_unlisted_recipient="no",
                       virtual_transport=f"few:{zone_hosts[2]}",
                       mydestination="l.example", local_transport=f"few:{zone_hosts[3]}") as relay:
             for _ in range(3):
@@ -152,6 +152,7 @@ def test_transports_that_deliver_to_nobody_say_what_they_are_told():
         names = ["default_transport", "relay_transport", "virtual_transport", "local_transport"]
         parameters = {name: each[0] for name, each in zip(names, some)}
         with Instance(relay_domains="c1.example", virtual_mailbox_domains="c2.example",
+                      smtpd_reject_unlisted_recipient="no",
                       mydestination="c3.example", **parameters) as relay:
             send(relay, *[f"u@c{i}.example" for i in range(len(some))], sender="")
             for i, (_, program, dsn, status, text) in enumerate(some):

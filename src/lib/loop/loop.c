@@ -17,7 +17,13 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
-enum { EVENTS_MAX = 256 };
+enum {
+    EVENTS_MAX = 256,
+    /* About what it costs to sleep and be woken: looking for so long is never much dearer. */
+    LOOK_US = 25,
+    LOOKS_TRUSTED_MAX = 8, /* how far success or failure is remembered */
+    SLEEPS_UNTIL_TRIAL = 32,
+};
 
 struct loop {
     int epoll_fd;
@@ -28,6 +34,8 @@ struct loop {
     struct timer_heap timers;
     struct list hooks;
     size_t watch_count;
+    int looks_trusted; /* above zero while looking before sleeping pays */
+    unsigned sleeps_untried;
     int event_at, event_count; /* events[event_at..event_count) are not handled yet */
     struct epoll_event events[EVENTS_MAX];
     struct watch signals;
@@ -256,10 +264,42 @@ static int sleep_ms(const struct loop *loop)
     return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
+/* Whether to look for events for a moment before sleeping. Under load the next one is so near that
+ * going to sleep and being woken costs more than the wait; an idle process sleeps at once. */
+static bool may_look(struct loop *loop)
+{
+    if (loop->looks_trusted > 0)
+        return true;
+    if (++loop->sleeps_untried < SLEEPS_UNTIL_TRIAL)
+        return false;
+    loop->sleeps_untried = 0;
+    return true;
+}
+
+static int look_for_events(struct loop *loop)
+{
+    int64_t end_us = clock_monotonic_us() + LOOK_US;
+    int count;
+
+    do
+        count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, 0);
+    while (count == 0 && clock_monotonic_us() < end_us);
+    if (count > 0 && loop->looks_trusted < LOOKS_TRUSTED_MAX)
+        loop->looks_trusted++;
+    else if (count == 0 && loop->looks_trusted > -LOOKS_TRUSTED_MAX)
+        loop->looks_trusted--;
+    return count;
+}
+
 static void wait_for_events(struct loop *loop)
 {
-    int count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, sleep_ms(loop));
+    int timeout_ms = sleep_ms(loop);
+    int count = 0;
 
+    if (timeout_ms != 0 && may_look(loop))
+        count = look_for_events(loop);
+    if (count == 0)
+        count = epoll_wait(loop->epoll_fd, loop->events, EVENTS_MAX, timeout_ms);
     loop->must_go_on = false;
     ensure(count >= 0 || errno == EINTR);
     loop->event_at = 0;

@@ -38,6 +38,16 @@ struct str address_domain(struct str address)
     return str_skip(address, at < 0 ? address.len : (size_t)at + 1);
 }
 
+struct str address_join(struct arena *arena, struct str local, struct str domain)
+{
+    char *text = arena_new(arena, local.len + domain.len + 2);
+
+    memcpy(text, local.ptr, local.len);
+    text[local.len] = '@';
+    memcpy(text + local.len + 1, domain.ptr, domain.len);
+    return str_of(text, local.len + 1 + domain.len);
+}
+
 bool address_is_routed(struct str address)
 {
     struct str local = address_local(address);

@@ -59,6 +59,9 @@ struct str address_local(struct str address);
 struct str address_domain(struct str address); /* without '@' */
 bool address_has_domain(struct str address);   /* has an '@', even with nothing behind it */
 
+/* local@domain. */
+struct str address_join(struct arena *arena, struct str local, struct str domain);
+
 /* The one canonical form, to be made once, before policy and routing: the domain in lower case
  * and without its trailing dot, an address literal in its shortest spelling ("[192.0.2.1]",
  * "[IPv6:2001:db8::1]"). The local part is left as it is. Already canonical: returned as is. */

@@ -2,8 +2,7 @@
 #include "mail/address_map.h"
 
 #include "mail/address.h"
-#include "mail/extension.h"
-#include "mail/header.h"
+#include "mail/address_list.h"
 
 /* One look-up while its keys are tried. */
 struct search {
@@ -16,18 +15,6 @@ struct search {
     struct address_match *match;
     struct error *error;
 };
-
-static struct str join(struct arena *arena, struct str local, struct str domain, bool has_domain)
-{
-    if (!has_domain)
-        return local;
-    char *text = arena_new(arena, local.len + domain.len + 2);
-
-    memcpy(text, local.ptr, local.len);
-    text[local.len] = '@';
-    memcpy(text + local.len + 1, domain.ptr, domain.len);
-    return str_of(text, local.len + 1 + domain.len);
-}
 
 static enum lookup_outcome ask(struct search *search, struct str key, enum key_kind kind)
 {
@@ -100,7 +87,7 @@ static enum lookup_outcome ask_domain(struct search *search, unsigned keys)
     if (!search->has_domain)
         return LOOKUP_ABSENT;
     if (keys & ADDRESS_KEY_AT_DOMAIN)
-        outcome = ask(search, join(search->arena, STR(""), search->domain, true), KEY_PART);
+        outcome = ask(search, address_join(search->arena, STR(""), search->domain), KEY_PART);
     if (outcome == LOOKUP_ABSENT && (keys & ADDRESS_KEY_DOMAIN))
         outcome = ask(search, search->domain, KEY_PART);
     if (outcome == LOOKUP_ABSENT && (keys & (ADDRESS_KEY_DOT_PARENTS | ADDRESS_KEY_PARENTS)))
@@ -131,12 +118,13 @@ enum lookup_outcome address_map_find(const struct address_map_rules *rules,
     if (table_list_is_empty(tables))
         return LOOKUP_ABSENT;
     search.has_extension =
-        extension_split(search.local, rules->delimiters, &search.user, &search.extension);
+        extension_split(search.local, &rules->extensions, &search.user, &search.extension);
     if (keys & ADDRESS_KEY_WHOLE)
         outcome = ask_address(&search, address, KEY_WHOLE);
     if (outcome == LOOKUP_ABSENT && search.has_extension && (keys & ADDRESS_KEY_WITHOUT_EXTENSION))
-        outcome =
-            ask_shortened(&search, join(arena, search.user, search.domain, search.has_domain));
+        outcome = ask_shortened(&search, search.has_domain
+                                             ? address_join(arena, search.user, search.domain)
+                                             : search.user);
     if (outcome == LOOKUP_ABSENT && (keys & ADDRESS_KEY_USER_IF_LOCAL))
         outcome = ask_users(&search);
     if (outcome == LOOKUP_ABSENT)
@@ -159,19 +147,20 @@ static struct str with_extension(struct arena *arena, struct str address, struct
     return str_of(text, address.len + extension.len);
 }
 
-/* The addresses of a value are separated as in a header; there is at most one in two bytes. */
-static size_t read_addresses(const struct address_map_rules *rules, struct str value,
-                             struct str extension, struct arena *arena, struct str *addresses)
+static void read_addresses(const struct address_map_rules *rules, struct str value,
+                           struct str extension, struct arena *arena,
+                           struct address_results *results)
 {
-    size_t count = 0;
-    struct str address;
+    struct address_list list;
+    struct list_item *item;
 
-    while (header_next_address(arena, &value, &address)) {
+    address_list_parse(arena, value, &list);
+    results->addresses = arena_new_array(arena, list.address_count + 1, sizeof *results->addresses);
+    for (size_t at = 0; (item = address_list_next(&list, &at)) != NULL;) {
         /* The extension goes to what was written, before a domain is added: as in Postfix. */
-        address = with_extension(arena, address, extension);
-        addresses[count++] = rewrite_address(arena, &rules->rewrite, address);
+        struct str address = with_extension(arena, item->address, extension);
+        results->addresses[results->count++] = rewrite_address(arena, &rules->rewrite, address);
     }
-    return count;
 }
 
 enum lookup_outcome address_map_apply(const struct address_map_rules *rules,
@@ -190,18 +179,17 @@ enum lookup_outcome address_map_apply(const struct address_map_rules *rules,
     if (value.len > 1 && value.ptr[0] == '@') {
         /* The user as it is, with its extension. */
         results->addresses = arena_new(arena, sizeof *results->addresses);
-        results->addresses[0] = rewrite_address(
-            arena, &rules->rewrite, join(arena, address_local(address), str_skip(value, 1), true));
+        results->addresses[0] =
+            rewrite_address(arena, &rules->rewrite,
+                            address_join(arena, address_local(address), str_skip(value, 1)));
         results->count = 1;
         return LOOKUP_FOUND;
     }
-    results->addresses = arena_new_array(arena, value.len / 2 + 1, sizeof *results->addresses);
-    results->count = read_addresses(rules, value, propagates_extension ? match.extension : STR(""),
-                                    arena, results->addresses);
+    read_addresses(rules, value, propagates_extension ? match.extension : STR(""), arena, results);
     if (results->count > 0)
         return LOOKUP_FOUND;
-    error_set(error, "%.*s: the value \"%.*s\" for %.*s is no address",
-              STR_ARGS(table_list_name(tables)), STR_ARGS(str_take(value, 100)),
-              STR_ARGS(str_take(address, 100)));
+    error_set(error, "%.*s lookup of %.*s returns non-address result \"%.*s\"",
+              STR_ARGS(table_list_name(tables)), STR_ARGS(str_take(address, 100)),
+              STR_ARGS(str_take(value, 100)));
     return LOOKUP_FAILED;
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "mail/extension.h"
 #include "mail/rewrite.h"
 #include "table/match_list.h"
 #include "table/table_list.h"
@@ -13,7 +14,7 @@
 /* What all look-ups of one service share. Borrowed by every call. */
 struct address_map_rules {
     struct rewrite_rules rewrite; /* completes the addresses that tables name */
-    struct str delimiters;        /* recipient_delimiter */
+    struct extension_rules extensions;
     /* Whether a bare user as key stands for users of this domain. */
     enum match_outcome (*is_local)(const void *argument, struct str domain, struct error *error);
     const void *argument;

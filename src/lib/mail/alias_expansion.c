@@ -10,9 +10,10 @@ struct expanding {
     const struct alias_expansion *expansion;
     struct arena *arena;
     struct arena scratch;
-    struct map *seen; /* looked up, in lower case */
+    struct map *settled; /* expanded into themselves, among others: in lower case */
     struct str *addresses;
     size_t count, capacity;
+    struct str asked;
     struct error *error;
 };
 
@@ -29,7 +30,7 @@ static void add_address(struct expanding *expanding, struct str address)
 static enum alias_outcome unbounded(struct expanding *expanding, const char *what,
                                     struct str address)
 {
-    error_set(expanding->error, "unreasonable %.*s map %s for %.*s",
+    error_set(expanding->error, "unreasonable %.*s %s %.*s",
               STR_ARGS(table_list_name(expanding->expansion->tables)), what,
               STR_ARGS(str_take(address, 300)));
     return ALIAS_UNBOUNDED;
@@ -39,6 +40,8 @@ static enum alias_outcome unbounded(struct expanding *expanding, const char *wha
 static enum alias_outcome take_results(struct expanding *expanding, size_t index,
                                        const struct address_results *results)
 {
+    struct str key = expanding->addresses[index];
+
     for (size_t i = 0; i < results->count; i++) {
         struct str result = results->addresses[i];
         if (result.len > expanding->expansion->limits.address_bytes)
@@ -48,11 +51,14 @@ static enum alias_outcome take_results(struct expanding *expanding, size_t index
             expanding->addresses[index] = result;
         else
             add_address(expanding, result);
+        /* An address may expand into itself once. */
+        if (str_equal_fold(result, key))
+            map_set(expanding->settled, address_fold(&expanding->scratch, key), expanding);
     }
     return ALIAS_DONE;
 }
 
-/* Until no table knows it, or it was looked up before. */
+/* Until no table knows it. */
 static enum alias_outcome follow(struct expanding *expanding, size_t index)
 {
     const struct alias_expansion *expansion = expanding->expansion;
@@ -60,11 +66,11 @@ static enum alias_outcome follow(struct expanding *expanding, size_t index)
     for (size_t nesting = 0;; nesting++) {
         struct str address = expanding->addresses[index];
         struct address_results results;
-        if (map_set(expanding->seen, address_fold(expanding->arena, address), expanding) != NULL)
+        arena_clear(&expanding->scratch);
+        if (map_find(expanding->settled, address_fold(&expanding->scratch, address)) != NULL)
             return ALIAS_DONE;
         if (nesting >= expansion->limits.nesting)
-            return unbounded(expanding, "nesting", address);
-        arena_clear(&expanding->scratch);
+            return unbounded(expanding, "map nesting for", expanding->asked);
         switch (address_map_apply(expansion->rules, expansion->tables, address,
                                   expansion->propagates_extension, &expanding->scratch, &results,
                                   expanding->error)) {
@@ -85,19 +91,24 @@ enum alias_outcome alias_expand(const struct alias_expansion *expansion, struct 
                                 struct arena *arena, struct address_results *results,
                                 struct error *error)
 {
-    struct expanding expanding = { .expansion = expansion, .arena = arena, .error = error };
+    struct expanding expanding = {
+        .expansion = expansion,
+        .arena = arena,
+        .asked = address,
+        .error = error,
+    };
     enum alias_outcome outcome = ALIAS_DONE;
 
-    expanding.seen = map_new();
+    expanding.settled = map_new();
     add_address(&expanding, address);
     for (size_t i = 0; i < expanding.count && outcome == ALIAS_DONE; i++)
         outcome = expanding.count > expansion->limits.addresses
-                      ? unbounded(&expanding, "expansion size", address)
+                      ? unbounded(&expanding, "map expansion size for", address)
                       : follow(&expanding, i);
     results->count = outcome == ALIAS_DONE ? expanding.count : 0;
     results->addresses = arena_new_array(arena, expanding.count, sizeof *results->addresses);
     memcpy(results->addresses, expanding.addresses, results->count * sizeof *results->addresses);
-    map_free(&expanding.seen);
+    map_free(&expanding.settled);
     arena_clear(&expanding.scratch);
     memory_free(expanding.addresses);
     return outcome;

@@ -5,12 +5,17 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "mail/address.h"
+#include "mail/address_list.h"
 #include "mail/alias_expansion.h"
 #include "mail/local_domain.h"
 #include "mail/log_line.h"
 #include "mail/masquerade.h"
 
-enum { CANONICAL_NESTING_MAX = 1000 };
+enum {
+    CANONICAL_NESTING_MAX = 1000,
+    RECIPIENTS_BYTES_MAX = 3 * 1024 * 1024, /* an envelope fits a channel's frame */
+    RECIPIENT_BYTES = 64,                   /* beside its texts */
+};
 
 /* What canonical_classes and masquerade_classes name. */
 enum address_class_bit {
@@ -39,7 +44,8 @@ struct cleanup {
     struct table_list *virtual_aliases;
     struct alias_expansion aliases;
     bool propagates_canonical;
-    bool maps_addresses; /* any of canonical, masquerade: without, addresses stay */
+    struct content_checks *checks; /* NULL: none */
+    bool maps_addresses;           /* any of canonical, masquerade: without, addresses stay */
 };
 
 /* One message while it is worked on. */
@@ -48,6 +54,9 @@ struct run {
     struct cleanup_message *message;
     struct envelope given; /* as it came */
     struct map *seen;      /* recipients that are in the envelope already */
+    bool is_copy;          /* the recipient at hand was not asked for */
+    size_t recipients_bytes;
+    struct str body;       /* what follows the headers in the content at hand */
 };
 
 /* ---- making it ---- */
@@ -189,6 +198,8 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
     cleanup->propagates_canonical =
         has_word(config->propagate_unmatched_extensions, STR("canonical"));
     open_all_tables(cleanup, options->old);
+    cleanup->checks = content_checks_new(config, &cleanup->log,
+                                         options->old != NULL ? options->old->checks : NULL);
     cleanup->local = local_domains_new(config, options->own, &hearer, error);
     if (cleanup->local == NULL || !set_classes(cleanup, error)) {
         cleanup_free(&cleanup);
@@ -196,7 +207,7 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
     }
     cleanup->rules = (struct address_map_rules){
         .rewrite = rewrite_rules_from(config),
-        .delimiters = config->recipient_delimiter,
+        .extensions = { config->recipient_delimiter, !config->owner_request_special },
         .is_local = is_local,
         .argument = cleanup->local,
     };
@@ -223,6 +234,7 @@ void cleanup_free(struct cleanup **cleanup)
     table_list_free(&gone->sender_bcc);
     table_list_free(&gone->recipient_bcc);
     table_list_free(&gone->virtual_aliases);
+    content_checks_free(&gone->checks);
     local_domains_free(&gone->local);
     memory_free(gone);
     *cleanup = NULL;
@@ -291,9 +303,13 @@ static bool apply_canonical(struct run *run, const struct canonical *canonical, 
         if (is_settled)
             return true;
     }
-    error_set(&error, "unreasonable %.*s map nesting for %.*s",
-              STR_ARGS(table_list_name(canonical->tables)), STR_ARGS(str_take(*address, 300)));
-    return refuse_for_now(run, &error);
+    /* Postfix says this, and goes on with the address. */
+    log_warning(&cleanup->log,
+                "%.*s: unreasonable %.*s map nesting for %.*s -- message not accepted, try again "
+                "later",
+                STR_ARGS(run->message->queue_id), STR_ARGS(table_list_name(canonical->tables)),
+                STR_ARGS(str_take(*address, 300)));
+    return true;
 }
 
 /* canonical(5) and masquerading for an address at `where`, one of the class bits. */
@@ -326,13 +342,25 @@ static bool is_new_recipient(struct run *run, const struct recipient *recipient)
     if (run->cleanup->config->enable_original_recipient) {
         buf_append_byte(&key, '\n');
         buf_append(&key, address_fold(&scratch, recipient->original_recipient));
-        buf_append_byte(&key, '\n');
+        buf_printf(&key, "\n%d %d ", run->is_copy, recipient->dsn_notify);
         buf_append(&key, recipient->dsn_orcpt);
     }
     return map_set(run->seen, buf_str(&key), run) == NULL;
 }
 
-static void put_recipient(struct run *run, const struct recipient *asked, struct str address)
+static bool refuse_size(struct run *run)
+{
+    log_warning(&run->cleanup->log,
+                "%.*s: its recipients become more than %d bytes of addresses -- message not "
+                "accepted",
+                STR_ARGS(run->message->queue_id), RECIPIENTS_BYTES_MAX);
+    run->message->reply_code = 452;
+    run->message->reply_enhanced = "4.5.3";
+    run->message->reply_text = STR("Error: too many recipients");
+    return false;
+}
+
+static bool put_recipient(struct run *run, const struct recipient *asked, struct str address)
 {
     struct recipient recipient = *asked;
 
@@ -340,10 +368,15 @@ static void put_recipient(struct run *run, const struct recipient *asked, struct
         asked->original_recipient.len > 0 ? asked->original_recipient : asked->address;
     recipient.address = address;
     if (!is_new_recipient(run, &recipient))
-        return;
+        return true;
     if (str_equal(recipient.original_recipient, address))
         recipient.original_recipient = STR("");
+    run->recipients_bytes +=
+        RECIPIENT_BYTES + address.len + recipient.original_recipient.len + recipient.dsn_orcpt.len;
+    if (run->recipients_bytes > RECIPIENTS_BYTES_MAX)
+        return refuse_size(run);
     envelope_add_recipient(run->message->arena, run->message->envelope, &recipient);
+    return true;
 }
 
 static bool expand_recipient(struct run *run, const struct recipient *asked, struct str address)
@@ -351,11 +384,8 @@ static bool expand_recipient(struct run *run, const struct recipient *asked, str
     struct address_results results;
     struct error error = { 0 };
 
-    if (!(run->message->parts & CLEANUP_MAPS) ||
-        table_list_is_empty(run->cleanup->virtual_aliases)) {
-        put_recipient(run, asked, address);
-        return true;
-    }
+    if (!(run->message->parts & CLEANUP_MAPS) || table_list_is_empty(run->cleanup->virtual_aliases))
+        return put_recipient(run, asked, address);
     switch (alias_expand(&run->cleanup->aliases, address, run->message->arena, &results, &error)) {
     case ALIAS_DONE:
         break;
@@ -365,7 +395,8 @@ static bool expand_recipient(struct run *run, const struct recipient *asked, str
         return refuse_expansion(run, &error);
     }
     for (size_t i = 0; i < results.count; i++)
-        put_recipient(run, asked, results.addresses[i]);
+        if (!put_recipient(run, asked, results.addresses[i]))
+            return false;
     return true;
 }
 
@@ -374,12 +405,20 @@ static bool add_bcc(struct run *run, struct str text)
 {
     struct recipient recipient = { .dsn_orcpt = STR("") };
     struct arena *arena = run->message->arena;
+    struct address_list list;
+    size_t at = 0;
 
-    if (!header_next_address(arena, &text, &recipient.address))
+    address_list_parse(arena, text, &list);
+    const struct list_item *item = address_list_next(&list, &at);
+    if (item == NULL)
         return true;
-    struct str address = rewrite_address(arena, &run->cleanup->rules.rewrite, recipient.address);
-    return map_address(run, CLASS_ENVELOPE_RECIPIENT, &address) &&
-           expand_recipient(run, &recipient, address);
+    struct str address = rewrite_address(arena, &run->cleanup->rules.rewrite, item->address);
+    recipient.address = address;
+    run->is_copy = true;
+    bool is_good = map_address(run, CLASS_ENVELOPE_RECIPIENT, &address) &&
+                   expand_recipient(run, &recipient, address);
+    run->is_copy = false;
+    return is_good;
 }
 
 static bool add_bcc_of(struct run *run, struct table_list *tables, struct str address)
@@ -442,6 +481,51 @@ static bool map_header_address(void *argument, bool is_sender, struct str *addre
     return map_address(run, is_sender ? CLASS_HEADER_SENDER : CLASS_HEADER_RECIPIENT, address);
 }
 
+static bool check_header(void *argument, struct str *whole, struct buf *out)
+{
+    struct run *run = argument;
+
+    return content_scan_header(run->message->scan, whole, out);
+}
+
+static void begin_scan(struct run *run)
+{
+    struct cleanup_message *message = run->message;
+    const struct content_scan_subject subject = {
+        .arena = message->arena,
+        .actions = message->actions,
+        .envelope = message->envelope,
+        .recipient = run->given.recipient_count > 0 ? run->given.recipients[0].address : STR(""),
+        .queue_id = message->queue_id,
+    };
+
+    if (run->cleanup->checks != NULL && message->actions != NULL &&
+        (message->parts & CLEANUP_CHECKS) != 0)
+        message->scan = content_scan_new(run->cleanup->checks, &subject);
+}
+
+/* Whether the checks leave the message be. */
+static bool is_acceptable(struct cleanup_message *message)
+{
+    const struct content_refusal *refusal =
+        message->scan != NULL ? content_scan_refusal(message->scan) : NULL;
+
+    if (refusal == NULL)
+        return true;
+    message->reply_code = refusal->code;
+    message->reply_enhanced = arena_text(message->arena, str_from(refusal->enhanced));
+    message->reply_text = refusal->text;
+    return false;
+}
+
+static void log_message_id(const struct run *run)
+{
+    autofree_buf struct buf line = { 0 };
+
+    log_line_message_id(run->message->queue_id, run->message->message_id, &line);
+    log_write_text(&run->cleanup->log, SEVERITY_INFO, buf_str(&line));
+}
+
 static bool map_headers(struct run *run, struct str content, struct buf *out)
 {
     const struct config *config = run->cleanup->config;
@@ -463,17 +547,39 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
         .rewriter = is_rewritten ? &rewriter : NULL,
         .wall_s = message->envelope->arrival_us / 1000000,
         .may_add_missing = is_local || config->always_add_missing_headers,
+        .opening = message->opening,
+        .check = message->scan != NULL ? check_header : NULL,
+        .check_argument = run,
+        .body = message->scan != NULL ? &run->body : NULL,
     };
 
-    return header_complete(message->arena, &completion, content, out, &message->message_id);
+    if (!header_complete(message->arena, &completion, content, out, &message->message_id))
+        return false;
+    if (!is_acceptable(message))
+        return false;
+    log_message_id(run);
+    if (message->scan != NULL)
+        content_scan_body(message->scan, run->body, out);
+    return is_acceptable(message);
 }
 
-static void log_message_id(const struct run *run)
+/* What BCC actions ask for, with all that is done to a recipient. */
+static bool add_asked_copies(struct run *run)
 {
-    autofree_buf struct buf line = { 0 };
+    struct message_actions *actions = run->message->actions;
+    bool is_good = true;
 
-    log_line_message_id(run->message->queue_id, run->message->message_id, &line);
-    log_write_text(&run->cleanup->log, SEVERITY_INFO, buf_str(&line));
+    for (size_t i = 0; is_good && actions != NULL && i < actions->bcc_count; i++)
+        is_good = add_bcc(run, actions->bcc[i]);
+    if (actions != NULL)
+        actions->bcc_count = 0;
+    return is_good;
+}
+
+static bool add_late_copies(struct run *run)
+{
+    return add_asked_copies(run) && (!(run->message->parts & CLEANUP_BCC) ||
+                                     add_bcc(run, run->cleanup->config->always_bcc));
 }
 
 enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_message *message,
@@ -483,11 +589,52 @@ enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_m
     bool is_good;
 
     run.seen = map_new();
-    is_good = map_envelope(&run) && map_headers(&run, content, out);
-    if (is_good && (message->parts & CLEANUP_BCC) && cleanup->config->always_bcc.len > 0)
-        is_good = add_bcc(&run, cleanup->config->always_bcc);
-    map_free(&run.seen);
+    message->cleanup = cleanup;
+    is_good = map_envelope(&run);
     if (is_good)
-        log_message_id(&run);
+        begin_scan(&run);
+    is_good = is_good && map_headers(&run, content, out) && add_late_copies(&run);
+    map_free(&run.seen);
+    return is_good ? CLEANUP_DONE : CLEANUP_REFUSED;
+}
+
+enum cleanup_outcome cleanup_add(struct cleanup_message *message, struct str content,
+                                 struct buf *out)
+{
+    if (message->scan == NULL) {
+        buf_append(out, content);
+        return CLEANUP_DONE;
+    }
+    content_scan_body(message->scan, content, out);
+    return is_acceptable(message) ? CLEANUP_DONE : CLEANUP_REFUSED;
+}
+
+/* Checks of the body ask for copies when the rest is done. */
+static bool add_copies_of_body(struct cleanup_message *message)
+{
+    struct envelope *envelope = message->envelope;
+    struct run run = { .cleanup = message->cleanup, .message = message, .given = *envelope };
+
+    if (message->actions->bcc_count == 0)
+        return true;
+    run.seen = map_new();
+    for (size_t i = 0; i < envelope->recipient_count; i++)
+        (void)is_new_recipient(&run, &envelope->recipients[i]);
+    bool is_good = add_asked_copies(&run);
+    map_free(&run.seen);
+    return is_good;
+}
+
+enum cleanup_outcome cleanup_end(struct cleanup_message *message, struct buf *out)
+{
+    bool is_good = true;
+
+    if (message->scan == NULL)
+        return CLEANUP_DONE;
+    if (out != NULL) {
+        content_scan_end(message->scan, out);
+        is_good = is_acceptable(message) && add_copies_of_body(message);
+    }
+    content_scan_free(&message->scan);
     return is_good ? CLEANUP_DONE : CLEANUP_REFUSED;
 }

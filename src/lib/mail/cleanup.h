@@ -8,12 +8,11 @@
  *      sender_bcc_maps.
  *   2. each recipient: recipient_canonical_maps, canonical_maps, masquerade_domains;
  *      recipient_bcc_maps; virtual_alias_maps; duplicates go.
- *   3. each header as it came: header checks (not built yet; they belong to put_header() in
- *      header_completion.c, before anything else happens to a header), then the headers that are
+ *   3. each header as it came, our own Received: too: header checks, then the headers that are
  *      dropped, then its addresses: standard form, sender_ or recipient_canonical_maps,
- *      canonical_maps, masquerade_domains.
+ *      canonical_maps, masquerade_domains. Behind the headers, body checks and those of MIME parts.
  *   4. headers that are missing.
- *   5. always_bcc.
+ *   5. BCC actions, always_bcc.
  *
  * smtpd calls it for mail from clients, pickup for local submissions, the queue for its own
  * notices. The caller may be a fiber that waits while a table is asked.
@@ -22,8 +21,10 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "mail/content_checks.h"
 #include "mail/envelope.h"
 #include "mail/header.h"
+#include "mail/message_actions.h"
 #include "mail/rewrite.h"
 #include "net/own_addresses.h"
 
@@ -70,6 +71,14 @@ struct cleanup_message {
     struct str full_name; /* for From:; may be empty */
     unsigned parts;       /* enum cleanup_part bits */
     enum header_origin origin;
+    struct str opening; /* headers of our own in front: prepended ones, Received: */
+    /* What access tables want done, to which the checks add; NULL for nothing, and then nothing is
+     * checked. Its copies (BCC) are added here, with all that is done to a recipient; the rest
+     * stays to be applied. */
+    struct message_actions *actions;
+
+    const struct cleanup *cleanup; /* private, until cleanup_end */
+    struct content_scan *scan;     /* the same; NULL: nothing is checked */
 
     /* ---- what came of it ---- */
     struct str message_id; /* with its brackets; empty where there is none */
@@ -89,6 +98,13 @@ enum cleanup_outcome {
  * and logs the message id. */
 enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_message *message,
                                  struct str content, struct buf *out);
+
+/* Content that follows what cleanup_run was given, to what it becomes. */
+enum cleanup_outcome cleanup_add(struct cleanup_message *message, struct str content,
+                                 struct buf *out);
+/* The end of the content; always due behind cleanup_run. With `out` NULL nothing more is done with
+ * the message. */
+enum cleanup_outcome cleanup_end(struct cleanup_message *message, struct buf *out);
 
 /* CLEANUP_EXTERNAL without what receive_override_options takes away. */
 unsigned cleanup_external_parts(const struct config *config);

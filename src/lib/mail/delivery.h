@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The ends that a delivery attempt can have, as the smtp and queue roles say them to each other. */
+/* The ends that a delivery attempt can have, as smtp, local and queue say them to each other. */
 #pragma once
 
 enum delivery_status {
@@ -7,6 +7,8 @@ enum delivery_status {
     DELIVERY_DEFERRED = 2, /* status=deferred: try again */
     DELIVERY_BOUNCED = 3,  /* status=bounced: tell the sender */
     DELIVERY_UNDONE = 4,   /* not attempted (drain, cancel): as it was before, no back-off */
+    DELIVERY_PASSED = 5,   /* from local: another transport takes the recipient; the diagnostic is
+                              "transport:nexthop" */
 };
 
 /* The destination as such, whatever became of single recipients: for concurrency (POSTFIX.md,

@@ -43,13 +43,13 @@ static void decode_byte(struct dot_decoder *decoder, char byte, struct buf *out)
 {
     switch ((enum decoder_state)decoder->state) {
     case AFTER_CRLF:
-        if (byte == '.')
+        if (byte == '.' && !decoder->is_plain)
             decoder->state = ON_DOT;
         else
             decode_in_line(decoder, byte, out);
         return;
     case AFTER_LF:
-        if (byte == '.')
+        if (byte == '.' && !decoder->is_plain)
             decoder->state = IN_LINE;
         else
             decode_in_line(decoder, byte, out);
@@ -89,7 +89,7 @@ static size_t clean_run(struct dot_decoder *decoder, struct str in)
 
     while (at < in.len) {
         const char *line = in.ptr + at;
-        if (decoder->state == AFTER_CRLF && *line == '.')
+        if (decoder->state == AFTER_CRLF && *line == '.' && !decoder->is_plain)
             return at;
         const char *newline = memchr(line, '\n', in.len - at);
         size_t len = newline != NULL ? (size_t)(newline - line) : in.len - at;
@@ -118,7 +118,7 @@ size_t dot_decode(struct dot_decoder *decoder, struct str in, struct buf *out)
 
     while (used < in.len && !decoder->is_done) {
         bool may_run = decoder->state == IN_LINE || decoder->state == AFTER_CRLF ||
-                       (decoder->state == AFTER_LF && in.ptr[used] != '.');
+                       (decoder->state == AFTER_LF && (decoder->is_plain || in.ptr[used] != '.'));
         size_t run = may_run ? clean_run(decoder, str_skip(in, used)) : 0;
         if (run > 0)
             buf_append(out, str_of(in.ptr + used, run));
@@ -129,6 +129,19 @@ size_t dot_decode(struct dot_decoder *decoder, struct str in, struct buf *out)
     if (used > 0 && memchr(in.ptr, '\0', used) != NULL)
         decoder->has_nul = true;
     return used;
+}
+
+void dot_decode_end(struct dot_decoder *decoder, struct buf *out)
+{
+    if (decoder->state == AFTER_CRLF || decoder->state == AFTER_LF)
+        return;
+    if (decoder->state == IN_LINE_CR) {
+        buf_append_byte(out, ' ');
+        decoder->has_bare_return = true;
+    }
+    buf_append(out, STR("\r\n"));
+    decoder->line_count++;
+    decoder->state = AFTER_CRLF;
 }
 
 /* ---- encoder ---- */

@@ -18,6 +18,7 @@ enum bare_newline {                         /* smtpd_forbid_bare_newline */
 
 struct dot_decoder {
     uint8_t state;         /* private */
+    bool is_plain;         /* the content of BDAT: dots mean nothing, the caller knows the end */
     bool is_done;          /* CRLF.CRLF was seen */
     bool has_bare_newline; /* an LF without CR was seen */
     bool has_bare_return;  /* a CR without LF was seen; it became a blank */
@@ -30,6 +31,8 @@ struct dot_decoder {
  * than in.len only when is_done. A buffer at its limit drops bytes and is marked overflowed, and
  * decoding goes on, so the end is still found. The output always ends a line when is_done. */
 size_t dot_decode(struct dot_decoder *decoder, struct str in, struct buf *out);
+/* The end of plain content: a last line without its end gets one. */
+void dot_decode_end(struct dot_decoder *decoder, struct buf *out);
 
 struct dot_encoder {
     size_t line_length_limit; /* smtp_line_length_limit; 0 = unlimited; longer lines get CRLF and

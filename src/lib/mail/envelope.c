@@ -10,7 +10,7 @@
 #include <endian.h>
 
 enum {
-    ENCODING_VERSION = 1,
+    ENCODING_VERSION = 2,
     RECIPIENT_BYTES_MIN = 5 * 4 + 2, /* five lengths, notify and state */
     STRING_BYTES_MAX = 1 << 20,
     CAPACITY_FIRST = 4,
@@ -99,6 +99,7 @@ void envelope_encode(const struct envelope *envelope, struct buf *out)
     put_str(out, envelope->helo_name);
     put_str(out, envelope->protocol);
     put_str(out, envelope->sasl_username);
+    put_str(out, envelope->filter);
     put_u64(out, (uint64_t)envelope->next_attempt_ms);
     put_u32(out, envelope->attempts);
     put_u32(out, (uint32_t)envelope->recipient_count);
@@ -190,6 +191,7 @@ static void get_envelope(struct reader *reader, struct envelope *envelope)
     envelope->helo_name = get_str(reader);
     envelope->protocol = get_str(reader);
     envelope->sasl_username = get_str(reader);
+    envelope->filter = get_str(reader);
     envelope->next_attempt_ms = (int64_t)get_u64(reader);
     envelope->attempts = get_u32(reader);
     envelope->recipient_count = get_u32(reader);

@@ -40,7 +40,7 @@ enum envelope_flag {
     ENVELOPE_LOCAL = 4,  /* came through sendmail, not SMTP */
     ENVELOPE_BOUNCE = 8, /* made here: a delivery status notification */
     ENVELOPE_DELAY_WARNED = 16,
-    ENVELOPE_HELD = 32,         /* in the hold queue */
+    ENVELOPE_HELD = 32,         /* in the hold queue; also of new mail */
     ENVELOPE_RET_FULL = 64,     /* RET=FULL */
     ENVELOPE_RET_HEADERS = 128, /* RET=HDRS */
 };
@@ -58,6 +58,7 @@ struct envelope {
     struct str helo_name;
     struct str protocol; /* "ESMTP", "SMTP", empty for local mail */
     struct str sasl_username;
+    struct str filter; /* "transport:nexthop" of all recipients (FILTER actions); empty: none */
     int64_t next_attempt_ms; /* wall clock; 0 = at once */
     uint32_t attempts;
     struct recipient *recipients;

@@ -18,16 +18,17 @@ static bool is_list_name(struct str local)
     return str_starts_with_fold(local, STR("owner-")) || str_ends_with_fold(local, STR("-request"));
 }
 
-bool extension_split(struct str local, struct str delimiters, struct str *user,
+bool extension_split(struct str local, const struct extension_rules *rules, struct str *user,
                      struct str *extension)
 {
     size_t at = 0;
 
-    if (delimiters.len == 0 || is_system_name(local))
+    if (rules->delimiters.len == 0 || is_system_name(local))
         return false;
-    if (str_find_byte(delimiters, '-') >= 0 && is_list_name(local))
+    if (!rules->splits_owner_names && str_find_byte(rules->delimiters, '-') >= 0 &&
+        is_list_name(local))
         return false;
-    while (at < local.len && str_find_byte(delimiters, local.ptr[at]) < 0)
+    while (at < local.len && str_find_byte(rules->delimiters, local.ptr[at]) < 0)
         at++;
     if (at == 0 || at == local.len)
         return false;

@@ -59,6 +59,13 @@ bool header_next(struct str *content, struct header *header)
     return true;
 }
 
+struct str header_raw_value(const struct header *header)
+{
+    struct str rest = str_skip(header->whole, header->name.len);
+
+    return str_skip(rest, (size_t)str_find_byte(rest, ':') + 1);
+}
+
 bool header_is(const struct header *header, const char *name)
 {
     return str_equal_fold(header->name, str_from(name));

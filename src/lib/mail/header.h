@@ -51,6 +51,13 @@ struct header_completion {
     struct str undisclosed_recipients_header; /* a whole "To: …"; empty = none */
     struct str drop; /* message_drop_headers: names separated by blanks or commas */
     const struct header_rewriter *rewriter; /* for addresses in headers; NULL: left as they are */
+    /* Asked about each header before anything is done to it; false leaves it out. It may change the
+     * header, and append lines to `out` that are to stand in front of it. NULL: nobody is asked. */
+    bool (*check)(void *argument, struct str *whole, struct buf *out);
+    void *check_argument;
+    struct str *body; /* where to say what follows the headers, instead of appending it; may be
+                         NULL */
+    struct str opening; /* headers of our own, to stand in front of the others: Received: */
     int64_t wall_s;
     bool may_add_missing; /* local_header_rewrite_clients (local mail is one), or
                              always_add_missing_headers */
@@ -64,13 +71,14 @@ struct header_completion {
 must_check bool header_complete(struct arena *arena, const struct header_completion *completion,
                                 struct str content, struct buf *out, struct str *message_id);
 
-/* Addresses in a To:, Cc: value, for sendmail -t: internal form, in the arena. Groups, comments,
- * routes and quotes are understood; what is no address is skipped. False at the end. */
-bool header_next_address(struct arena *arena, struct str *value, struct str *address);
-/* Appends the value of an address header with each address rewritten. Everything else stays byte
- * for byte. False when `map` said so. */
+/* Whether it is one that addresses stand in, and then whether they are its sender's. */
+bool header_has_addresses(const struct header *header, bool *is_sender);
+/* What stands behind the colon, blanks and all. */
+struct str header_raw_value(const struct header *header);
+/* Appends the value of an address header with each address rewritten: as it was where none changed,
+ * else as Postfix writes address lists. False when `map` said so. */
 must_check bool header_rewrite_addresses(const struct header_rewriter *rewriter, bool is_sender,
-                                         struct str value, struct buf *out);
+                                         const struct header *header, struct buf *out);
 /* Whether sendmail -t takes recipients from this one: To, Cc, Bcc, or with `is_resent` the
  * Resent- forms. */
 bool header_has_recipients(const struct header *header, bool is_resent);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/ensure.h"
 #include "mail/address.h"
 #include "mail/date.h"
 #include "mail/header.h"
@@ -10,6 +11,7 @@ struct seen {
     bool has_message_id, has_date, has_from;
     bool has_resent, has_resent_message_id, has_resent_date, has_resent_from;
     bool has_recipient;
+    struct str message_id; /* the first one */
 };
 
 static void look_at(const struct header *header, struct seen *seen)
@@ -74,21 +76,28 @@ static enum header_class class_of(const struct header *header)
     return HEADER_OTHER;
 }
 
+bool header_has_addresses(const struct header *header, bool *is_sender)
+{
+    enum header_class class = class_of(header);
+
+    *is_sender = class == HEADER_SENDER;
+    return class != HEADER_OTHER;
+}
+
 /* The blanks that may stand between name and colon go. */
 static bool put_header(const struct header_completion *completion, const struct header *header,
                        struct buf *out)
 {
-    struct str rest = str_skip(header->whole, header->name.len);
     bool is_good = true;
 
-    rest = str_skip(rest, (size_t)str_find_byte(rest, ':') + 1);
     buf_append(out, header->name);
     buf_append_byte(out, ':');
     enum header_class class = completion->rewriter != NULL ? class_of(header) : HEADER_OTHER;
     if (class == HEADER_OTHER)
-        buf_append(out, rest);
+        buf_append(out, header_raw_value(header));
     else
-        is_good = header_rewrite_addresses(completion->rewriter, class == HEADER_SENDER, rest, out);
+        is_good =
+            header_rewrite_addresses(completion->rewriter, class == HEADER_SENDER, header, out);
     put_line_end(out);
     return is_good;
 }
@@ -227,30 +236,62 @@ static void put_mailbox_lines(struct str *content, struct buf *out)
     }
 }
 
+/* One header on its way, through the check first. */
+static bool take_header(struct arena *arena, const struct header_completion *completion,
+                        struct header *header, struct seen *seen, struct buf *out)
+{
+    struct str whole = header->whole;
+
+    if (completion->check != NULL) {
+        if (!completion->check(completion->check_argument, &whole, out))
+            return true;
+        ensure(header_next(&whole, header));
+    }
+    look_at(header, seen);
+    if (seen->message_id.len == 0 && header_is(header, "Message-Id"))
+        seen->message_id = arena_copy(arena, header->value);
+    return is_dropped(header, completion->drop) || put_header(completion, header, out);
+}
+
+static bool take_opening(struct arena *arena, const struct header_completion *completion,
+                         struct seen *seen, struct buf *out)
+{
+    struct str rest = completion->opening;
+    struct header header;
+
+    while (header_next(&rest, &header))
+        if (!take_header(arena, completion, &header, seen, out))
+            return false;
+    return true;
+}
+
 bool header_complete(struct arena *arena, const struct header_completion *completion,
                      struct str content, struct buf *out, struct str *message_id)
 {
-    struct seen seen = { 0 };
+    struct seen seen = { .message_id = STR("") };
     struct header header;
 
     *message_id = STR("");
+    if (!take_opening(arena, completion, &seen, out))
+        return false;
     put_mailbox_lines(&content, out);
     struct str headers = content;
     size_t header_bytes = 0;
     while (header_next(&content, &header)) {
         header_bytes = headers.len - content.len;
-        look_at(&header, &seen);
-        if (message_id->len == 0 && header_is(&header, "Message-Id"))
-            *message_id = arena_copy(arena, header.value);
-        if (!is_dropped(&header, completion->drop) && !put_header(completion, &header, out))
+        if (!take_header(arena, completion, &header, &seen, out))
             return false;
     }
+    *message_id = seen.message_id;
     if (completion->may_add_missing)
         put_missing(arena, completion, &seen, out, message_id);
     /* An empty line ended the headers, or the body starts without one: it needs one. */
     bool had_empty_line = headers.len - content.len > header_bytes;
     if (had_empty_line || content.len > 0)
         put_line_end(out);
-    buf_append(out, content);
+    if (completion->body != NULL)
+        *completion->body = content;
+    else
+        buf_append(out, content);
     return true;
 }

@@ -91,6 +91,19 @@ void log_line_client(struct str queue_id, struct log_client client, const struct
     put_fact(out, ", sasl_sender=", sasl->sender);
 }
 
+static void put_origin(struct str protocol, struct str helo_name, struct buf *out)
+{
+    if (protocol.len > 0) {
+        put(out, " proto=");
+        buf_append(out, protocol);
+    }
+    if (helo_name.len > 0) {
+        put(out, " helo=<");
+        buf_append(out, helo_name);
+        buf_append_byte(out, '>');
+    }
+}
+
 void log_line_reject(const struct log_reject *reject, struct buf *out)
 {
     put_id(out, reject->queue_id.len > 0 ? reject->queue_id : STR("NOQUEUE"));
@@ -110,15 +123,41 @@ void log_line_reject(const struct log_reject *reject, struct buf *out)
         put(out, " to=");
         address_format_angle(reject->recipient, out);
     }
-    if (reject->protocol.len > 0) {
-        put(out, " proto=");
-        buf_append(out, reject->protocol);
+    put_origin(reject->protocol, reject->helo_name, out);
+}
+
+enum { CHECKED_BYTES_MAX = 200 };
+
+void log_line_check(const struct log_check *check, struct buf *out)
+{
+    put_id(out, check->queue_id);
+    put(out, check->action);
+    put(out, ": ");
+    put(out, check->what);
+    buf_append_byte(out, ' ');
+    struct str shown = str_take(check->content, CHECKED_BYTES_MAX);
+    for (size_t i = 0; i < shown.len; i++) {
+        bool is_control = (unsigned char)shown.ptr[i] < ' ' || shown.ptr[i] == 0x7f;
+        buf_append_byte(out, is_control ? '?' : shown.ptr[i]);
     }
-    if (reject->helo_name.len > 0) {
-        put(out, " helo=<");
-        buf_append(out, reject->helo_name);
-        buf_append_byte(out, '>');
+    put(out, " from ");
+    if (check->client.address.len > 0)
+        put_client(out, check->client);
+    else
+        put(out, "local");
+    put(out, "; from=");
+    address_format_angle(check->sender, out);
+    if (check->recipient.len > 0) {
+        put(out, " to=");
+        address_format_angle(check->recipient, out);
     }
+    put_origin(check->protocol, check->helo_name, out);
+    if (check->status.len + check->text.len > 0)
+        put(out, ": ");
+    buf_append(out, check->status);
+    if (check->status.len > 0)
+        buf_append_byte(out, ' ');
+    buf_append(out, check->text);
 }
 
 void log_line_aborted(const char *what, struct str where, struct log_client client, struct buf *out)

@@ -75,6 +75,22 @@ struct log_reject {
 };
 void log_line_reject(const struct log_reject *reject, struct buf *out);
 
+/* "ID: replace: header Subject: x from name[addr]; from=<…> to=<…> proto=ESMTP helo=<…>: text". */
+struct log_check {
+    struct str queue_id;
+    const char *action;       /* "replace" */
+    const char *what;         /* "header", "body" */
+    struct str content;       /* what matched; shown up to 200 bytes, control characters as '?' */
+    struct log_client client; /* without address: "local" */
+    struct str sender;
+    struct str recipient; /* empty: left out */
+    struct str protocol;  /* empty: left out */
+    struct str helo_name; /* empty: left out */
+    struct str status;    /* of a rejection: "5.7.1"; else empty */
+    struct str text;      /* of the action; may be empty */
+};
+void log_line_check(const struct log_check *check, struct buf *out);
+
 /* "lost connection after RCPT from name[addr]"; `what` "lost connection", "timeout", "too many
  * errors", "improper command pipelining"; `where` the last command, or "CONNECT". */
 void log_line_aborted(const char *what, struct str where, struct log_client client,

@@ -3,6 +3,7 @@
 
 #include "mail/address.h"
 #include "mail/date.h"
+#include "mail/json.h"
 #include "mail/utf8.h"
 
 enum { REASON_COLUMNS = 76 };
@@ -131,30 +132,12 @@ void queue_format_end(const struct queue_totals *totals, struct buf *out)
 
 /* ---- postqueue -j ---- */
 
-static void put_json_string(struct buf *out, struct str text)
-{
-    buf_append_byte(out, '"');
-    while (text.len > 0) {
-        struct str before = text;
-        int32_t character = utf8_next(&text);
-        if (character == '"' || character == '\\')
-            buf_append_byte(out, '\\');
-        if (character < 0)
-            buf_append_byte(out, '?');
-        else if (!utf8_is_harmless(character))
-            buf_printf(out, "\\u%04x", (unsigned)character);
-        else
-            buf_append(out, str_take(before, before.len - text.len));
-    }
-    buf_append_byte(out, '"');
-}
-
 static void put_json_field(struct buf *out, const char *name, struct str value)
 {
     buf_append_byte(out, '"');
     buf_append_text(out, name);
     buf_append(out, STR("\": "));
-    put_json_string(out, value);
+    json_append_string(out, value);
 }
 
 static void put_json_address(struct buf *out, const char *name, struct str address)

@@ -3,25 +3,30 @@
 
 #include "mail/address.h"
 
-static struct str join(struct arena *arena, struct str local, struct str domain)
-{
-    return str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(local), STR_ARGS(domain)));
-}
-
-/* host!user -> user@host, user%host -> user@host; both only where there is no '@', and where
- * something stands on both sides. */
+/* host!user -> user@host, user%host -> user@host; both only where there is no '@'. */
 static struct str route_to_domain(struct arena *arena, const struct rewrite_rules *rules,
                                   struct str address)
 {
     ptrdiff_t bang = str_find_byte(address, '!');
     ptrdiff_t percent = str_find_last_byte(address, '%');
 
-    if (rules->may_swap_bangpath && bang > 0 && (size_t)bang + 1 < address.len)
-        return join(arena, str_skip(address, (size_t)bang + 1), str_take(address, (size_t)bang));
-    if (rules->has_percent_hack && percent > 0 && (size_t)percent + 1 < address.len)
-        return join(arena, str_take(address, (size_t)percent),
-                    str_skip(address, (size_t)percent + 1));
+    if (rules->may_swap_bangpath && bang >= 0)
+        return address_join(arena, str_skip(address, (size_t)bang + 1),
+                            str_take(address, (size_t)bang));
+    if (rules->has_percent_hack && percent >= 0)
+        return address_join(arena, str_take(address, (size_t)percent),
+                            str_skip(address, (size_t)percent + 1));
     return address;
+}
+
+static struct str add_parent(struct arena *arena, struct str address, struct str parent)
+{
+    char *text = arena_new(arena, address.len + parent.len + 2);
+
+    memcpy(text, address.ptr, address.len);
+    text[address.len] = '.';
+    memcpy(text + address.len + 1, parent.ptr, parent.len);
+    return str_of(text, address.len + 1 + parent.len);
 }
 
 struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rules,
@@ -34,13 +39,12 @@ struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rule
     if (!address_has_domain(address)) {
         if (!rules->may_append_myorigin || str_is_empty(rules->myorigin))
             return address;
-        address = join(arena, address, rules->myorigin);
+        address = address_join(arena, address, rules->myorigin);
     }
     struct str domain = address_domain(address);
     if (rules->may_append_mydomain && !str_is_empty(domain) && !domain_is_literal(domain) &&
         str_find_byte(domain, '.') < 0 && !str_is_empty(rules->mydomain))
-        address = str_from(
-            arena_printf(arena, "%.*s.%.*s", STR_ARGS(address), STR_ARGS(rules->mydomain)));
+        address = add_parent(arena, address, rules->mydomain);
     return address_normalise(arena, address);
 }
 

@@ -166,6 +166,7 @@ static void copy_settings(struct router *router, const struct route_settings *se
         &copy->empty_sender_transport_key,
         &copy->empty_sender_relayhost_key,
         &copy->recipient_delimiter,
+        &copy->default_filter_nexthop,
         &copy->rewrite.myorigin,
         &copy->rewrite.mydomain,
     };
@@ -175,7 +176,7 @@ static void copy_settings(struct router *router, const struct route_settings *se
         *texts[i] = arena_copy(&router->arena, str_trim(*texts[i]));
     router->rules = (struct address_map_rules){
         .rewrite = copy->rewrite,
-        .delimiters = copy->recipient_delimiter,
+        .extensions = { copy->recipient_delimiter, copy->splits_owner_names },
         .is_local = is_local_or_origin,
         .argument = router,
     };
@@ -210,6 +211,8 @@ struct route_settings route_settings_from(const struct config *config,
         .empty_sender_transport_key = config->empty_address_default_transport_maps_lookup_key,
         .empty_sender_relayhost_key = config->empty_address_relayhost_maps_lookup_key,
         .recipient_delimiter = config->recipient_delimiter,
+        .splits_owner_names = !config->owner_request_special,
+        .default_filter_nexthop = config->default_filter_nexthop,
         .rewrite = rewrite_rules_from(config),
         .keeps_quotes = !config->resolve_dequoted_address,
         .may_start_with_dash = config->allow_min_user,
@@ -268,22 +271,12 @@ struct destination_address {
     bool is_bad;
 };
 
-static struct str at_domain(struct arena *arena, struct str local, struct str domain)
-{
-    char *text = arena_new(arena, local.len + domain.len + 2);
-
-    memcpy(text, local.ptr, local.len);
-    text[local.len] = '@';
-    memcpy(text + local.len + 1, domain.ptr, domain.len);
-    return str_of(text, local.len + 1 + domain.len);
-}
-
-static bool needs_quotes(struct str local)
+static bool needs_quotes(struct arena *arena, struct str local)
 {
     autofree_buf struct buf external = { 0 };
 
-    address_format(local, &external);
-    return !str_equal(buf_str(&external), local);
+    address_format(address_join(arena, local, STR("x")), &external);
+    return external.len != local.len + 2;
 }
 
 /* Whether a name without a domain of ours leads on: a@b, a%b or b!a. Then it is written as an
@@ -293,7 +286,7 @@ static bool leads_on(const struct router *router, struct arena *arena, struct st
 {
     struct rewrite_rules rules = router->settings.rewrite;
 
-    if (router->settings.keeps_quotes && needs_quotes(local))
+    if (router->settings.keeps_quotes && needs_quotes(arena, local))
         return false;
     if (!address_has_domain(local)) {
         rules.may_append_myorigin = false;
@@ -343,7 +336,7 @@ static bool settle_address(struct router *router, struct arena *arena, struct st
             local = address_local(address);
             domain = address_domain(address);
         }
-        found->address = at_domain(arena, local, domain);
+        found->address = address_join(arena, local, domain);
         if (!leads_on(router, arena, local, &next))
             return true;
         address = next;
@@ -462,9 +455,10 @@ static void take_entry(struct arena *arena, struct str value, struct route *rout
         route->transport = target.transport;
     if (target.nexthop.len > 0)
         route->nexthop = target.nexthop;
+    else if (str_equal(target.transport, STR("error")) || str_equal(target.transport, STR("retry")))
+        route->nexthop = STR("Address is undeliverable");
     else if (target.transport.len > 0)
-        route->nexthop = str_equal(target.transport, STR("error")) ? STR("Address is undeliverable")
-                                                                   : address_domain(route->address);
+        route->nexthop = address_domain(route->address);
 }
 
 static bool apply_transport_maps(struct router *router, struct arena *arena, struct route *route,
@@ -539,4 +533,17 @@ bool router_find(struct router *router, struct arena *arena, struct str sender,
         route->nexthop = STR("5.1.3 bad address syntax");
     }
     return true;
+}
+
+void route_through_filter(const struct router *router, struct arena *arena, struct str filter,
+                          struct route *route)
+{
+    struct target target = target_parse(arena, filter);
+
+    route->transport = target.transport;
+    route->nexthop = target.nexthop;
+    if (route->nexthop.len == 0)
+        route->nexthop = router->settings.default_filter_nexthop;
+    if (route->nexthop.len == 0)
+        route->nexthop = address_domain(route->address);
 }

@@ -43,7 +43,9 @@ struct route_settings {
     struct str empty_sender_transport_key; /* empty_address_default_transport_maps_lookup_key */
     struct str empty_sender_relayhost_key; /* empty_address_relayhost_maps_lookup_key */
     struct str recipient_delimiter;
+    struct str default_filter_nexthop;
     struct rewrite_rules rewrite;
+    bool splits_owner_names;   /* owner_request_special = no */
     bool keeps_quotes;         /* resolve_dequoted_address = no: "a@b"@here is a user's name */
     bool may_start_with_dash;  /* allow_min_user */
     bool hides_table_name;     /* show_user_unknown_table_name = no */
@@ -89,3 +91,7 @@ void router_free(struct router **router);
  * the mail waits, and RCPT is answered 451. */
 must_check bool router_find(struct router *router, struct arena *arena, struct str sender,
                             struct str recipient, struct route *route, struct error *error);
+/* Sends a routed recipient elsewhere: `filter` is "transport:nexthop"; without a next hop it is
+ * default_filter_nexthop, or else the recipient's domain. */
+void route_through_filter(const struct router *router, struct arena *arena, struct str filter,
+                          struct route *route);

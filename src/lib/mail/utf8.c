@@ -42,6 +42,15 @@ bool utf8_is_harmless(int32_t character)
     return !is_separator && !is_bidirectional;
 }
 
+bool utf8_is_valid(struct str text)
+{
+    while (text.len > 0) {
+        if (utf8_next(&text) < 0)
+            return false;
+    }
+    return true;
+}
+
 bool utf8_is_clean(struct str text)
 {
     while (text.len > 0) {

@@ -174,6 +174,7 @@ bool dns_rdata_parse(struct arena *arena, enum dns_type type, struct str rdata,
         record->data = arena_copy(arena, rdata);
         return rdata.len == (type == DNS_A ? 4 : 16);
     case DNS_PTR:
+    case DNS_NS:
         return read_name(arena, rdata, &record->name) && record->name.len > 0;
     case DNS_MX:
         if (rdata.len < 3)
@@ -198,6 +199,8 @@ const char *dns_type_name(enum dns_type type)
         return "A";
     case DNS_PTR:
         return "PTR";
+    case DNS_NS:
+        return "NS";
     case DNS_MX:
         return "MX";
     case DNS_TXT:

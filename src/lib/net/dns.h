@@ -11,6 +11,7 @@
 
 enum dns_type {
     DNS_A = 1,
+    DNS_NS = 2,
     DNS_PTR = 12,
     DNS_MX = 15,
     DNS_TXT = 16,
@@ -30,7 +31,7 @@ enum dns_outcome {
 struct dns_record {
     uint16_t preference;   /* MX; SRV priority */
     uint16_t weight, port; /* SRV */
-    struct str name;       /* MX, SRV, PTR target without trailing dot ("" = null MX) */
+    struct str name;       /* MX, NS, SRV, PTR target without trailing dot ("" = null MX) */
     struct str data;       /* A, AAAA: 4 or 16 bytes; TXT: joined text; TLSA: rdata */
 };
 

@@ -85,7 +85,7 @@ bool confinement_apply(struct service *service, const struct confinement *confin
     if (!drop_superuser(service->config, keeps_root_directory, error) ||
         !drop_privileges(confinement->rights, error))
         return error_context(error, "confine");
-    if (!fences_files(paths, error))
+    if (!fences_files(paths, confinement->readable_folders, error))
         log_info(&service->log_context, "confinement: %s", error->message);
     if (!fences_system_calls(confinement->rights, has_files, error))
         return error_context(error, "confine");

@@ -24,6 +24,8 @@ struct confinement {
     /* Folders below queue_directory that it may read and write, ended by NULL; NULL = none. With
      * folders, or with CONFINEMENT_LOCAL, the root directory stays the system's. */
     const char *const *spool_folders;
+    /* With spool_folders: other folders, by their absolute names, that it may read only. */
+    const char *const *readable_folders;
 };
 
 /* Without root everything but the user and the root directory. */

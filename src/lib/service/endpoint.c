@@ -16,6 +16,16 @@ struct endpoint {
     uint32_t numbers[ADDRESSES_MAX];
 };
 
+static bool add_address(struct endpoint *endpoint, const struct sockaddr *address, socklen_t len,
+                        struct error *error)
+{
+    if (!connector_name(endpoint->connector, address, len, &endpoint->numbers[endpoint->count]))
+        return error_set(error, "%.*s: more than %d servers are named", STR_ARGS(endpoint->text),
+                         CONNECTOR_NAMES_MAX);
+    endpoint->count++;
+    return true;
+}
+
 static bool name_path(struct service *service, struct endpoint *endpoint, struct str path,
                       struct error *error)
 {
@@ -29,9 +39,8 @@ static bool name_path(struct service *service, struct endpoint *endpoint, struct
     if (path.len == 0 || len < 0 || (size_t)len >= sizeof address.sun_path)
         return error_set(error, "%.*s: no path of a socket, or one that is too long",
                          STR_ARGS(endpoint->text));
-    endpoint->numbers[endpoint->count++] = connector_name(
-        endpoint->connector, (const struct sockaddr *)&address, (socklen_t)sizeof address);
-    return true;
+    return add_address(endpoint, (const struct sockaddr *)&address, (socklen_t)sizeof address,
+                       error);
 }
 
 static bool name_host(struct endpoint *endpoint, struct str text, struct error *error)
@@ -51,12 +60,12 @@ static bool name_host(struct endpoint *endpoint, struct str text, struct error *
         &hints, &found);
     if (code != 0)
         return error_set(error, "%.*s: %s", STR_ARGS(endpoint->text), gai_strerror(code));
-    for (const struct addrinfo *each = found; each != NULL && endpoint->count < ADDRESSES_MAX;
-         each = each->ai_next)
-        endpoint->numbers[endpoint->count++] =
-            connector_name(endpoint->connector, each->ai_addr, each->ai_addrlen);
+    bool is_named = true;
+    for (const struct addrinfo *each = found;
+         each != NULL && endpoint->count < ADDRESSES_MAX && is_named; each = each->ai_next)
+        is_named = add_address(endpoint, each->ai_addr, each->ai_addrlen, error);
     freeaddrinfo(found);
-    return true;
+    return is_named;
 }
 
 static bool strip_prefix(struct str *text, struct str prefix)

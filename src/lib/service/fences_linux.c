@@ -26,15 +26,15 @@ bool fences_need_dumpable(void)
     return false;
 }
 
-static bool landlock_allow(int ruleset, const char *path, struct error *error)
+static bool landlock_allow(int ruleset, const char *path, uint64_t allowed, struct error *error)
 {
     autoclose int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    uint64_t allowed = LANDLOCK_READ | LANDLOCK_WRITE;
 
     if (fd < 0)
         return error_errno(error, "open %s", path);
     /* Moving within the spool (maildrop to corrupt) is a right of its own since ABI 2. */
-    if (syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 2)
+    if ((allowed & LANDLOCK_WRITE) != 0 &&
+        syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 2)
         allowed |= LANDLOCK_ACCESS_FS_REFER;
     const struct landlock_path_beneath_attr rule = { .allowed_access = allowed, .parent_fd = fd };
     if (syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
@@ -42,7 +42,7 @@ static bool landlock_allow(int ruleset, const char *path, struct error *error)
     return true;
 }
 
-bool fences_files(const char *const *paths, struct error *error)
+bool fences_files(const char *const *paths, const char *const *readable, struct error *error)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     struct landlock_ruleset_attr attributes = { .handled_access_fs = LANDLOCK_ALL };
@@ -57,7 +57,11 @@ bool fences_files(const char *const *paths, struct error *error)
     if (ruleset < 0)
         return error_errno(error, "create a Landlock ruleset");
     for (; paths != NULL && *paths != NULL; paths++)
-        if (!landlock_allow(ruleset, *paths, error))
+        if (!landlock_allow(ruleset, *paths, LANDLOCK_READ | LANDLOCK_WRITE, error))
+            return false;
+    for (; readable != NULL && *readable != NULL; readable++)
+        if (access(*readable, X_OK) == 0 &&
+            !landlock_allow(ruleset, *readable, LANDLOCK_READ, error))
             return false;
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         return error_errno(error, "enforce Landlock");

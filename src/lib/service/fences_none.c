@@ -7,9 +7,9 @@ bool fences_need_dumpable(void)
     return true;
 }
 
-bool fences_files(const char *const *paths, struct error *error)
+bool fences_files(const char *const *paths, const char *const *readable, struct error *error)
 {
-    (void)paths, (void)error;
+    (void)paths, (void)readable, (void)error;
     return true;
 }
 

@@ -144,6 +144,7 @@ static void set_table_surroundings(struct service *service, const struct config 
         .server_name = may_ask ? name_table_server : NULL,
         .server_connect = connect_table_server,
         .argument = service,
+        .config = config,
         .checks_proxies = true,
         .proxy_read_maps = config->proxy_read_maps,
     });

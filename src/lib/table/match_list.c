@@ -254,9 +254,9 @@ static bool name_matches(const struct match_list *list, struct str pattern, stru
         return str_equal_fold(name, pattern);
     if (name.len < pattern.len || !str_ends_with_fold(name, pattern))
         return false;
-    if (pattern.len > 0 && pattern.ptr[0] == '.')
-        return true;
-    return list->options.matches_parent_domains && name.ptr[name.len - pattern.len - 1] == '.';
+    if (list->options.matches_parent_domains) /* ".example.com" matches nothing then */
+        return name.ptr[name.len - pattern.len - 1] == '.';
+    return pattern.len > 0 && pattern.ptr[0] == '.';
 }
 
 static enum match_outcome entry_find_name(const struct match_list *list, const struct entry *entry,

@@ -62,7 +62,20 @@ static bool clear_host_bits(struct network *network)
     return had_bits;
 }
 
+bool network_parse_bare_address(struct str text, struct network *address)
+{
+    return parse_bare(text, address);
+}
+
 bool network_parse(struct str text, struct network *network, struct error *error)
+{
+    if (!network_parse_as_is(text, network, error))
+        return false;
+    unmap(network);
+    return true;
+}
+
+bool network_parse_as_is(struct str text, struct network *network, struct error *error)
 {
     struct str address = text, length = STR("");
     ptrdiff_t slash = str_find_byte(text, '/');
@@ -92,17 +105,32 @@ bool network_parse(struct str text, struct network *network, struct error *error
                          "%s/%d is meant",
                          STR_ARGS(text), shown, network->prefix_length);
     }
-    unmap(network);
     return true;
+}
+
+static uint32_t first_word(const struct network *network)
+{
+    uint32_t word;
+
+    memcpy(&word, network->bytes, sizeof word);
+    return ntohl(word);
 }
 
 bool network_contains(const struct network *network, const struct network *address)
 {
     size_t whole = network->prefix_length / 8;
     int rest = network->prefix_length % 8;
+    int first_bits = network->prefix_length < 32 ? network->prefix_length : 32;
 
-    if (network->byte_count != address->byte_count ||
-        memcmp(network->bytes, address->bytes, whole) != 0)
+    if (network->byte_count != address->byte_count)
+        return false;
+    /* All of an IPv4 network, and mostly enough to say that it is not: long tables are searched
+     * from their start. */
+    if (first_bits > 0 && (first_word(network) ^ first_word(address)) >> (32 - first_bits) != 0)
+        return false;
+    if (network->prefix_length <= 32)
+        return true;
+    if (memcmp(network->bytes, address->bytes, whole) != 0)
         return false;
     return rest == 0 || ((network->bytes[whole] ^ address->bytes[whole]) >> (8 - rest)) == 0;
 }

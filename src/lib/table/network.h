@@ -16,4 +16,8 @@ struct network {
 must_check bool network_parse(struct str text, struct network *network, struct error *error);
 /* An address alone, bare or in brackets; an IPv4-mapped IPv6 address becomes IPv4. */
 bool network_parse_address(struct str text, struct network *address);
+/* The same two as cidr: tables have them: an IPv4-mapped address stays IPv6, and an address alone
+ * has no brackets. */
+must_check bool network_parse_as_is(struct str text, struct network *network, struct error *error);
+bool network_parse_bare_address(struct str text, struct network *address);
 bool network_contains(const struct network *network, const struct network *address);

@@ -110,6 +110,7 @@ static bool fail_open(struct table *table, struct error *error)
 
 static const struct table_type table_type_fail = {
     .name = "fail",
+    .is_pattern = true,
     .open = fail_open,
     .find = failing_find,
 };
@@ -121,7 +122,7 @@ static const struct table_type *const types[] = {
     &table_type_cidr,     &table_type_texthash, &table_type_regexp,    &table_type_pcre,
     &table_type_inline,   &table_type_static,   &table_type_fail,      &table_type_unionmap,
     &table_type_pipemap,  &table_type_randmap,  &table_type_unix,      &table_type_environ,
-    &table_type_internal, &table_type_tcp,      &table_type_socketmap,
+    &table_type_internal, &table_type_tcp,      &table_type_socketmap, &table_type_sqlite,
 };
 
 static const struct table_type *type_find(struct str name)
@@ -228,6 +229,12 @@ enum lookup_outcome table_next(struct table *table, struct arena *arena, struct 
     error_set(error, "table %.*s: sequence operation is not supported",
               STR_ARGS(table->specification));
     return LOOKUP_FAILED;
+}
+
+bool table_takes_parts(const struct table *table)
+{
+    return table->type->takes_parts != NULL ? table->type->takes_parts(table)
+                                            : !table->type->is_pattern;
 }
 
 bool table_is_stale(const struct table *table)

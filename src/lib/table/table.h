@@ -9,6 +9,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "config/config.h"
 #include "net/stream.h"
 
 struct table;
@@ -23,6 +24,7 @@ struct table_surroundings {
     enum stream_outcome (*server_connect)(void *server, int64_t deadline_ms, struct stream **stream,
                                           struct error *error);
     void *argument;
+    const struct config *config; /* for tables whose settings are in main.cf; may be NULL */
     bool checks_proxies;
     struct str proxy_read_maps;
 };
@@ -58,6 +60,9 @@ enum lookup_outcome table_find(struct table *table, struct str key, struct arena
  * LOOKUP_FAILED for types that cannot be walked. */
 enum lookup_outcome table_next(struct table *table, struct arena *arena, struct str *key,
                                struct str *value, struct error *error);
+/* Whether it is asked about parts of an address ("example.com", "@example.com") and of networks:
+ * patterns and servers see the whole alone. */
+bool table_takes_parts(const struct table *table);
 /* Whether the source changed since table_open (the file was replaced): reopen then. */
 bool table_is_stale(const struct table *table);
 struct str table_specification(const struct table *table);

@@ -18,6 +18,7 @@ struct rule {
     struct network network;
     struct str value;
     size_t end; /* RULE_IF: the index of its RULE_ENDIF */
+    int line;
 };
 
 struct cidr_table {
@@ -42,13 +43,13 @@ static bool parse_pattern(struct str word, struct rule *rule, struct error *erro
         rule->is_negated = !rule->is_negated;
         word = str_trim(str_skip(word, 1));
     }
-    return network_parse(word, &rule->network, error);
+    return network_parse_as_is(word, &rule->network, error);
 }
 
-static bool parse_rule(struct table *table, struct str line, struct error *error)
+static bool parse_rule(struct table *table, struct str line, int number, struct error *error)
 {
     struct cidr_table *cidr = table->state;
-    struct rule rule = { 0 };
+    struct rule rule = { .line = number };
     struct str rest = line, word = str_cut(&rest, " \t");
 
     if (str_equal_fold(word, STR("endif"))) {
@@ -94,13 +95,15 @@ static bool cidr_open(struct table *table, struct error *error)
     source.rest = buf_str(&text);
     while (table_source_line(&table->arena, &source, &line, &number)) {
         struct error problem = { 0 };
-        if (!parse_rule(table, line, &problem))
+        if (!parse_rule(table, line, number, &problem))
             table_warn(table, "cidr map %s, line %d: %s: skipping this rule", table->name, number,
                        problem.message);
     }
     while (cidr->depth > 0) {
-        table_warn(table, "cidr map %s: IF has no matching ENDIF", table->name);
-        cidr->rules[cidr->open[--cidr->depth]].end = cidr->count;
+        struct rule *opened = &cidr->rules[cidr->open[--cidr->depth]];
+        table_warn(table, "cidr map %s, line %d: IF has no matching ENDIF", table->name,
+                   opened->line);
+        opened->end = cidr->count;
     }
     return true;
 }
@@ -111,7 +114,7 @@ static enum lookup_outcome cidr_find(struct table *table, struct str key, struct
     const struct cidr_table *cidr = table->state;
     struct network address;
 
-    if (!network_parse_address(key, &address))
+    if (!network_parse_bare_address(key, &address))
         return LOOKUP_ABSENT;
     for (size_t i = 0; i < cidr->count; i++) {
         const struct rule *rule = &cidr->rules[i];
@@ -140,6 +143,7 @@ static void cidr_close(struct table *table)
 
 const struct table_type table_type_cidr = {
     .name = "cidr",
+    .is_pattern = true,
     .open = cidr_open,
     .find = cidr_find,
     .close = cidr_close,

@@ -2,6 +2,7 @@
 #include "table/table_list.h"
 
 #include "base/memory.h"
+#include "table/table_source.h"
 
 /* Open, and in use by one list or, after a reload, by two. */
 struct open_table {
@@ -17,40 +18,6 @@ struct table_list {
     struct open_table **tables;
     size_t count;
 };
-
-/* Takes one word off `*rest`: up to a blank or comma outside braces. */
-static bool next_table(struct str *rest, struct str *word)
-{
-    size_t end, depth = 0;
-
-    while (rest->len > 0 && (ascii_is_space(rest->ptr[0]) || rest->ptr[0] == ','))
-        *rest = str_skip(*rest, 1);
-    for (end = 0; end < rest->len; end++) {
-        char byte = rest->ptr[end];
-        depth += byte == '{';
-        depth -= byte == '}' && depth > 0;
-        if (depth == 0 && (ascii_is_space(byte) || byte == ','))
-            break;
-    }
-    *word = str_take(*rest, end);
-    *rest = str_skip(*rest, end);
-    return word->len > 0;
-}
-
-static bool is_pattern(struct str specification)
-{
-    static const char *const types[] = { "regexp:", "pcre:", "cidr:", "tcp:", "fail:" };
-    bool is_combined = str_starts_with(specification, STR("pipemap:")) ||
-                       str_starts_with(specification, STR("unionmap:"));
-
-    if (str_starts_with(specification, STR("proxy:")))
-        specification = str_skip(specification, 6);
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (str_starts_with(specification, str_from(types[i])) ||
-            (is_combined && str_find(specification, str_from(types[i])) >= 0))
-            return true;
-    return false;
-}
 
 static void warn(const struct table_options *options, struct str name, const char *text,
                  const char *more)
@@ -87,12 +54,12 @@ static struct open_table *open_one(const struct table_list *list, struct str spe
     open = memory_new(sizeof *open);
     open->users = 1;
     open->is_failing = table == NULL;
-    open->is_pattern = is_pattern(specification);
     open->table = table;
     if (table == NULL) {
         warn(options, list->name, error.message, "");
         open->table = table_new_failing(specification, &error);
     }
+    open->is_pattern = !table_takes_parts(open->table);
     return open;
 }
 
@@ -105,7 +72,7 @@ struct table_list *table_list_new(struct str name, struct str text,
     list->name = arena_copy(&list->arena, name);
     /* A word has at least one byte and a separator. */
     list->tables = arena_new_array(&list->arena, text.len / 2 + 1, sizeof(struct open_table *));
-    while (next_table(&text, &word))
+    while (table_next_word(&text, &word))
         list->tables[list->count++] = open_one(list, word, options, old);
     return list;
 }

@@ -77,6 +77,16 @@ static bool map_is_stale(const struct table *table)
     return false;
 }
 
+static bool map_takes_parts(const struct table *table)
+{
+    const struct members *members = table->state;
+
+    for (size_t i = 0; i < members->count; i++)
+        if (members->tables[i] != NULL && !table_takes_parts(members->tables[i]))
+            return false;
+    return true;
+}
+
 /* ---- unionmap ---- */
 
 static bool tables_open(struct table *table, struct error *error)
@@ -116,6 +126,7 @@ const struct table_type table_type_unionmap = {
     .find = union_find,
     .close = map_close,
     .is_stale = map_is_stale,
+    .takes_parts = map_takes_parts,
 };
 
 /* ---- pipemap ---- */
@@ -139,6 +150,7 @@ const struct table_type table_type_pipemap = {
     .find = pipe_find,
     .close = map_close,
     .is_stale = map_is_stale,
+    .takes_parts = map_takes_parts,
 };
 
 /* ---- randmap ---- */

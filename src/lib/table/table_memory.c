@@ -80,6 +80,11 @@ bool table_load_source(struct table *table, const char *path, struct error *erro
                        path, number);
             continue;
         }
+        if (fault == TABLE_ENTRY_OPEN_QUOTE) {
+            table_warn(table, "%s, line %d: unbalanced '\"' in '%.*s' -- ignoring this line", path,
+                       number, STR_ARGS(line));
+            continue;
+        }
         if (fault == TABLE_ENTRY_LIKE_ALIAS)
             table_warn(table,
                        "%s, line %d: record is in \"key: value\" format; is this an alias file?",

@@ -268,6 +268,7 @@ static enum lookup_outcome network_find(struct table *table, struct str key, str
 
 const struct table_type table_type_tcp = {
     .name = "tcp",
+    .is_pattern = true,
     .open = tcp_open,
     .find = network_find,
     .close = network_close,
@@ -275,6 +276,7 @@ const struct table_type table_type_tcp = {
 
 const struct table_type table_type_socketmap = {
     .name = "socketmap",
+    .is_pattern = true,
     .open = socketmap_open,
     .find = network_find,
     .close = network_close,

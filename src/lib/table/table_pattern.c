@@ -242,6 +242,8 @@ static void add_line(struct table *table, struct str line, int number)
     struct error problem = { 0 };
 
     if (parse_rule(table, line, &rule, &place, &problem)) {
+        if (rule.pattern.has_obsolete_flag)
+            warn_line(&place, "ignoring obsolete regexp option \"X\"");
         add_rule(patterns, &rule);
         return;
     }
@@ -337,7 +339,7 @@ enum lookup_outcome pattern_table_find(struct table *table, struct str key, stru
                                        struct str *value, struct error *error)
 {
     const struct pattern_table *patterns = table->state;
-    struct pattern_subject subject = { .key = key };
+    struct pattern_subject subject = { .key = arena_copy(arena, key) };
 
     for (size_t i = 0; i < key.len; i++)
         subject.has_byte[(unsigned char)key.ptr[i]] = true;

@@ -16,13 +16,14 @@ enum { PATTERN_GROUPS_MAX = 100 };
 struct pattern {
     void *compiled;
     unsigned group_count;
+    bool has_obsolete_flag; /* "X", which says nothing any more */
     /* A byte that every key that matches has, in either case; 0: none is known. */
     unsigned char needed, needed_too;
 };
 
 /* One look-up. */
 struct pattern_subject {
-    struct str key;
+    struct str key; /* with a NUL behind its end */
     bool has_byte[256]; /* in the key */
     struct str groups[PATTERN_GROUPS_MAX];
     unsigned rules_tried;

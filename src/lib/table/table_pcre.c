@@ -112,6 +112,7 @@ static bool pcre_compile(void *state, struct pattern *pattern, struct str text, 
 
     if (!parse_flags(flags, &options, error))
         return false;
+    pattern->has_obsolete_flag = str_find_byte(flags, 'X') >= 0;
     /* Keys are bytes, as for Postfix; a pattern does not change that by "(*UTF)". */
     options |= PCRE2_NEVER_UTF | PCRE2_USE_OFFSET_LIMIT;
     pattern->compiled =
@@ -220,6 +221,7 @@ static bool pcre_open(struct table *table, struct error *error)
 
 const struct table_type table_type_pcre = {
     .name = "pcre",
+    .is_pattern = true,
     .open = pcre_open,
     .find = pattern_table_find,
     .close = pattern_table_close,

@@ -93,6 +93,7 @@ static bool regexp_open(struct table *table, struct error *error)
 
 const struct table_type table_type_regexp = {
     .name = "regexp",
+    .is_pattern = true,
     .open = regexp_open,
     .find = pattern_table_find,
     .close = pattern_table_close,

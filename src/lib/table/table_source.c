@@ -85,6 +85,8 @@ enum table_entry_fault table_entry_split(struct str text, struct str *key, struc
     size_t len = text.len > 0 && text.ptr[0] == '"' ? quoted_length(text) : 0;
     bool is_quoted = len > 0;
 
+    if (!is_quoted && text.len > 0 && text.ptr[0] == '"')
+        return TABLE_ENTRY_OPEN_QUOTE;
     while (len < text.len && !ascii_is_space(text.ptr[len]))
         len++;
     *key = str_take(text, len);
@@ -100,6 +102,8 @@ enum table_entry_fault table_alias_split(struct arena *arena, struct str text, s
     size_t len = text.len > 0 && text.ptr[0] == '"' ? quoted_length(text) : 0;
     bool is_quoted = len > 0;
 
+    if (!is_quoted && text.len > 0 && text.ptr[0] == '"')
+        return TABLE_ENTRY_NO_VALUE;
     while (len < text.len && text.ptr[len] != ':')
         len++;
     *key = str_trim(str_take(text, len));

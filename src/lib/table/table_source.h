@@ -36,6 +36,7 @@ must_check bool table_inline_lines(struct str text, struct buf *lines, struct er
 enum table_entry_fault {
     TABLE_ENTRY_FINE,
     TABLE_ENTRY_NO_VALUE,   /* a key alone: skip it */
+    TABLE_ENTRY_OPEN_QUOTE, /* a key whose quote stays open: skip it */
     TABLE_ENTRY_LIKE_ALIAS, /* "key: value": usable, but probably an aliases file */
 };
 /* Splits a logical line of a postmap source. */

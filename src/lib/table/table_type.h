@@ -25,8 +25,10 @@ struct table_type {
     /* `key` is not folded. */
     enum lookup_outcome (*find)(struct table *table, struct str key, struct arena *arena,
                                 struct str *value, struct error *error);
-    void (*close)(struct table *table);          /* NULL: the arena is all */
-    bool (*is_stale)(const struct table *table); /* NULL: when its source_path changed */
+    void (*close)(struct table *table);             /* NULL: the arena is all */
+    bool (*is_stale)(const struct table *table);    /* NULL: when its source_path changed */
+    bool is_pattern;                                /* asked about whole keys alone */
+    bool (*takes_parts)(const struct table *table); /* instead of is_pattern; NULL: that decides */
     /* The entry behind `*key` (empty: the first one); both live in the arena. NULL: the type
      * cannot be walked. */
     enum lookup_outcome (*next)(struct table *table, struct arena *arena, struct str *key,
@@ -45,6 +47,7 @@ extern const struct table_type table_type_randmap;
 extern const struct table_type table_type_environ;
 extern const struct table_type table_type_unix;
 extern const struct table_type table_type_cdb;
+extern const struct table_type table_type_sqlite;
 extern const struct table_type table_type_tcp;
 extern const struct table_type table_type_socketmap;
 extern const struct table_type table_type_internal;

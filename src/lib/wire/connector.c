@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/connector.h"
 
+#include "base/arena.h"
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/list.h"
@@ -24,6 +25,8 @@ struct connector {
     struct loop *loop;
     struct channel *control;
     struct list requests;
+    struct arena arena;
+    struct str names[CONNECTOR_NAMES_MAX]; /* the bytes of addresses */
     uint32_t named_count;
     uint32_t last_token;
 };
@@ -43,16 +46,24 @@ void connector_free(struct connector **connector)
     if (*connector == NULL)
         return;
     ensure(list_is_empty(&(*connector)->requests));
+    arena_clear(&(*connector)->arena);
     memory_free(*connector);
     *connector = NULL;
 }
 
-uint32_t connector_name(struct connector *connector, const struct sockaddr *address, socklen_t len)
+bool connector_name(struct connector *connector, const struct sockaddr *address, socklen_t len,
+                    uint32_t *number)
 {
     struct wire_control_endpoint message = { .address = str_of((const char *)address, len) };
 
+    for (*number = 0; *number < connector->named_count; ++*number)
+        if (str_equal(connector->names[*number], message.address))
+            return true;
+    if (*number == CONNECTOR_NAMES_MAX)
+        return false;
     wire_send_control_endpoint(connector->control, &message);
-    return connector->named_count++;
+    connector->names[connector->named_count++] = arena_copy(&connector->arena, message.address);
+    return true;
 }
 
 static struct request *find_request(const struct connector *connector, uint32_t token)

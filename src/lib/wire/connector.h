@@ -16,8 +16,12 @@ struct connector *connector_new(struct loop *loop, struct channel *control);
 /* No fiber may wait in connector_connect any more. */
 void connector_free(struct connector **connector);
 
-/* Names a server, before the role is ready; its number for connector_connect. */
-uint32_t connector_name(struct connector *connector, const struct sockaddr *address, socklen_t len);
+/* How many different servers a role can name. */
+enum { CONNECTOR_NAMES_MAX = 64 };
+/* Names a server, before the role is ready; its number for connector_connect. The same address has
+ * the same number. False when there are too many. */
+must_check bool connector_name(struct connector *connector, const struct sockaddr *address,
+                               socklen_t len, uint32_t *number);
 /* Connects to it; suspends the fiber. On anything but STREAM_OK `error` says why. */
 enum stream_outcome connector_connect(struct connector *connector, uint32_t endpoint,
                                       int64_t deadline_ms, struct stream **stream,

@@ -7,7 +7,7 @@ const char postmap_help[] =
     "usage: postmap [options] [type:]file ...\n"
     "\n"
     "Builds TYPE:FILE from the text in FILE; with -q, -d or -s asks or changes it.\n"
-    "TYPE is hash, btree or lmdb to build (without one: default_database_type), any to ask.\n"
+    "TYPE is hash, btree, lmdb or cdb to build (without one: default_database_type), any to ask.\n"
     "\n"
     "  -q KEY      look KEY up; - reads keys from standard input\n"
     "  -d KEY      delete KEY; - reads keys from standard input\n"
@@ -20,7 +20,10 @@ const char postmap_help[] =
     "  -o          stay root where the source belongs to another user\n"
     "  -c DIR      use the configuration in DIR\n"
     "  -n, -N, -u, -U, -v  accepted, do nothing\n"
-    "  -b, -F, -h, -j, -m  not yet\n"
+    "  -h, -b      with -q -: standard input is a message, and its headers (-h) or the lines of\n"
+    "              its body (-b) are the keys; with -m headers of its parts are headers too\n"
+    "  -F          values are names of files, whose content is stored and shown\n"
+    "  -j          print JSON objects with key and value, one a line\n"
     "  --help      show this text\n"
     "  --version   show the version\n";
 

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "commands.h"
 #include "mail/address.h"
+#include "mail/address_list.h"
 #include "mail/header.h"
 #include "posting.h"
 #include "sendmail_options.h"
@@ -68,11 +69,13 @@ static int user_fail(const struct tool *tool, int status, const char *text)
 static void add_recipients(struct arena *arena, struct maildrop_envelope *envelope,
                            uint8_t dsn_notify, struct str value)
 {
-    struct str address;
+    struct address_list list;
+    const struct list_item *item;
 
-    while (header_next_address(arena, &value, &address)) {
-        struct recipient recipient = { .address = address, .dsn_notify = dsn_notify };
-        if (!str_is_empty(address) && envelope->envelope.recipient_count <= MAILDROP_RECIPIENTS_MAX)
+    address_list_parse(arena, value, &list);
+    for (size_t at = 0; (item = address_list_next(&list, &at)) != NULL;) {
+        struct recipient recipient = { .address = item->address, .dsn_notify = dsn_notify };
+        if (envelope->envelope.recipient_count <= MAILDROP_RECIPIENTS_MAX)
             envelope_add_recipient(arena, &envelope->envelope, &recipient);
     }
 }
@@ -162,13 +165,15 @@ static struct str full_name(struct arena *arena, const char *chosen, const struc
 /* -f: an address as in a header, or nothing for the null sender. */
 static bool set_sender(struct arena *arena, const char *text, struct maildrop_envelope *envelope)
 {
-    struct str value = str_from(text), address = STR("");
+    struct address_list list;
+    size_t next = 0;
 
     for (const char *at = text; *at != '\0'; at++)
         if ((unsigned char)*at < ' ' || *at == 0x7f)
             return false;
-    if (!header_next_address(arena, &value, &address))
-        address = STR("");
+    address_list_parse(arena, str_from(text), &list);
+    const struct list_item *item = address_list_next(&list, &next);
+    struct str address = item != NULL ? item->address : STR("");
     envelope->envelope.sender = address;
     return str_is_empty(address) || !str_is_empty(str_trim(address));
 }

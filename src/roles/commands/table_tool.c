@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "table_tool.h"
 
+#include "table_dial.h"
+#include "table_message.h"
+#include "table_value.h"
+
 #include "base/file.h"
+#include "mail/json.h"
 #include "table/table.h"
 #include "table/table_builder.h"
 #include "table/table_source.h"
@@ -53,7 +58,7 @@ static bool read_standard_input(struct buf *text, struct error *error)
 }
 
 static void warn_about_entry(const struct table_tool *table_tool, enum table_entry_fault fault,
-                             const char *path, int line)
+                             const char *path, int line, struct str text)
 {
     switch (fault) {
     case TABLE_ENTRY_FINE:
@@ -62,6 +67,10 @@ static void warn_about_entry(const struct table_tool *table_tool, enum table_ent
         tool_warn(&table_tool->tool, "%s, line %d: %s", path, line,
                   table_tool->is_alias ? "need name:value pair"
                                        : "expected format: key whitespace value");
+        break;
+    case TABLE_ENTRY_OPEN_QUOTE:
+        tool_warn(&table_tool->tool, "%s, line %d: unbalanced '\"' in '%.*s' -- ignoring this line",
+                  path, line, STR_ARGS(text));
         break;
     case TABLE_ENTRY_LIKE_ALIAS:
         tool_warn(&table_tool->tool,
@@ -81,9 +90,22 @@ static void warn_about_duplicate(const struct table_tool *table_tool, const char
     tool_warn(&table_tool->tool, "%s: duplicate entry: \"%s\"", path, buf_text(&shown));
 }
 
+/* Where the files of -F cannot be read the entry is left out; a table that cannot be written ends
+ * it all. */
 static bool add(const struct table_tool *table_tool, struct table_builder *builder, struct str key,
                 struct str value, struct error *error)
 {
+    autofree_buf struct buf content = { 0 };
+    struct error problem = { 0 };
+
+    if (table_tool->has_file_values) {
+        if (!table_value_read(value, &content, &problem)) {
+            tool_warn(&table_tool->tool, "%s: %s: skipping the entry \"%.*s\"",
+                      table_builder_path(builder), problem.message, STR_ARGS(key));
+            return true;
+        }
+        value = buf_str(&content);
+    }
     switch (table_builder_add(builder, key, value, error)) {
     case TABLE_ADDED:
         return true;
@@ -109,8 +131,9 @@ static bool add_all(const struct table_tool *table_tool, struct table_builder *b
         enum table_entry_fault fault = table_tool->is_alias
                                            ? table_alias_split(&arena, line, &key, &value)
                                            : table_entry_split(line, &key, &value);
-        warn_about_entry(table_tool, fault, path, number);
-        if (fault != TABLE_ENTRY_NO_VALUE && !add(table_tool, builder, key, value, error))
+        warn_about_entry(table_tool, fault, path, number, line);
+        if (fault != TABLE_ENTRY_NO_VALUE && fault != TABLE_ENTRY_OPEN_QUOTE &&
+            !add(table_tool, builder, key, value, error))
             return error_context(error, "%s, line %d", path, number);
     }
     return true;
@@ -186,7 +209,7 @@ static bool next_key(struct keys *keys, struct str *key)
     ssize_t len = getline(&keys->line, &keys->line_size, stdin);
     if (len < 0)
         return false;
-    *key = str_trim_end(str_of(keys->line, (size_t)len));
+    *key = str_of(keys->line, (size_t)len - (keys->line[len - 1] == '\n'));
     return true;
 }
 
@@ -200,7 +223,30 @@ static struct keys keys_from(const char *argument)
 
 static void print_entry(const struct table_tool *table_tool, struct str key, struct str value)
 {
-    printf("%.*s%s\t%.*s\n", STR_ARGS(key), table_tool->is_alias ? ":" : "", STR_ARGS(value));
+    autofree_buf struct buf line = { 0 };
+
+    if (!table_tool->is_json) {
+        printf("%.*s%s\t%.*s\n", STR_ARGS(key), table_tool->is_alias ? ":" : "", STR_ARGS(value));
+        return;
+    }
+    buf_append_text(&line, "{\"key\": ");
+    json_append_string(&line, key);
+    buf_append_text(&line, ", \"value\": ");
+    json_append_string(&line, value);
+    buf_append_byte(&line, '}');
+    puts(buf_text(&line));
+}
+
+/* The value as it is to be printed: with -F what it stands for, which lives in `content`. */
+static bool resolve_value(const struct table_tool *table_tool, struct str *value,
+                          struct buf *content, struct error *error)
+{
+    if (!table_tool->has_file_values)
+        return true;
+    if (!table_value_decode(*value, content, error))
+        return false;
+    *value = buf_str(content);
+    return true;
 }
 
 static struct table *open_table(struct table_tool *table_tool, const char *given,
@@ -210,7 +256,8 @@ static struct table *open_table(struct table_tool *table_tool, const char *given
     struct str specification;
     struct table_options options = { .warning = warn_about_table,
                                      .argument = table_tool,
-                                     .keeps_case = table_tool->keeps_case };
+                                     .keeps_case = table_tool->keeps_case,
+                                     .warns_of_age = true };
 
     if (!complete(table_tool, &arena, given, &specification)) {
         error_set(error, "\"%s\" has no type", given);
@@ -230,30 +277,87 @@ static enum lookup_outcome query_tables(struct table **tables, int count, struct
     return outcome;
 }
 
+struct querying {
+    struct table_tool *table_tool;
+    struct table **tables;
+    int count;
+    bool shows_key;
+    int status;
+    bool is_over; /* it failed */
+};
+
+static void query_key(void *argument, struct str key)
+{
+    struct querying *querying = argument;
+    struct table_tool *table_tool = querying->table_tool;
+    autoclear_arena struct arena arena = { 0 };
+    autofree_buf struct buf content = { 0 };
+    struct error error = { 0 };
+    struct str value;
+
+    if (querying->is_over)
+        return;
+    enum lookup_outcome outcome =
+        query_tables(querying->tables, querying->count, key, &arena, &value, &error);
+    if (outcome == LOOKUP_FOUND && !resolve_value(table_tool, &value, &content, &error))
+        outcome = LOOKUP_FAILED;
+    if (outcome == LOOKUP_FAILED) {
+        querying->status = fail(table_tool, &error);
+        querying->is_over = true;
+    }
+    if (outcome != LOOKUP_FOUND)
+        return;
+    querying->status = STATUS_FOUND;
+    if (querying->shows_key || table_tool->is_json)
+        print_entry(table_tool, key, value);
+    else
+        printf("%.*s\n", STR_ARGS(value));
+}
+
+/* Standard input is a message (-h, -b). */
+static void query_message(struct querying *querying)
+{
+    struct table_tool *table_tool = querying->table_tool;
+    autofree_buf struct buf message = { 0 };
+    struct error error = { 0 };
+
+    querying->is_over = true;
+    if (table_tool->tool.config == NULL &&
+        !tool_configure(&table_tool->tool, table_tool->configuration)) {
+        querying->status = STATUS_FAILED;
+        return;
+    }
+    if (!read_standard_input(&message, &error)) {
+        querying->status = fail(table_tool, &error);
+        return;
+    }
+    const struct config *config = table_tool->tool.config;
+    const struct mime_limits limits = {
+        .nesting = (size_t)config->mime_nesting_limit,
+        .boundary_bytes = (size_t)config->mime_boundary_length_limit,
+        .header_bytes = (size_t)config->header_size_limit,
+        .line_bytes = (size_t)config->line_length_limit,
+    };
+    querying->is_over = false;
+    table_message_keys(buf_str(&message), table_tool->message_parts, &limits, query_key, querying);
+}
+
 static int query(struct table_tool *table_tool, struct table **tables, int count)
 {
     struct keys keys = keys_from(table_tool->query);
-    struct error error = { 0 };
-    int status = STATUS_ABSENT;
-    struct str key, value;
+    struct querying querying = { .table_tool = table_tool,
+                                 .tables = tables,
+                                 .count = count,
+                                 .shows_key = keys.is_from_input,
+                                 .status = STATUS_ABSENT };
+    struct str key;
 
-    while (next_key(&keys, &key)) {
-        autoclear_arena struct arena arena = { 0 };
-        enum lookup_outcome outcome = query_tables(tables, count, key, &arena, &value, &error);
-        if (outcome == LOOKUP_FAILED) {
-            status = fail(table_tool, &error);
-            break;
-        }
-        if (outcome == LOOKUP_ABSENT)
-            continue;
-        status = STATUS_FOUND;
-        if (keys.is_from_input)
-            print_entry(table_tool, key, value);
-        else
-            printf("%.*s\n", STR_ARGS(value));
-    }
+    if (table_tool->message_parts != 0)
+        query_message(&querying);
+    while (table_tool->message_parts == 0 && !querying.is_over && next_key(&keys, &key))
+        query_key(&querying, key);
     free(keys.line);
-    return status;
+    return querying.status;
 }
 
 static int list(struct table_tool *table_tool, struct table *table)
@@ -265,6 +369,11 @@ static int list(struct table_tool *table_tool, struct table *table)
 
     while ((outcome = table_next(table, &arena, &key, &value, &error)) == LOOKUP_FOUND) {
         struct arena next = { 0 };
+        autofree_buf struct buf content = { 0 };
+        if (!resolve_value(table_tool, &value, &content, &error)) {
+            outcome = LOOKUP_FAILED;
+            break;
+        }
         print_entry(table_tool, key, value);
         key = arena_copy(&next, key);
         arena_clear(&arena);
@@ -325,64 +434,93 @@ static int remove_keys(struct table_tool *table_tool, struct keys *keys, const c
 
 /* ---- options ---- */
 
+/* Options without an argument. */
+static bool take_flag(struct table_tool *table_tool, int option)
+{
+    const struct {
+        char option;
+        bool *flag;
+    } flags[] = {
+        { 'f', &table_tool->keeps_case },     { 'F', &table_tool->has_file_values },
+        { 'i', &table_tool->is_incremental }, { 'j', &table_tool->is_json },
+        { 'o', &table_tool->stays_root },     { 'p', &table_tool->keeps_mode },
+        { 'r', &table_tool->may_replace },    { 's', &table_tool->is_listing },
+        { 'w', &table_tool->is_quiet },
+    };
+
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
+        if (flags[i].option == option) {
+            *flags[i].flag = true;
+            return true;
+        }
+    table_tool->message_parts |= option == 'b'   ? TABLE_MESSAGE_BODY
+                                 : option == 'h' ? TABLE_MESSAGE_HEADERS
+                                 : option == 'm' ? TABLE_MESSAGE_PARTS
+                                                 : 0;
+    /* About NUL bytes, UTF-8 and verbosity: nothing here depends on them. */
+    return memchr("bhmnNuUv", option, 8) != NULL;
+}
+
 static bool parse_options(struct table_tool *table_tool, int argc, char **argv)
 {
     int option;
 
-    /* The first '-' of the name given below is for getopt: no reordering. */
-    while ((option = getopt(argc, argv, "+bc:d:fFhijmnNopq:rsuUvw")) != -1) {
-        switch (option) {
-        case 'c':
+    /* The first '+' is for getopt: no reordering. */
+    while ((option = getopt(argc, argv,
+                            table_tool->is_alias ? "+c:d:fijnNopq:rsuUvw"
+                                                 : "+bc:d:fFhijmnNopq:rsuUvw")) != -1) {
+        if (option == 'c')
             table_tool->configuration = optarg;
-            break;
-        case 'd':
+        else if (option == 'd')
             table_tool->removal = optarg;
-            break;
-        case 'f':
-            table_tool->keeps_case = true;
-            break;
-        case 'i':
-            table_tool->is_incremental = true;
-            break;
-        case 'o':
-            table_tool->stays_root = true;
-            break;
-        case 'p':
-            table_tool->keeps_mode = true;
-            break;
-        case 'q':
+        else if (option == 'q')
             table_tool->query = optarg;
-            break;
-        case 'r':
-            table_tool->may_replace = true;
-            break;
-        case 's':
-            table_tool->is_listing = true;
-            break;
-        case 'w':
-            table_tool->is_quiet = true;
-            break;
-        /* About NUL bytes, UTF-8 and verbosity: nothing here depends on them. */
-        case 'n':
-        case 'N':
-        case 'u':
-        case 'U':
-        case 'v':
-            break;
-        case 'b':
-        case 'F':
-        case 'h':
-        case 'j':
-        case 'm':
-            table_tool->may_not_yet = true;
-            break;
-        default:
+        else if (!take_flag(table_tool, option))
             return false;
-        }
+    }
+    /* -m says where to look for the others. */
+    if (table_tool->message_parts == TABLE_MESSAGE_PARTS) {
+        tool_warn(&table_tool->tool, "ignoring -m option without -b or -h");
+        table_tool->message_parts = 0;
     }
     int actions =
         (table_tool->query != NULL) + (table_tool->removal != NULL) + table_tool->is_listing;
     return optind < argc && actions <= 1;
+}
+
+struct asking {
+    struct table_tool *table_tool;
+    int count;
+    char **specifications;
+    int status;
+};
+
+static void ask_tables(void *argument)
+{
+    struct asking *asking = argument;
+
+    asking->status = ask(asking->table_tool, asking->count, asking->specifications);
+}
+
+/* Tables on servers need a fiber to wait in; the others need not be in one. */
+static int ask_where_tables_may_wait(struct table_tool *table_tool, int count,
+                                     char **specifications)
+{
+    struct asking asking = { table_tool, count, specifications, STATUS_FAILED };
+    struct error error = { 0 };
+    bool waits = false;
+
+    for (int i = 0; i < count; i++)
+        waits |= strstr(specifications[i], "tcp:") != NULL ||
+                 strstr(specifications[i], "socketmap:") != NULL;
+    if (!waits)
+        ask_tables(&asking);
+    else if (table_tool->tool.config == NULL &&
+             !tool_configure(&table_tool->tool, table_tool->configuration))
+        return STATUS_FAILED;
+    else if (!table_dial_run(table_tool->tool.config, ask_tables, &asking, &error))
+        return fail(table_tool, &error);
+    return asking.status;
 }
 
 static int run(struct table_tool *table_tool, int count, char **specifications)
@@ -390,7 +528,7 @@ static int run(struct table_tool *table_tool, int count, char **specifications)
     int status = EX_OK;
 
     if (table_tool->query != NULL || table_tool->is_listing)
-        return ask(table_tool, count, specifications);
+        return ask_where_tables_may_wait(table_tool, count, specifications);
     struct keys keys = keys_from(table_tool->removal);
     for (int i = 0; i < count && status == EX_OK; i++) {
         if (table_tool->removal == NULL) {
@@ -413,12 +551,12 @@ int table_tool_main(struct table_tool *table_tool, int argc, char **argv)
     tool_start(&table_tool->tool, name);
     if (argc < 1 || !parse_options(table_tool, argc, argv))
         status = tool_fail(&table_tool->tool, STATUS_FAILED,
-                           "usage: %s [-finNoprsuUvw] [-c config_dir] [-d key] [-q key] "
+                           "usage: %s [-%sfijnNoprsuUvw] [-c config_dir] [-d key] [-q key] "
                            "[map_type:]file ...",
-                           name);
-    else if (table_tool->may_not_yet)
-        status = tool_fail(&table_tool->tool, EX_UNAVAILABLE,
-                           "-b, -F, -h, -j and -m: not yet; everything else works");
+                           name, table_tool->is_alias ? "" : "bFhm");
+    else if (table_tool->message_parts != 0 && !str_equal(str_from(table_tool->query), STR("-")))
+        status =
+            tool_fail(&table_tool->tool, STATUS_FAILED, "specify -b -h or -m only with \"-q -\"");
     else
         status = run(table_tool, argc - optind, argv + optind);
     tool_end(&table_tool->tool);

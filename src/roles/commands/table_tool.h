@@ -14,7 +14,9 @@ struct table_tool {
     bool keeps_mode;           /* -p */
     bool stays_root;           /* -o */
     bool is_listing;           /* -s */
-    bool may_not_yet;          /* an option was given that is not built yet */
+    bool has_file_values;      /* -F */
+    bool is_json;              /* -j */
+    unsigned message_parts;    /* -h -b -m: enum table_message_part */
     const char *configuration; /* -c */
     const char *query;         /* -q */
     const char *removal;       /* -d */

@@ -37,8 +37,7 @@ bool endpoints_name(struct endpoints *endpoints, struct channel *control, struct
         message.address.len > sizeof endpoints->entries[0].address ||
         message.address.len < sizeof(sa_family_t))
         return false;
-    memcpy(&endpoints->entries[endpoints->count].address, message.address.ptr,
-           message.address.len);
+    memcpy(&endpoints->entries[endpoints->count].address, message.address.ptr, message.address.len);
     endpoints->entries[endpoints->count++].len = (socklen_t)message.address.len;
     return true;
 }

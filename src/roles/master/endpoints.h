@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include "net/channel.h"
+#include "wire/connector.h"
 
-enum { ENDPOINTS_MAX = 64 };
+enum { ENDPOINTS_MAX = CONNECTOR_NAMES_MAX };
 
 struct endpoints;
 

@@ -5,6 +5,7 @@
  */
 #include "roles.h"
 #include "supervisor.h"
+#include "table_watch.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -43,6 +44,7 @@ struct master {
     struct config *config;
     struct sockets sockets;
     struct supervisor *supervisor;
+    struct table_watch *table_watch;
     struct arena arena;
     int exit_status;
 };
@@ -127,6 +129,13 @@ static bool apply_new(struct master *master, struct config_source *source, struc
     return true;
 }
 
+static unsigned renew(void *argument, unsigned uses)
+{
+    struct master *master = argument;
+
+    return supervisor_renew(master->supervisor, uses);
+}
+
 static void reload(struct master *master)
 {
     struct config_source *source;
@@ -141,7 +150,10 @@ static void reload(struct master *master)
     if (!str_equal(config->queue_directory, master->config->queue_directory))
         log_warning(&master->log_context, "reload: a new queue_directory takes effect with "
                                           "\"postfix stop\" and \"postfix start\" only");
+    /* Before the roles read, so that what changes meanwhile is a change. */
+    table_watch_set(master->table_watch, config);
     if (!apply_new(master, source, config, &error)) {
+        table_watch_set(master->table_watch, master->config);
         log_error(&master->log_context, "reload: %s; the configuration before stays in force",
                   error.message);
         forget_configuration(&source, &config);
@@ -172,6 +184,7 @@ static void start_failed(void *argument, const char *reason)
 
     tell_starter(master, reason);
     master->exit_status = EXIT_FAILURE;
+    table_watch_stop(master->table_watch);
     supervisor_stop(master->supervisor, STOP_DRAIN_MS);
 }
 
@@ -202,10 +215,12 @@ static void signal_arrived(void *argument, int number)
         supervisor_wakeup(master->supervisor, "queue", 0);
         return;
     case SIGQUIT: /* `postfix abort` */
+        table_watch_stop(master->table_watch);
         log_info(&master->log_context, "aborting on signal %d", number);
         supervisor_stop(master->supervisor, 0);
         return;
     default:
+        table_watch_stop(master->table_watch);
         log_info(&master->log_context, "terminating on signal %d", number);
         supervisor_stop(master->supervisor, STOP_DRAIN_MS);
     }
@@ -300,12 +315,15 @@ static bool start(struct master *master, struct error *error)
     master->supervisor =
         supervisor_new(master->loop, &master->log_context, &supervisor_events, master);
     supervisor_set_log_sockets(master->supervisor, master->log_read_fd, master->log_write_fd);
+    master->table_watch = table_watch_new(master->loop, &master->log_context, renew, master);
+    table_watch_set(master->table_watch, master->config);
     return supervisor_apply(master->supervisor, master->source, master->config, &master->sockets,
                             error);
 }
 
 static void stop(struct master *master)
 {
+    table_watch_free(&master->table_watch);
     supervisor_free(&master->supervisor);
     sockets_close(&master->sockets);
     if (master->loop != NULL) {

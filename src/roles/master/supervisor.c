@@ -8,6 +8,7 @@
 #include "endpoints.h"
 #include "net/tls_tickets.h"
 #include "process.h"
+#include "table/table_files.h"
 #include "wire/wire.h"
 
 #include <errno.h>
@@ -24,6 +25,9 @@ enum {
     RETIRED_DRAIN_MS = 60 * 60 * 1000, /* at a reload, for conversations in flight */
     KILL_AFTER_MS = 2000,              /* beyond its drain time */
     WORKERS_MAX = 64,
+    /* So many processes of a role may be finishing what they have; until one is gone no change of
+     * a table makes it more. */
+    RETIRED_MAX = 16,
 };
 
 /* The order of the stages at an orderly stop. */
@@ -36,6 +40,7 @@ struct role_row {
     bool reloads; /* takes a new configuration in place */
     bool waits_for_queue;
     enum stop_stage stage;
+    unsigned table_uses; /* enum table_use: whose tables it reads */
 };
 
 static int one(const struct config *config)
@@ -44,10 +49,12 @@ static int one(const struct config *config)
     return 1;
 }
 
+/* One for every two cores: the queue and the kernel want some of them too, and a process that is
+ * kept busy does more with a core than two that are woken up in turn. */
 static int workers(int wanted)
 {
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int count = wanted > 0 ? wanted : (int)cores;
+    int count = wanted > 0 ? wanted : (int)(cores + 1) / 2;
 
     return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : count;
 }
@@ -62,22 +69,46 @@ static int smtp_workers(const struct config *config)
     return workers(config->waypost_smtp_workers);
 }
 
+/* Only where a service of master.cf needs it: it is the one that stays root. */
+static int local_workers(const struct config *config)
+{
+    static const char *const commands[] = { "local", "virtual", "pipe" };
+    const struct master_cf *master_cf = &config->source->master_cf;
+
+    for (size_t i = 0; i < master_cf->count; i++)
+        for (size_t at = 0; at < sizeof commands / sizeof commands[0]; at++)
+            if (str_equal(master_cf->services[i].command, str_from(commands[at])))
+                return 1;
+    return 0;
+}
+
 static const struct role_row roles[] = {
-    { "log", one, false, false, STAGE_LOG },
-    { "queue", one, true, false, STAGE_QUEUE },
-    { "resolver", one, false, false, STAGE_QUEUE },
-    { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS },
-    { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS },
-    { "pickup", one, false, true, STAGE_CONVERSATIONS },
+    { "log", one, false, false, STAGE_LOG, 0 },
+    { "queue", one, true, false, STAGE_QUEUE, TABLE_USE_COMMON },
+    { "resolver", one, false, false, STAGE_QUEUE, 0 },
+    { "anvil", one, true, false, STAGE_QUEUE, 0 },
+    { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
+    { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
+      TABLE_USE_SERVER | TABLE_USE_COMMON },
+    { "local", local_workers, false, true, STAGE_CONVERSATIONS, 0 }, /* looks itself */
+    { "pickup", one, false, true, STAGE_CONVERSATIONS, TABLE_USE_COMMON },
 };
 enum { ROLE_COUNT = sizeof roles / sizeof *roles };
 
-/* Who has a channel to whom. */
-static const struct {
+/* Who has a channel to whom, and under which name, where that is not the role's own. */
+struct link_row {
     const char *a, *b;
-} topology[] = {
-    { "smtpd", "queue" },   { "smtpd", "resolver" }, { "smtp", "queue" },
-    { "smtp", "resolver" }, { "pickup", "queue" },
+    const char *a_as, *b_as;
+};
+static const struct link_row topology[] = {
+    { "smtpd", "queue", NULL, NULL },
+    { "smtpd", "resolver", NULL, NULL },
+    { "smtp", "queue", NULL, NULL },
+    { "smtp", "resolver", NULL, NULL },
+    { "pickup", "queue", NULL, NULL },
+    { "local", "queue", NULL, NULL },
+    { "local", "queue", "forwarder", "intake" }, /* what it forwards is new mail */
+    { "smtpd", "anvil", NULL, NULL },
 };
 
 struct process;
@@ -128,25 +159,18 @@ static void start_seat(struct seat *seat);
 
 /* ---- channels ---- */
 
-static bool is_linked(const char *a, const char *b)
+static void send_peer(struct process *process, const struct process *peer, const char *name, int fd)
 {
-    for (size_t i = 0; i < sizeof topology / sizeof *topology; i++)
-        if ((strcmp(topology[i].a, a) == 0 && strcmp(topology[i].b, b) == 0) ||
-            (strcmp(topology[i].a, b) == 0 && strcmp(topology[i].b, a) == 0))
-            return true;
-    return false;
-}
-
-static void send_peer(struct process *process, const struct process *peer, int fd)
-{
-    struct wire_control_peer message = { .role = str_from(peer->role->name),
-                                         .worker = peer->worker,
-                                         .socket = fd };
+    struct wire_control_peer message = {
+        .role = str_from(name != NULL ? name : peer->role->name),
+        .worker = peer->worker,
+        .socket = fd,
+    };
 
     wire_send_control_peer(process->control, &message);
 }
 
-static void link_processes(struct process *a, struct process *b)
+static void link_processes(struct process *a, struct process *b, const struct link_row *row)
 {
     int pair[2];
 
@@ -155,10 +179,22 @@ static void link_processes(struct process *a, struct process *b)
                     b->role->name, strerror(errno));
         return;
     }
-    send_peer(a, b, pair[0]);
-    send_peer(b, a, pair[1]);
+    send_peer(a, b, row->b_as, pair[0]);
+    send_peer(b, a, row->a_as, pair[1]);
     close(pair[0]);
     close(pair[1]);
+}
+
+/* Every channel that the two have. */
+static void link_pair(struct process *one, struct process *other)
+{
+    for (size_t i = 0; i < sizeof topology / sizeof *topology; i++) {
+        const struct link_row *row = &topology[i];
+        if (strcmp(row->a, one->role->name) == 0 && strcmp(row->b, other->role->name) == 0)
+            link_processes(one, other, row);
+        else if (strcmp(row->a, other->role->name) == 0 && strcmp(row->b, one->role->name) == 0)
+            link_processes(other, one, row);
+    }
 }
 
 /* Also with retired ones: what they have in flight still needs a queue and a resolver. */
@@ -166,9 +202,8 @@ static void link_to_all(struct process *process)
 {
     list_each (link, &process->supervisor->processes) {
         struct process *other = list_entry(link, struct process, link);
-        if (other != process && other->control != NULL &&
-            is_linked(process->role->name, other->role->name))
-            link_processes(process, other);
+        if (other != process && other->control != NULL)
+            link_pair(process, other);
     }
 }
 
@@ -566,30 +601,45 @@ static void retire(struct seat *seat)
     drain(process, RETIRED_DRAIN_MS);
 }
 
-/* A seat that is new is filled; one that is there gets a fresh process, or in place the new
- * configuration; one that is too many goes. The older process drains only after its successor was
- * started, and the listening sockets are open all the time. */
+static void fill_seat(struct supervisor *supervisor, size_t role, uint32_t worker)
+{
+    struct seat *seat = memory_new(sizeof *seat);
+
+    *seat = (struct seat){ .supervisor = supervisor, .role = &roles[role] };
+    supervisor->seats[role][worker] = seat;
+    start_seat(seat);
+}
+
+/* One that is there gets a fresh process, or in place the configuration. The older process drains
+ * only after its successor was started, and the listening sockets are open all the time. */
+static void renew_seat(struct supervisor *supervisor, size_t role, uint32_t worker)
+{
+    struct seat **place = &supervisor->seats[role][worker];
+
+    if (roles[role].reloads) {
+        if ((*place)->process != NULL && (*place)->process->control != NULL)
+            send_configuration((*place)->process);
+        return;
+    }
+    retire(*place);
+    forget_seat(place);
+    fill_seat(supervisor, role, worker);
+}
+
+/* A seat that is new is filled, one that is there renewed; one that is too many goes. */
 static void apply_to_seat(struct supervisor *supervisor, size_t role, uint32_t worker,
                           bool is_wanted)
 {
     struct seat **place = &supervisor->seats[role][worker];
 
-    if (*place == NULL && !is_wanted)
-        return;
-    if (*place != NULL && roles[role].reloads && is_wanted) {
-        if ((*place)->process != NULL && (*place)->process->control != NULL)
-            send_configuration((*place)->process);
-        return;
-    }
-    if (*place != NULL) {
+    if (*place != NULL && is_wanted) {
+        renew_seat(supervisor, role, worker);
+    } else if (*place != NULL) {
         retire(*place);
         forget_seat(place);
+    } else if (is_wanted) {
+        fill_seat(supervisor, role, worker);
     }
-    if (!is_wanted)
-        return;
-    *place = memory_new(sizeof **place);
-    **place = (struct seat){ .supervisor = supervisor, .role = &roles[role] };
-    start_seat(*place);
 }
 
 bool supervisor_apply(struct supervisor *supervisor, const struct config_source *source,
@@ -618,6 +668,40 @@ static struct tls_tickets *make_tickets(void)
     int64_t period = tls_tickets_period(clock_wall_ms() / 1000) - TICKET_KEPT_PERIODS;
 
     return tls_tickets_make_seed(seed) ? tls_tickets_new(seed, period) : NULL;
+}
+
+static size_t count_retired(const struct supervisor *supervisor, const struct role_row *role)
+{
+    size_t count = 0;
+
+    list_each (link, &supervisor->processes) {
+        const struct process *process = list_entry(link, struct process, link);
+        count += process->role == role && process->seat == NULL;
+    }
+    return count;
+}
+
+/* One whose process was only just started is not done yet with reading. */
+static bool may_renew(const struct supervisor *supervisor, size_t role)
+{
+    for (uint32_t worker = 0; worker < WORKERS_MAX; worker++) {
+        const struct seat *seat = supervisor->seats[role][worker];
+        if (seat != NULL && seat->process != NULL && !seat->process->is_ready)
+            return false;
+    }
+    return count_retired(supervisor, &roles[role]) < RETIRED_MAX;
+}
+
+unsigned supervisor_renew(struct supervisor *supervisor, unsigned uses)
+{
+    for (size_t role = 0; role < ROLE_COUNT; role++)
+        if ((roles[role].table_uses & uses) != 0 && !may_renew(supervisor, role))
+            return uses;
+    for (size_t role = 0; role < ROLE_COUNT; role++)
+        for (uint32_t worker = 0; worker < WORKERS_MAX; worker++)
+            if ((roles[role].table_uses & uses) != 0 && supervisor->seats[role][worker] != NULL)
+                renew_seat(supervisor, role, worker);
+    return 0;
 }
 
 struct supervisor *supervisor_new(struct loop *loop, const struct log_context *log_context,

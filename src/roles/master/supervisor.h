@@ -37,6 +37,9 @@ void supervisor_set_sockets(struct supervisor *supervisor, const struct sockets 
 must_check bool supervisor_apply(struct supervisor *supervisor, const struct config_source *source,
                                  const struct config *config, const struct sockets *sockets,
                                  struct error *error);
+/* Has the roles that use tables of these kinds (enum table_use) read them again: the queue in
+ * place, others by a successor. Gives back what could not be done now. */
+unsigned supervisor_renew(struct supervisor *supervisor, unsigned uses);
 /* A SIGCHLD arrived. */
 void supervisor_reap(struct supervisor *supervisor);
 /* Conversations and deliveries first, then queue and resolver, the log last. `duration_ms` 0 ends

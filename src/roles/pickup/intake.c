@@ -2,6 +2,7 @@
 #include "intake.h"
 
 #include "base/clock.h"
+#include "base/ensure.h"
 #include "base/map.h"
 #include "content.h"
 #include "mail/header.h"
@@ -35,14 +36,20 @@ struct making {
     struct queue_id_text id;
     struct submission_message message;
     struct content content;
-    struct buf out; /* content that waits to be sent */
+    struct cleanup_message cleanup;
+    struct message_actions actions;
+    bool is_rejected;     /* for good, by a check */
+    struct str rejection; /* of the first try: "5.7.1 text"; this one is to bounce */
+    struct buf out;       /* content that waits to be sent */
     uint64_t sent_bytes;
-    uint64_t added_lines; /* line ends in `out` that are not content's: our headers */
+    uint64_t sent_lines;
     struct error error;
 };
 
 static enum intake_outcome try_again(const struct making *making)
 {
+    if (making->is_rejected)
+        return INTAKE_TRY_AGAIN;
     log_warning(&making->intake->pickup_log, "maildrop file %s stays: %s", making->intake->name,
                 making->error.message);
     return INTAKE_TRY_AGAIN;
@@ -127,6 +134,7 @@ static void make_envelope(struct making *making)
         .arrival_us =
             given->arrival_us > 0 && given->arrival_us <= now_us ? given->arrival_us : now_us,
         .dsn_envid = given->dsn_envid,
+        .filter = making->intake->config->content_filter,
     };
     add_recipients(making, &rules);
 }
@@ -140,7 +148,7 @@ static void log_pickup(const struct making *making)
     log_write_text(&making->intake->pickup_log, SEVERITY_INFO, buf_str(&line));
 }
 
-static void append_received(struct making *making)
+static void format_received(const struct making *making, struct buf *out)
 {
     const struct config *config = making->intake->config;
     struct received received = {
@@ -152,27 +160,44 @@ static void append_received(struct making *making)
         .uid = making->file.uid,
     };
 
-    received_format(&received, &making->out);
+    received_format(&received, out);
 }
 
 /* Mail that is not to be queued now waits in its file. */
-static bool clean_up(struct making *making, struct str prefix)
+/* What checks or tables say against the message. For good: it goes back to its sender, see
+ * intake_run. */
+static enum maildrop_file_outcome refuse(struct making *making)
+{
+    const struct cleanup_message *message = &making->cleanup;
+
+    making->is_rejected = message->reply_code >= 500;
+    error_set(&making->error, "%s: %u %s %.*s", making->id.text, message->reply_code,
+              message->reply_enhanced, STR_ARGS(message->reply_text));
+    return MAILDROP_FILE_FAILED;
+}
+
+static enum maildrop_file_outcome clean_up(struct making *making, struct str prefix)
 {
     const struct intake *intake = making->intake;
     bool is_gateway = (making->file.envelope.flags & MAILDROP_GATEWAY) != 0;
-    struct cleanup_message message = {
+    autofree_buf struct buf received = { 0 };
+
+    format_received(making, &received);
+    making->cleanup = (struct cleanup_message){
         .arena = &making->arena,
         .envelope = &making->envelope,
         .queue_id = str_from(making->id.text),
         .full_name = making->file.envelope.full_name,
         .parts = cleanup_external_parts(intake->config),
         .origin = is_gateway ? HEADERS_REMOTE : HEADERS_LOCAL,
+        .opening = buf_str(&received),
+        .actions = &making->actions,
     };
-
-    if (cleanup_run(intake->cleanup, &message, prefix, &making->out) == CLEANUP_DONE)
-        return true;
-    return error_set(&making->error, "%s: %u %s %.*s", making->id.text, message.reply_code,
-                     message.reply_enhanced, STR_ARGS(message.reply_text));
+    if (!str_is_empty(making->rejection))
+        making->cleanup.parts &= ~(unsigned)CLEANUP_CHECKS;
+    return cleanup_run(intake->cleanup, &making->cleanup, prefix, &making->out) == CLEANUP_DONE
+               ? MAILDROP_FILE_OK
+               : refuse(making);
 }
 
 /* Up to `limit` bytes of content, normalised, into `out`. */
@@ -197,6 +222,15 @@ static enum maildrop_file_outcome read_content(struct making *making, size_t lim
     return MAILDROP_FILE_OK;
 }
 
+static uint64_t count_lines(struct str text)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < text.len; i++)
+        count += text.ptr[i] == '\n';
+    return count;
+}
+
 static bool send_chunks(struct making *making)
 {
     size_t done = 0;
@@ -208,20 +242,12 @@ static bool send_chunks(struct making *making)
         struct str chunk = str_of(making->out.ptr + done, SUBMISSION_CHUNK_BYTES);
         if (!submission_send(&making->message, chunk, deadline_ms))
             return error_set(&making->error, "the queue is not taking mail; it is tried again");
+        making->sent_lines += count_lines(chunk);
         done += SUBMISSION_CHUNK_BYTES;
     }
     making->sent_bytes += done;
     buf_consume(&making->out, done);
     return true;
-}
-
-static uint64_t count_lines(struct str text)
-{
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < text.len; i++)
-        count += text.ptr[i] == '\n';
-    return count;
 }
 
 /* The headers, and with them as much of the body as is at hand. */
@@ -240,11 +266,20 @@ static enum maildrop_file_outcome make_start(struct making *making, bool *has_en
         return MAILDROP_FILE_BAD;
     }
     log_pickup(making);
-    append_received(making);
-    if (!clean_up(making, buf_str(&prefix)))
-        return MAILDROP_FILE_FAILED;
-    making->added_lines = count_lines(buf_str(&making->out)) - making->content.line_count;
-    return MAILDROP_FILE_OK;
+    return clean_up(making, buf_str(&prefix));
+}
+
+/* The next portion of the body, through the checks. */
+static enum maildrop_file_outcome make_more(struct making *making, bool *has_ended)
+{
+    autofree_buf struct buf portion = { 0 };
+    enum maildrop_file_outcome outcome = read_content(making, PORTION_BYTES, &portion, has_ended);
+
+    if (outcome != MAILDROP_FILE_OK)
+        return outcome;
+    return cleanup_add(&making->cleanup, buf_str(&portion), &making->out) == CLEANUP_DONE
+               ? MAILDROP_FILE_OK
+               : refuse(making);
 }
 
 /* Everything but the last part goes to the queue; that stays in making->out. False: `outcome` says
@@ -252,13 +287,16 @@ static enum maildrop_file_outcome make_start(struct making *making, bool *has_en
 static bool send_content(struct making *making, enum intake_outcome *outcome)
 {
     bool has_ended, is_sent = true;
-    enum maildrop_file_outcome read_outcome = make_start(making, &has_ended);
+    enum maildrop_file_outcome made = make_start(making, &has_ended);
 
-    while (read_outcome == MAILDROP_FILE_OK && (is_sent = send_chunks(making)) && !has_ended)
-        read_outcome = read_content(making, PORTION_BYTES, &making->out, &has_ended);
-    if (read_outcome == MAILDROP_FILE_OK && is_sent)
+    while (made == MAILDROP_FILE_OK && (is_sent = send_chunks(making)) && !has_ended)
+        made = make_more(making, &has_ended);
+    if (made == MAILDROP_FILE_OK && is_sent &&
+        cleanup_end(&making->cleanup, &making->out) == CLEANUP_REFUSED)
+        made = refuse(making);
+    if (made == MAILDROP_FILE_OK && is_sent && send_chunks(making))
         return true;
-    *outcome = read_outcome == MAILDROP_FILE_BAD ? set_aside(making) : try_again(making);
+    *outcome = made == MAILDROP_FILE_BAD ? set_aside(making) : try_again(making);
     return false;
 }
 
@@ -270,7 +308,12 @@ static enum intake_outcome finish(struct making *making)
     int64_t deadline_ms = loop_now_ms(making->intake->loop) + WAIT_ANSWER_MS;
 
     made->content_bytes = making->sent_bytes + making->out.len;
-    made->size_bytes = made->content_bytes - making->content.line_count - making->added_lines;
+    made->size_bytes =
+        made->content_bytes - making->sent_lines - count_lines(buf_str(&making->out));
+    message_actions_apply(&making->actions, &making->arena, made);
+    if (!str_is_empty(making->rejection))
+        made->filter =
+            str_from(arena_printf(&making->arena, "error:%.*s", STR_ARGS(making->rejection)));
     if (making->content.has_8bit)
         made->flags |= ENVELOPE_8BITMIME;
     envelope_encode(made, &envelope);
@@ -309,32 +352,52 @@ static enum intake_outcome submit(struct making *making)
     submission_begin(intake->submission, queue_id, &making->message);
     enum intake_outcome outcome;
     if (send_content(making, &outcome))
-        outcome = finish(making);
+        outcome = making->actions.is_discarded ? remove_file(making) : finish(making);
     submission_abort(&making->message);
     return outcome;
+}
+
+static enum intake_outcome run_once(struct making *making)
+{
+    const struct intake *intake = making->intake;
+
+    switch (maildrop_file_open(&making->arena, intake->folder_fd, intake->name, &making->file,
+                               &making->error)) {
+    case MAILDROP_FILE_OK:
+        return submit(making);
+    case MAILDROP_FILE_GONE:
+        return INTAKE_TAKEN;
+    case MAILDROP_FILE_BAD:
+        return set_aside(making);
+    case MAILDROP_FILE_FAILED:
+        return try_again(making);
+    }
+    unreachable();
+}
+
+static void making_clear(struct making *making)
+{
+    (void)cleanup_end(&making->cleanup, NULL);
+    maildrop_file_close(&making->file);
+    buf_free(&making->out);
+    arena_clear(&making->arena);
 }
 
 enum intake_outcome intake_run(const struct intake *intake)
 {
     struct making making = { .intake = intake, .file = { .fd = -1 } };
-    enum intake_outcome outcome = INTAKE_TAKEN;
+    struct making bouncing = { .intake = intake, .file = { .fd = -1 } };
+    enum intake_outcome outcome = run_once(&making);
 
-    switch (maildrop_file_open(&making.arena, intake->folder_fd, intake->name, &making.file,
-                               &making.error)) {
-    case MAILDROP_FILE_OK:
-        outcome = submit(&making);
-        break;
-    case MAILDROP_FILE_GONE:
-        break;
-    case MAILDROP_FILE_BAD:
-        outcome = set_aside(&making);
-        break;
-    case MAILDROP_FILE_FAILED:
-        outcome = try_again(&making);
-        break;
+    /* What a check rejects goes back to its sender whole, as it does in Postfix: it is queued
+     * unchecked for the transport that fails everything. */
+    if (making.is_rejected) {
+        bouncing.rejection =
+            str_from(arena_printf(&bouncing.arena, "%s %.*s", making.cleanup.reply_enhanced,
+                                  STR_ARGS(making.cleanup.reply_text)));
+        outcome = run_once(&bouncing);
     }
-    maildrop_file_close(&making.file);
-    buf_free(&making.out);
-    arena_clear(&making.arena);
+    making_clear(&making);
+    making_clear(&bouncing);
     return outcome;
 }

@@ -15,6 +15,7 @@ enum {
     REOPEN_WINDOW_MS = 3600 * 1000,
     IDLE_MS = 5000, /* without work before the file may be compacted */
     COMPACT_PAUSE_MS = 3600 * 1000,
+    ROOM_LOOK_MS = 20, /* the disk cannot fill beyond the reserve in this time */
 };
 
 /* What the thread has to say, on its way to the loop. */
@@ -47,6 +48,7 @@ struct committer {
     size_t unit_limit;    /* how many units a batch may have, while the disk is full */
     bool is_room_refused; /* new mail was refused in this batch already */
     bool was_low;
+    int64_t looked_ms; /* when it was last asked how much room there is */
     bool is_broken;
     int64_t reopened_ms[REOPENS_MAX]; /* when, the latest last */
     int64_t compacted_ms;
@@ -224,7 +226,11 @@ static enum store_outcome apply_unit(struct committer *committer, struct list *u
 static bool is_low(struct committer *committer)
 {
     struct store_space space;
+    int64_t now_ms = clock_monotonic_ms();
 
+    if (!committer->was_low && now_ms - committer->looked_ms < ROOM_LOOK_MS)
+        return false;
+    committer->looked_ms = now_ms;
     store_space(committer->store, 0, &space);
     if (space.is_low && !committer->was_low)
         remark(committer, SEVERITY_WARNING, false,

@@ -34,6 +34,15 @@ static void log_result(const struct attempt *attempt, const struct recipient *re
     log_write_text(speaker, SEVERITY_INFO, buf_str(line));
 }
 
+void inside_end_one(struct attempt *attempt, uint32_t position, const struct result *result)
+{
+    uint32_t index = attempt->recipients[position] & ~ATTEMPT_RECIPIENT_DONE;
+
+    log_result(attempt, &attempt->message->envelope.recipients[index],
+               &attempt->destination->transport->settings.speaker, result);
+    attempt_record(attempt, position, result);
+}
+
 static void give_all(struct attempt *attempt, const struct log_context *speaker,
                      const struct result *result)
 {
@@ -118,10 +127,11 @@ static struct result result_of(const struct destination *destination)
         return (struct result){
             .status = DELIVERY_DEFERRED,
             .dsn = STR("4.3.5"),
-            .diagnostic = STR("delivery to local mailboxes is not built yet; the mail is kept: "
-                              "route this recipient elsewhere with relay_domains or relayhost"),
+            .diagnostic = STR("this kind of transport is not built yet; the mail is kept: "
+                              "route this recipient elsewhere"),
         };
     case TRANSPORT_WORKER:
+    case TRANSPORT_LOCAL:
     case TRANSPORT_UNKNOWN:
         return (struct result){ .status = DELIVERY_DEFERRED,
                                 .dsn = STR("4.3.0"),

@@ -10,5 +10,7 @@
 
 /* The whole attempt, with its end. */
 void inside_deliver(struct attempt *attempt);
+/* One recipient's end, by its position in the attempt. */
+void inside_end_one(struct attempt *attempt, uint32_t position, const struct result *result);
 /* Gives every recipient its deferral; the caller ends the attempt. */
 void inside_suspend(struct attempt *attempt, const struct destination *destination);

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "leased_ids.h"
 #include "queue.h"
+#include "retry.h"
 #include "wire/wire.h"
 
 enum {
@@ -198,14 +199,18 @@ static void message_done(struct commit_request *request)
         wire_send_submit_accepted(submitter->channel, &(struct wire_submit_accepted){
                                                           .transaction = transaction->number });
     queue->intake.accepted_total++;
-    if (transaction->chunk_count == 0)
+    bool is_held = (message->envelope.flags & ENVELOPE_HELD) != 0;
+    if (transaction->chunk_count == 0 && !is_held)
         content_keep(message, buf_str(&transaction->content));
     transaction->message = NULL;
     transaction->chunk_count = 0;
     message->arrival = NULL;
     transaction_discard(transaction);
     submitter_release(submitter);
-    queue_accept(message);
+    if (is_held)
+        message_free(&message); /* it is in the store until an operator releases it */
+    else
+        queue_accept(message);
 }
 
 static void commit_message(struct transaction *transaction)
@@ -214,7 +219,7 @@ static void commit_message(struct transaction *transaction)
 
     count_uncommitted(transaction->submitter, transaction->content.len);
     message->is_committing = true;
-    message->due_ms = clock_wall_ms();
+    message->due_ms = message->envelope.flags & ENVELOPE_HELD ? RETRY_NEVER_MS : clock_wall_ms();
     message->request = (struct commit_request){
         .kind = COMMIT_MESSAGE,
         .queue_id = message->queue_id,
@@ -363,7 +368,7 @@ static bool has_sane_texts(const struct envelope *envelope)
 {
     const struct str texts[] = {
         envelope->sender,    envelope->dsn_envid, envelope->client_name,   envelope->client_address,
-        envelope->helo_name, envelope->protocol,  envelope->sasl_username,
+        envelope->helo_name, envelope->protocol,  envelope->sasl_username, envelope->filter,
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
@@ -385,7 +390,7 @@ static bool is_new_mail(const struct envelope *envelope)
 {
     if (envelope->recipient_count == 0 || envelope->recipient_count > RECIPIENTS_MAX ||
         envelope->arrival_us < 0 || envelope->attempts != 0 ||
-        (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED | ENVELOPE_HELD)))
+        (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED)))
         return false;
     return has_sane_texts(envelope) &&
            envelope_waiting_count(envelope) == envelope->recipient_count;

@@ -102,10 +102,13 @@ static bool add_peer(struct queue_service *state, struct str role, uint32_t work
 {
     if (role.len == 0)
         return tools_listen(state->queue, fd, error);
-    if (str_equal(role, STR("smtpd")) || str_equal(role, STR("pickup")))
+    if (str_equal(role, STR("smtpd")) || str_equal(role, STR("pickup")) ||
+        str_equal(role, STR("forwarder")))
         return intake_add(state->queue, fd, error);
     if (str_equal(role, STR("smtp")))
-        return workers_add(state->queue, worker, fd, error);
+        return workers_add(state->queue, TRANSPORT_WORKER, worker, fd, error);
+    if (str_equal(role, STR("local")))
+        return workers_add(state->queue, TRANSPORT_LOCAL, worker, fd, error);
     close(fd);
     return error_set(error, "the queue has no channel to a %.*s", STR_ARGS(role));
 }

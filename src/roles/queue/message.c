@@ -122,6 +122,16 @@ void message_record(struct message *message, size_t index, const struct result *
     record_report(message, index, result);
 }
 
+void message_readdress(struct message *message, size_t recipient, struct str address)
+{
+    struct recipient *changed = &message->envelope.recipients[recipient];
+
+    if (changed->original_recipient.len == 0)
+        changed->original_recipient = changed->address;
+    changed->address = arena_copy(&message->arena, address);
+    message->is_changed = true;
+}
+
 void message_encode_part(struct message *message, const uint32_t *recipients, size_t count,
                          struct arena *scratch, struct buf *out)
 {

@@ -73,6 +73,8 @@ struct result {
     struct str smtp_reply;
 };
 void message_record(struct message *message, size_t recipient, const struct result *result);
+/* The recipient is delivered to another address than it has; the log shows both. */
+void message_readdress(struct message *message, size_t recipient, struct str address);
 /* The envelope with only some recipients, encoded: what a delivery needs. */
 void message_encode_part(struct message *message, const uint32_t *recipients, size_t count,
                          struct arena *scratch, struct buf *out);

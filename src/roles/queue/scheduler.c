@@ -4,6 +4,7 @@
 #include "base/ensure.h"
 #include "base/memory.h"
 #include "inside.h"
+#include "mail/address.h"
 #include "queue.h"
 #include "worker.h"
 
@@ -11,6 +12,7 @@ enum {
     TURN_ATTEMPTS = 256, /* then the rest of the loop has its turn */
     BATCH_MAX = 500,     /* recipients of one delivery, so that it fits a channel's frame */
     LOSSES_MAX = 2,      /* an attempt that killed so many workers is deferred */
+    PASSES_MAX = 3,      /* and one that so many transports did not want */
 };
 
 /* ---- one message into attempts ---- */
@@ -110,10 +112,12 @@ static struct destination *route_recipient(struct message *message, struct arena
         route = (struct route){ .transport = STR("retry"),
                                 .nexthop = STR("4.3.0 address resolver failure"),
                                 .address = address };
+    } else if (message->envelope.filter.len > 0) {
+        route_through_filter(queue->settings->router, scratch, message->envelope.filter, &route);
     }
     /* user%far@here is delivered to user@far, and logged so. */
     if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)
-        message->envelope.recipients[index].address = arena_copy(&message->arena, route.address);
+        message_readdress(message, index, route.address);
     struct transport *transport = transport_find(queue, route.transport);
     return destination_find(transport, queue, route.nexthop, route.address);
 }
@@ -146,6 +150,37 @@ void attempt_record(struct attempt *attempt, uint32_t position, const struct res
     attempt->recipients[position] = index | ATTEMPT_RECIPIENT_DONE;
     attempt->open_count--;
     message_record(attempt->message, index, result);
+}
+
+void attempt_pass(struct attempt *attempt, uint32_t position, struct str target)
+{
+    static const struct result looping = {
+        .status = DELIVERY_DEFERRED,
+        .dsn = STR_INIT("4.3.5"),
+        .diagnostic = STR_INIT("mail system configuration error: transports pass the mail on to "
+                               "one another"),
+    };
+    struct message *message = attempt->message;
+    uint32_t index = attempt->recipients[position];
+    struct str address = message->envelope.recipients[index].address;
+    struct str nexthop = target;
+    struct str name = str_cut(&nexthop, ":");
+
+    if (attempt->passes >= PASSES_MAX || name.len == 0) {
+        inside_end_one(attempt, position, &looping);
+        return;
+    }
+    ensure(!(index & ATTEMPT_RECIPIENT_DONE));
+    attempt->recipients[position] = index | ATTEMPT_RECIPIENT_DONE;
+    attempt->open_count--;
+    struct destination *destination =
+        destination_find(transport_find(message->queue, name), message->queue,
+                         nexthop.len > 0 ? nexthop : address_domain(address), address);
+    struct attempt *next = attempt_new(message, destination, 1);
+    next->recipients[next->count++] = index;
+    next->open_count++;
+    next->passes = (uint8_t)(attempt->passes + 1);
+    destination_settle(destination);
 }
 
 static void record_open(struct attempt *attempt, const struct result *result)
@@ -302,11 +337,12 @@ static bool serve(struct queue *queue, struct transport *transport)
 {
     struct destination *destination = list_entry(transport->ready.next, struct destination, link);
 
-    if (transport->settings.kind != TRANSPORT_WORKER) {
+    if (transport->settings.kind != TRANSPORT_WORKER &&
+        transport->settings.kind != TRANSPORT_LOCAL) {
         inside_deliver(begin_first(destination));
         return true;
     }
-    struct worker *worker = workers_choose(queue, destination->affinity);
+    struct worker *worker = workers_choose(queue, transport->settings.kind, destination->affinity);
     if (worker == NULL)
         return false;
     worker_send(worker, begin_first(destination));

@@ -27,6 +27,7 @@ struct attempt {
     uint32_t count;
     uint32_t open_count;   /* recipients without a result */
     uint8_t losses;        /* how many workers died over it */
+    uint8_t passes;        /* how many transports passed it on */
     bool is_loading;       /* its content is being read: nothing else may end it */
     uint32_t recipients[]; /* indexes into the message's, with ATTEMPT_RECIPIENT_DONE */
 };
@@ -56,6 +57,8 @@ void scheduler_run(struct queue *queue);
 
 /* One recipient of an attempt (by its position there) has its result. */
 void attempt_record(struct attempt *attempt, uint32_t position, const struct result *result);
+/* Another transport, "transport:nexthop", takes the recipient: an attempt of its own. */
+void attempt_pass(struct attempt *attempt, uint32_t position, struct str target);
 /* The attempt is over. Recipients without a result are deferred. */
 void attempt_end(struct attempt *attempt, enum site_outcome site, struct str site_reason);
 /* Its worker died: it waits again, at the head of its destination. */

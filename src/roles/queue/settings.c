@@ -10,26 +10,6 @@ static void warn(void *argument, const char *text)
     log_warning(&settings->speakers[SPEAKER_QMGR], "%s", text);
 }
 
-/* Parameters that would change where mail goes: to ignore one silently would send mail astray. */
-static bool check_unbuilt(const struct config *config, struct error *error)
-{
-    const struct {
-        const char *name;
-        struct str value;
-    } unbuilt[] = {
-        { "content_filter", config->content_filter },
-    };
-
-    for (size_t i = 0; i < sizeof unbuilt / sizeof unbuilt[0]; i++)
-        if (str_trim(unbuilt[i].value).len > 0)
-            return error_set(error,
-                             "%s is set, and this version does not have it yet: mail would go "
-                             "where you do not want it; remove the setting, or stay with the "
-                             "mail system you have until it is there",
-                             unbuilt[i].name);
-    return true;
-}
-
 static bool make_router(struct settings *settings, const struct settings *old,
                         const struct own_addresses *own_addresses, struct error *error)
 {
@@ -105,8 +85,7 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->double_bounce_sender = config->double_bounce_sender;
     settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
-    if (!check_unbuilt(config, error) ||
-        !make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
+    if (!make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
         !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
     return settings;
@@ -133,6 +112,9 @@ static enum transport_kind kind_of(struct str command)
         { STR_INIT("lmtp"), TRANSPORT_WORKER },
         { STR_INIT("error"), TRANSPORT_ERROR },
         { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("local"), TRANSPORT_LOCAL },
+        { STR_INIT("virtual"), TRANSPORT_LOCAL },
+        { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)

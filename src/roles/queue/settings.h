@@ -56,10 +56,11 @@ void settings_free(struct settings **settings);
 /* How mail of a transport is dealt with. */
 enum transport_kind {
     TRANSPORT_WORKER,  /* smtp, lmtp: by an smtp worker */
+    TRANSPORT_LOCAL,   /* local, virtual, pipe: by the local role */
     TRANSPORT_ERROR,   /* bounced with the next hop as text */
     TRANSPORT_RETRY,   /* deferred with the next hop as text */
     TRANSPORT_DISCARD, /* done without a delivery */
-    TRANSPORT_UNBUILT, /* local, virtual, pipe: deferred */
+    TRANSPORT_UNBUILT, /* deferred */
     TRANSPORT_UNKNOWN, /* no such service: deferred */
 };
 struct transport_settings {

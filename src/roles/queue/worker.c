@@ -190,8 +190,13 @@ static bool on_result(struct worker *worker, struct str payload)
     struct attempt *attempt = job_find(worker, message.job);
     if (attempt == NULL || attempt->is_loading || message.recipient >= attempt->count ||
         (attempt->recipients[message.recipient] & ATTEMPT_RECIPIENT_DONE) ||
-        !is_status(message.status))
+        !(is_status(message.status) ||
+          (message.status == DELIVERY_PASSED && worker->kind == TRANSPORT_LOCAL)))
         return false;
+    if (message.status == DELIVERY_PASSED) {
+        attempt_pass(attempt, message.recipient, message.diagnostic);
+        return true;
+    }
     attempt_record(attempt, message.recipient,
                    &(struct result){
                        .status = message.status,
@@ -278,10 +283,12 @@ static const struct channel_events worker_events = { worker_received, worker_clo
 
 /* ---- all of them ---- */
 
-bool workers_add(struct queue *queue, uint32_t number, int fd, struct error *error)
+bool workers_add(struct queue *queue, enum transport_kind kind, uint32_t number, int fd,
+                 struct error *error)
 {
     struct worker *worker = memory_new(sizeof *worker);
 
+    worker->kind = kind;
     worker->queue = queue;
     worker->number = number;
     list_init(&worker->link);
@@ -304,14 +311,15 @@ bool workers_add(struct queue *queue, uint32_t number, int fd, struct error *err
     return true;
 }
 
-struct worker *workers_choose(struct queue *queue, uint64_t affinity)
+struct worker *workers_choose(struct queue *queue, enum transport_kind kind, uint64_t affinity)
 {
     struct worker *preferred = NULL, *idlest = NULL;
     uint64_t best = 0;
 
     list_each (link, &queue->workers.all) {
         struct worker *worker = list_entry(link, struct worker, link);
-        if (worker->is_retired || channel_unsent_bytes(worker->channel) > WORKER_UNSENT_MAX)
+        if (worker->kind != kind || worker->is_retired ||
+            channel_unsent_bytes(worker->channel) > WORKER_UNSENT_MAX)
             continue;
         /* The highest score wins: removing a worker moves only its own destinations. */
         uint64_t score = (affinity ^ worker->number) * 0x9e3779b97f4a7c15u;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The smtp workers, as the queue sees them (wire/deliver.def): who takes the next delivery, what
- * each has in flight, and what happens when one is gone. Nothing a worker says is trusted beyond
- * the deliveries that it was given.
+ * The smtp and local workers, as the queue sees them (wire/deliver.def): who takes the next
+ * delivery, what each has in flight, and what happens when one is gone. Nothing a worker says is
+ * trusted beyond the deliveries that it was given.
  */
 #pragma once
 
@@ -13,6 +13,7 @@ struct worker {
     struct queue *queue;
     struct list link; /* in workers->all */
     struct channel *channel;
+    enum transport_kind kind; /* TRANSPORT_WORKER or TRANSPORT_LOCAL: what it can deliver */
     uint32_t number;
     struct list attempts; /* in flight here */
     size_t load;          /* their count */
@@ -34,8 +35,9 @@ void workers_init(struct queue *queue);
 void workers_clear(struct queue *queue);
 /* Takes over `fd`. A worker with the same number gets nothing new from now on; what it has in
  * flight ends with its results or with its channel. */
-must_check bool workers_add(struct queue *queue, uint32_t number, int fd, struct error *error);
+must_check bool workers_add(struct queue *queue, enum transport_kind kind, uint32_t number, int fd,
+                            struct error *error);
 /* The one that the affinity prefers, unless another has much less to do; NULL when none can take
  * more (scheduler_unstall follows). */
-struct worker *workers_choose(struct queue *queue, uint64_t affinity);
+struct worker *workers_choose(struct queue *queue, enum transport_kind kind, uint64_t affinity);
 void worker_send(struct worker *worker, struct attempt *attempt);

@@ -45,9 +45,8 @@ static bool resolver_peer(struct service *service, struct str role, uint32_t wor
 {
     struct resolver *resolver = service->state;
 
-    (void)role;
     (void)worker; /* an older channel of the same worker closes by itself */
-    return peers_add(&resolver->peers, fd, error);
+    return peers_add(&resolver->peers, str_equal(role, STR("smtp")), fd, error);
 }
 
 static void resolver_status(struct service *service, struct buf *out)

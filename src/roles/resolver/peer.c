@@ -9,6 +9,7 @@ struct peer {
     struct peers *peers;
     struct channel *channel;
     struct list questions; /* struct question, by_peer */
+    bool is_deliverer;     /* asks where to send mail */
 };
 
 struct question {
@@ -60,7 +61,9 @@ static void send_answer(struct channel *channel, uint64_t id, const struct dns_a
     wire_send_resolve_answer(channel, &message);
 }
 
-/* Where the name server is not to be believed, "no such name" becomes "try again". */
+/* Where the name server is not to be believed, "no such name" becomes "try again": mail would
+ * bounce. Only who delivers asks to that effect; smtpd asks for whatever senders strangers make up,
+ * and those must not bring the name servers into disrepute. */
 static void doubt_answer(struct peers *peers, enum dns_type type, struct str name,
                          struct dns_answer *answer)
 {
@@ -85,7 +88,8 @@ static void tell(struct peer *peer, uint64_t id, enum dns_type type, struct str 
 {
     struct dns_answer told = *answer;
 
-    doubt_answer(peer->peers, type, name, &told);
+    if (peer->is_deliverer)
+        doubt_answer(peer->peers, type, name, &told);
     if (told.outcome == DNS_TRY_AGAIN)
         peer->peers->failure_count++;
     send_answer(peer->channel, id, &told);
@@ -129,7 +133,7 @@ static void question_answered(struct engine_question *engine_question,
 static bool type_is_known(uint32_t type)
 {
     return type == DNS_A || type == DNS_AAAA || type == DNS_MX || type == DNS_PTR ||
-           type == DNS_TXT || type == DNS_SRV || type == DNS_TLSA;
+           type == DNS_NS || type == DNS_TXT || type == DNS_SRV || type == DNS_TLSA;
 }
 
 static void add_question(struct peer *peer, const struct wire_resolve_query *message)
@@ -197,11 +201,12 @@ static void peer_closed(void *owner, struct channel *channel, const char *reason
 static const struct channel_events peer_events = { .received = peer_received,
                                                    .closed = peer_closed };
 
-bool peers_add(struct peers *peers, int fd, struct error *error)
+bool peers_add(struct peers *peers, bool is_deliverer, int fd, struct error *error)
 {
     struct peer *peer = memory_new(sizeof *peer);
 
     peer->peers = peers;
+    peer->is_deliverer = is_deliverer;
     list_init(&peer->questions);
     peer->channel = channel_new(peers->loop, fd, &peer_events, peer, error);
     if (peer->channel == NULL) {

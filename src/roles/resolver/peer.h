@@ -33,7 +33,7 @@ struct peers {
 
 void peers_init(struct peers *peers, struct loop *loop, struct engine *engine,
                 const struct log_context *log);
-/* Takes over `fd`. */
-must_check bool peers_add(struct peers *peers, int fd, struct error *error);
+/* Takes over `fd`. `is_deliverer`: what is answered decides where mail goes, or that it bounces. */
+must_check bool peers_add(struct peers *peers, bool is_deliverer, int fd, struct error *error);
 /* Closes every channel and cancels every question. */
 void peers_clear(struct peers *peers);

@@ -122,3 +122,100 @@ struct session *connect_target(struct delivery *delivery, const struct target *t
                        failure_new(&delivery->arena, "4.4.0", "server configuration error"));
     return give_up(failure, connect_failure(delivery, target, error.message));
 }
+
+/* ---- two at once ---- */
+
+struct race {
+    struct delivery *delivery;
+    struct fiber *owner;
+    struct runner {
+        struct race *race;
+        const struct target *target;
+        struct fiber *fiber; /* NULL: at the end */
+        struct session *session;
+        const struct failure *failure;
+        bool is_second;
+    } runners[2];
+};
+
+static void runner_ended(struct runner *runner)
+{
+    struct race *race = runner->race;
+    struct runner *other = &race->runners[!runner->is_second];
+
+    runner->fiber = NULL;
+    /* The second need not wait for a first that has failed. */
+    if (runner->session == NULL && other->fiber != NULL)
+        fiber_wake(other->fiber);
+    fiber_wake(race->owner);
+}
+
+/* True when it is the second one's turn. */
+static bool wait_for_head_start(const struct runner *runner)
+{
+    struct loop *loop = runner->race->delivery->worker->loop;
+    int64_t until_ms = loop_now_ms(loop) + CONNECT_HEAD_START_MS;
+    enum wake wake = WAKE_READY;
+
+    while (wake == WAKE_READY && runner->race->runners[0].fiber != NULL)
+        wake = fiber_wait(loop, "the other address family", until_ms);
+    return wake != WAKE_CANCELLED && runner->race->runners[0].session == NULL;
+}
+
+static void run(void *argument)
+{
+    struct runner *runner = argument;
+
+    if (!runner->is_second || wait_for_head_start(runner))
+        runner->session = connect_target(runner->race->delivery, runner->target, &runner->failure);
+    runner_ended(runner);
+}
+
+static bool is_undecided(const struct race *race)
+{
+    for (int i = 0; i < 2; i++) {
+        if (race->runners[i].session != NULL)
+            return false;
+    }
+    return race->runners[0].fiber != NULL || race->runners[1].fiber != NULL;
+}
+
+/* Until both have ended: they use the race, which is on our stack. */
+static void call_off(struct race *race)
+{
+    struct loop *loop = race->delivery->worker->loop;
+
+    for (int i = 0; i < 2; i++) {
+        if (race->runners[i].fiber != NULL)
+            fiber_cancel(race->runners[i].fiber);
+    }
+    while (race->runners[0].fiber != NULL || race->runners[1].fiber != NULL)
+        (void)fiber_yield(loop);
+}
+
+struct session *connect_either(struct delivery *delivery, const struct target *const targets[2],
+                               int *winner, const struct failure **failure)
+{
+    struct loop *loop = delivery->worker->loop;
+    struct race race = { .delivery = delivery, .owner = fiber_current(loop) };
+    enum wake wake = WAKE_READY;
+
+    for (int i = 0; i < 2; i++) {
+        struct runner *runner = &race.runners[i];
+        *runner = (struct runner){ .race = &race, .target = targets[i], .is_second = i == 1 };
+        runner->fiber = fiber_start(loop, "connect", run, runner);
+    }
+    while (is_undecided(&race) && wake != WAKE_CANCELLED)
+        wake = fiber_wait(loop, "a connection", DEADLINE_NEVER); /* each has its own deadline */
+    call_off(&race);
+    *winner = race.runners[0].session != NULL ? 0 : 1;
+    struct session *session = race.runners[*winner].session;
+    if (*winner == 0 && race.runners[1].session != NULL)
+        session_free(&race.runners[1].session);
+    *failure = wake == WAKE_CANCELLED            ? NULL
+               : race.runners[1].failure != NULL ? race.runners[1].failure
+                                                 : race.runners[0].failure;
+    if (session != NULL && wake == WAKE_CANCELLED)
+        session_free(&session);
+    return session;
+}

@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "mail/address.h"
 #include "mail/dot_stuffing.h"
+#include "mail/downgrade.h"
 #include "mail/header.h"
 #include "worker.h"
 
@@ -172,6 +173,35 @@ static enum stream_outcome wait_before_dot(struct writing *writing)
                : STREAM_OK;
 }
 
+/* For a server without 8BITMIME, what is declared as 8-bit becomes quoted-printable. */
+static bool must_downgrade(const struct session *session)
+{
+    const struct delivery *delivery = session->delivery;
+
+    return (session->offer.features & FEATURE_8BITMIME) == 0 &&
+           !session->transport->config->disable_mime_output_conversion &&
+           (downgrade_is_needed(delivery->sent_headers) ||
+            downgrade_is_needed(delivery->sent_content));
+}
+
+static enum stream_outcome write_message(struct writing *writing)
+{
+    const struct delivery *delivery = writing->session->delivery;
+    autofree_buf struct buf whole = { 0 }, downgraded = { 0 };
+    enum stream_outcome outcome;
+
+    if (!must_downgrade(writing->session)) {
+        outcome = write_encoded(writing, delivery->sent_headers);
+        return outcome == STREAM_OK ? write_encoded(writing, delivery->sent_content) : outcome;
+    }
+    if (delivery->sent_headers.len > 0) {
+        buf_append(&whole, delivery->sent_headers);
+        buf_append(&whole, delivery->sent_content);
+    }
+    downgrade_content(whole.len > 0 ? buf_str(&whole) : delivery->sent_content, &downgraded);
+    return write_encoded(writing, buf_str(&downgraded));
+}
+
 enum stream_outcome content_send(struct session *session)
 {
     struct writing writing = {
@@ -185,7 +215,7 @@ enum stream_outcome content_send(struct session *session)
     append_flagged_headers(session, &headers);
     outcome = write_encoded(&writing, buf_str(&headers));
     if (outcome == STREAM_OK)
-        outcome = write_encoded(&writing, session->delivery->content);
+        outcome = write_message(&writing);
     if (outcome == STREAM_OK)
         outcome = wait_before_dot(&writing);
     if (outcome == STREAM_OK)

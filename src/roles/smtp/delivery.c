@@ -192,14 +192,26 @@ static bool may_go_in_clear(const struct delivery *delivery, const struct sessio
            age_us >= patience_s * 1000 * 1000;
 }
 
-/* A fresh connection. True: TLS failed, and the same server is to be tried without. */
-static bool try_target(struct site *site, const struct target *target,
-                       const struct tls_policy *policy)
+/* False: nothing may be sent there. */
+static bool find_policy(struct site *site, const struct target *target, struct tls_policy *policy)
 {
     struct delivery *delivery = site->delivery;
+    struct tls_site about = { site->item, site->domain, target->host, target->path.len > 0 };
     const struct failure *failure;
+
+    if (tls_policy_find(delivery->transport->tls, delivery, &about, policy, &failure))
+        return true;
+    site_failed(delivery, failure);
+    return false;
+}
+
+/* A fresh connection, or why there is none. True: TLS failed, and the same server is to be tried
+ * without. */
+static bool converse(struct site *site, const struct target *target, struct session *session,
+                     const struct failure *failure, const struct tls_policy *policy)
+{
+    struct delivery *delivery = site->delivery;
     bool is_for_clear = false;
-    struct session *session = connect_target(delivery, target, &failure);
 
     if (session != NULL) {
         session->is_traced = is_traced(site, session);
@@ -208,7 +220,7 @@ static bool try_target(struct site *site, const struct target *target,
         session->tls_sessions = delivery->worker->tls_sessions;
         bool is_greeted = dialogue_greet(session, delivery, &failure);
         session->must_close |= policy->is_exception;
-        is_for_clear = !is_greeted && may_go_in_clear(delivery, session);
+        is_for_clear = !is_greeted && failure != NULL && may_go_in_clear(delivery, session);
         session->tls_policy = NULL;
         if (is_greeted) {
             transact(site, session);
@@ -222,37 +234,88 @@ static bool try_target(struct site *site, const struct target *target,
         delivery->is_cancelled = true;
     else
         site_failed(delivery, failure);
-    return is_for_clear && failure != NULL;
+    return is_for_clear;
 }
 
-static void use_target(struct site *site, const struct target *target)
+static void use_connection(struct site *site, const struct target *target, struct session *session,
+                           const struct failure *failure, struct tls_policy *policy)
 {
-    struct delivery *delivery = site->delivery;
-    struct tls_site about = { site->item, site->domain, target->host, target->path.len > 0 };
+    if (!converse(site, target, session, failure, policy))
+        return;
+    policy->level = TLS_LEVEL_NONE;
+    policy->is_exception = true;
+    session = connect_target(site->delivery, target, &failure);
+    (void)converse(site, target, session, failure, policy);
+}
+
+/* The first one behind `at` that is as good, but of the other address family; 0: none. */
+static size_t find_rival(const struct site *site, const struct target_list *targets, size_t at)
+{
+    const struct target *first = &targets->items[at];
+    const struct transport *transport = site->delivery->transport;
+
+    if (transport->prefers_ipv4 || transport->prefers_ipv6 || first->path.len > 0)
+        return 0;
+    for (size_t i = at + 1; i < targets->count; i++) {
+        if (targets->items[i].preference != first->preference)
+            return 0;
+        if (targets->items[i].address.any.sa_family != first->address.any.sa_family &&
+            !was_tried(site, &targets->items[i]))
+            return i;
+    }
+    return 0;
+}
+
+/* Two families at once. The winner is taken off the list, the loser stays to be tried; both go
+ * where both failed. Returns how many went. */
+static size_t use_rivals(struct site *site, struct target_list *targets, size_t at, size_t rival)
+{
+    const struct target *const rivals[] = { &targets->items[at], &targets->items[rival] };
     const struct failure *failure;
     struct tls_policy policy;
+    int winner;
+    struct session *session = connect_either(site->delivery, rivals, &winner, &failure);
+    struct target first = *rivals[0], second = *rivals[1];
 
-    if (was_tried(site, target))
-        return;
-    site->address_count++;
-    if (!tls_policy_find(delivery->transport->tls, delivery, &about, &policy, &failure)) {
-        site_failed(delivery, failure);
-        return;
-    }
-    if (!try_target(site, target, &policy))
-        return;
-    policy.level = TLS_LEVEL_NONE;
-    policy.is_exception = true;
-    (void)try_target(site, target, &policy);
+    memmove(&targets->items[at + 2], &targets->items[at + 1],
+            (rival - at - 1) * sizeof targets->items[0]);
+    targets->items[at] = winner == 0 ? first : second;
+    targets->items[at + 1] = winner == 0 ? second : first;
+    site->address_count += session != NULL ? 1 : 2;
+    size_t count = session != NULL ? 1 : 2;
+    if (find_policy(site, &targets->items[at], &policy))
+        use_connection(site, &targets->items[at], session, failure, &policy);
+    else
+        session_free(&session);
+    return count;
 }
 
-static void use_targets(struct site *site, const struct target_list *targets)
+/* The target at `at`, or with it another one: how many of them are done with. */
+static size_t use_target(struct site *site, struct target_list *targets, size_t at)
+{
+    const struct failure *failure = NULL;
+    struct tls_policy policy;
+    size_t rival = find_rival(site, targets, at);
+
+    if (was_tried(site, &targets->items[at]))
+        return 1;
+    if (rival > 0)
+        return use_rivals(site, targets, at, rival);
+    site->address_count++;
+    if (!find_policy(site, &targets->items[at], &policy))
+        return 1;
+    struct session *session = connect_target(site->delivery, &targets->items[at], &failure);
+    use_connection(site, &targets->items[at], session, failure, &policy);
+    return 1;
+}
+
+static void use_targets(struct site *site, struct target_list *targets)
 {
     struct delivery *delivery = site->delivery;
     const struct config *config = delivery->transport->config;
 
     site->best_preference = targets->items[0].preference;
-    for (size_t i = 0; i < targets->count && !is_over(delivery); i++) {
+    for (size_t i = 0; i < targets->count && !is_over(delivery);) {
         if ((config->smtp_mx_address_limit > 0 &&
              site->address_count >= config->smtp_mx_address_limit) ||
             (config->smtp_mx_session_limit > 0 &&
@@ -260,7 +323,7 @@ static void use_targets(struct site *site, const struct target_list *targets)
             return;
         if (site->session_count > 0)
             log_failures(delivery);
-        use_target(site, &targets->items[i]);
+        i += use_target(site, targets, i);
     }
 }
 
@@ -299,6 +362,7 @@ static void try_site(struct delivery *delivery, struct str item)
     }
     site.item = item;
     site.domain = nexthop.host;
+    delivery->tried_nexthop = item;
     site.destination = connection_cache_enter(cache, delivery->transport, item);
     use_cached(&site);
     if (!is_over(delivery))
@@ -360,6 +424,26 @@ static void settle_open(struct delivery *delivery)
     }
 }
 
+/* What leaves: as it is, or as smtp_generic_maps wants it. */
+static bool prepare(struct delivery *delivery)
+{
+    const struct transport *transport = delivery->transport;
+    struct error error = { 0 };
+
+    delivery->sent_sender = delivery->envelope.sender;
+    delivery->sent_headers = STR("");
+    delivery->sent_content = delivery->content;
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
+        delivery->attempts[i].sent_address = delivery->envelope.recipients[i].address;
+    if (transport->generic == NULL || generic_map(transport->generic, delivery, &error))
+        return true;
+    log_warning(&transport->log, "%s: smtp_generic_maps: %s", delivery->queue_id.text,
+                error.message);
+    delivery->failure =
+        failure_new(&delivery->arena, "4.3.0", "smtp_generic_maps: table lookup problem");
+    return false;
+}
+
 static void deliver(void *argument)
 {
     struct delivery *delivery = argument;
@@ -370,7 +454,7 @@ static void deliver(void *argument)
         delivery->failure = failure_new(
             &delivery->arena, arena_text(&delivery->arena, delivery->transport->refusal_dsn),
             "%.*s", STR_ARGS(delivery->transport->refusal));
-    else
+    else if (prepare(delivery))
         try_sites(delivery);
     if (delivery->failure == NULL)
         delivery->failure =

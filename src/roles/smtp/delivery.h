@@ -28,6 +28,7 @@ enum recipient_progress {
 struct attempt {
     enum recipient_progress progress;
     const struct failure *failure; /* the latest soft one; NULL: none yet */
+    struct str sent_address;       /* what servers are told: smtp_generic_maps */
 };
 
 struct delivery {
@@ -41,10 +42,13 @@ struct delivery {
         queue_generation; /* of the channel it came by; another queue process does not know it */
     struct queue_id_text queue_id;
     struct str nexthop;
+    struct str tried_nexthop; /* the one of its destinations that is being tried, as written */
     struct envelope envelope;
-    struct attempt *attempts; /* one for each recipient of the envelope */
-    size_t open_count;        /* not settled */
-    struct str content;       /* in the arena, or mapped from the queue's memfd */
+    struct attempt *attempts;              /* one for each recipient of the envelope */
+    size_t open_count;                     /* not settled */
+    struct str content;                    /* in the arena, or mapped from the queue's memfd */
+    struct str sent_sender;                /* what servers are told */
+    struct str sent_headers, sent_content; /* what they get, one behind the other */
     bool is_content_mapped;
     bool is_content_expected; /* deliver_content_fd has not come yet */
     struct delivery_times times;

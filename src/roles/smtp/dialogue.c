@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "dialogue.h"
 
+#include "authentication.h"
+#include "base/base64.h"
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "blame.h"
 #include "content.h"
 #include "envelope_command.h"
 #include "hello.h"
+#include "net/sasl_client.h"
 #include "report.h"
 #include "starttls.h"
 #include "worker.h"
@@ -25,6 +28,42 @@ struct command {
     size_t timeout;   /* offset of the parameter in struct config */
     enum next (*on_reply)(struct session *session, const struct expect *expect);
 };
+
+/* ---- sending ---- */
+
+static int64_t deadline_after(const struct session *session, int64_t seconds)
+{
+    return seconds > 0 ? loop_now_ms(session->loop) + seconds * 1000 : DEADLINE_NEVER;
+}
+
+/* Output gathers in memory and leaves when the next reply is waited for. A failure to write shows
+ * again, with whatever the server said before, when its reply is read. */
+static void send_bytes(struct session *session, struct str bytes)
+{
+    session_trace(session, '>', str_trim_end(bytes));
+    (void)stream_write(session->stream, bytes,
+                       deadline_after(session, session->transport->config->smtp_rcpt_timeout));
+}
+
+/* What only the server may read: the log shows `shown` in its place. */
+static void send_secret(struct session *session, const char *verb, struct str secret)
+{
+    autofree_buf struct buf line = { 0 };
+    bool has_secret = secret.ptr != NULL;
+
+    buf_append_text(&line, verb);
+    if (has_secret)
+        base64_encode(secret, &line);
+    if (has_secret && secret.len == 0 && verb[0] != '\0')
+        buf_append_byte(&line, '=');
+    buf_append_text(&line, "\r\n");
+    session_trace(session, '>',
+                  str_from(arena_printf(&session->delivery->arena, "%s%s", verb,
+                                        has_secret ? "[login data]" : "")));
+    (void)stream_write(session->stream, buf_str(&line),
+                       deadline_after(session, session->transport->config->smtp_helo_timeout));
+    sasl_wipe(&line);
+}
 
 /* ---- what a reply means; each handler sees the session's latest one ---- */
 
@@ -103,6 +142,37 @@ static enum next on_starttls(struct session *session, const struct expect *expec
     }
     session_enter(session, PHASE_READY);
     return starttls_accept_refusal(session) ? NEXT_REPLY : NEXT_CLOSE;
+}
+
+/* A login under way: challenges and responses, until the server says yes or no. */
+static enum next on_auth(struct session *session, const struct expect *expect)
+{
+    autofree_buf struct buf challenge = { 0 }, response = { 0 };
+    struct str text = STR("");
+
+    (void)expect;
+    if (reply_is_positive(session) && sasl_client_is_satisfied(session->login)) {
+        session->is_authenticated = true;
+        session_enter(session, PHASE_READY);
+        return NEXT_REPLY;
+    }
+    if (session->reply.code != 334) {
+        session->refusal = reply_is_positive(session)
+                               ? authentication_impossible(session, "bad protocol / cancel")
+                               : authentication_refused(session);
+        return NEXT_CLOSE;
+    }
+    bool is_fine = reply_line(&session->reply, 0, &text) &&
+                   base64_decode(str_trim(text), &challenge) &&
+                   sasl_client_respond(session->login, buf_str(&challenge), &response);
+    if (!is_fine) {
+        session->refusal = authentication_impossible(session, "bad protocol / cancel");
+        return NEXT_CLOSE;
+    }
+    session_expect_push(session, COMMAND_AUTH, 0);
+    send_secret(session, "", buf_str(&response));
+    sasl_wipe(&response);
+    return NEXT_REPLY;
 }
 
 static enum next on_xforward(struct session *session, const struct expect *expect)
@@ -235,6 +305,7 @@ static const struct command commands[] = {
     [COMMAND_HELO]      = { PHASE_HELO,      "HELO command",        SECONDS(smtp_helo_timeout),         on_hello },
     [COMMAND_LHLO]      = { PHASE_LHLO,      "LHLO command",        SECONDS(smtp_helo_timeout),         on_hello },
     [COMMAND_STARTTLS]  = { PHASE_STARTTLS,  "STARTTLS command",    SECONDS(smtp_starttls_timeout),     on_starttls },
+    [COMMAND_AUTH]      = { PHASE_AUTH,      "AUTH command",        SECONDS(smtp_helo_timeout),         on_auth },
     [COMMAND_XFORWARD]  = { PHASE_XFORWARD,  "XFORWARD command",    SECONDS(smtp_xforward_timeout),     on_xforward },
     [COMMAND_MAIL]      = { PHASE_MAIL,      "MAIL FROM command",   SECONDS(smtp_mail_timeout),         on_mail },
     [COMMAND_RCPT]      = { PHASE_RCPT,      "RCPT TO command",     SECONDS(smtp_rcpt_timeout),         on_rcpt },
@@ -247,11 +318,6 @@ static const struct command commands[] = {
 /* clang-format on */
 
 /* ---- the driver ---- */
-
-static int64_t deadline_after(const struct session *session, int64_t seconds)
-{
-    return seconds > 0 ? loop_now_ms(session->loop) + seconds * 1000 : DEADLINE_NEVER;
-}
 
 static int64_t command_deadline(const struct session *session, const struct command *command)
 {
@@ -340,15 +406,6 @@ static bool drive(struct session *session)
 
 /* ---- sending ---- */
 
-/* Output gathers in memory and leaves when the next reply is waited for. A failure to write shows
- * again, with whatever the server said before, when its reply is read. */
-static void send_bytes(struct session *session, struct str bytes)
-{
-    session_trace(session, '>', str_trim_end(bytes));
-    (void)stream_write(session->stream, bytes,
-                       deadline_after(session, session->transport->config->smtp_rcpt_timeout));
-}
-
 static bool send_hello(struct session *session, enum command_kind kind)
 {
     autofree_buf struct buf line = { 0 };
@@ -380,6 +437,38 @@ static bool start_tls(struct session *session)
            send_hello(session, session->transport->is_lmtp ? COMMAND_LHLO : COMMAND_EHLO);
 }
 
+static bool send_auth(struct session *session)
+{
+    autofree_buf struct buf response = { 0 };
+    const char *verb =
+        arena_printf(&session->delivery->arena, "AUTH %s", sasl_client_mechanism(session->login));
+    bool has_response = sasl_client_begin(session->login, &response);
+
+    if (has_response)
+        verb = arena_printf(&session->delivery->arena, "%s ", verb);
+    session_expect_push(session, COMMAND_AUTH, 0);
+    send_secret(session, verb, has_response ? buf_str(&response) : (struct str){ 0 });
+    sasl_wipe(&response);
+    return drive(session);
+}
+
+static bool log_in(struct session *session)
+{
+    bool is_fine = true;
+
+    switch (authentication_plan(session, &session->refusal)) {
+    case AUTHENTICATION_NONE:
+        return true;
+    case AUTHENTICATION_FAILED:
+        return false;
+    case AUTHENTICATION_READY:
+        is_fine = send_auth(session);
+        break;
+    }
+    authentication_end(session);
+    return is_fine;
+}
+
 bool dialogue_greet(struct session *session, struct delivery *delivery,
                     const struct failure **failure)
 {
@@ -400,6 +489,8 @@ bool dialogue_greet(struct session *session, struct delivery *delivery,
     if (is_fine && session->phase != PHASE_READY)
         is_fine = send_hello(session, COMMAND_HELO);
     is_fine = is_fine && start_tls(session);
+    if (is_fine)
+        is_fine = log_in(session);
     *failure = session->refusal;
     session->delivery = NULL;
     return is_fine;
@@ -415,7 +506,7 @@ static void send_command(struct session *session, enum command_kind kind, size_t
     if (kind == COMMAND_MAIL)
         envelope_command_mail(session, line);
     else if (kind == COMMAND_RCPT)
-        envelope_command_rcpt(session, &delivery->envelope.recipients[recipient], line);
+        envelope_command_rcpt(session, recipient, line);
     else
         buf_append_text(line, "DATA\r\n");
     session_expect_push(session, kind, (uint32_t)recipient);

@@ -10,7 +10,7 @@ void envelope_command_mail(const struct session *session, struct buf *out)
     uint32_t features = session->offer.features;
 
     buf_append_text(out, "MAIL FROM:");
-    address_format_angle(envelope->sender, out);
+    address_format_angle(session->delivery->sent_sender, out);
     if ((features & FEATURE_SIZE) != 0) {
         buf_append_text(out, " SIZE=");
         buf_append_u64(out, envelope->size_bytes);
@@ -66,11 +66,13 @@ static void append_orcpt(const struct recipient *recipient, struct buf *out)
     }
 }
 
-void envelope_command_rcpt(const struct session *session, const struct recipient *recipient,
-                           struct buf *out)
+void envelope_command_rcpt(const struct session *session, size_t index, struct buf *out)
 {
+    const struct delivery *delivery = session->delivery;
+    const struct recipient *recipient = &delivery->envelope.recipients[index];
+
     buf_append_text(out, "RCPT TO:");
-    address_format_angle(recipient->address, out);
+    address_format_angle(delivery->attempts[index].sent_address, out);
     if ((session->offer.features & FEATURE_DSN) != 0) {
         append_notify(recipient->dsn_notify, out);
         append_orcpt(recipient, out);

@@ -9,8 +9,7 @@
 #include "session.h"
 
 void envelope_command_mail(const struct session *session, struct buf *out);
-void envelope_command_rcpt(const struct session *session, const struct recipient *recipient,
-                           struct buf *out);
+void envelope_command_rcpt(const struct session *session, size_t index, struct buf *out);
 /* Who sent the message to this relay, in two commands: name and address first, then protocol and
  * name in HELO. False (and nothing appended) where the server wants none of it. */
 enum xforward_part { XFORWARD_CLIENT, XFORWARD_PROTOCOL };

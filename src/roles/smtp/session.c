@@ -4,6 +4,7 @@
 #include "base/ensure.h"
 #include "base/memory.h"
 #include "tls_sessions.h"
+#include "net/sasl_client.h"
 
 enum { EXPECTS_FIRST_CAPACITY = 16 };
 
@@ -16,8 +17,9 @@ static const unsigned legal_moves[] = {
     [PHASE_HELO] = FROM(GREETING) | FROM(EHLO),
     [PHASE_LHLO] = FROM(GREETING) | FROM(STARTTLS),
     [PHASE_STARTTLS] = FROM(READY),
-    [PHASE_READY] =
-        FROM(STARTTLS) | FROM(EHLO) | FROM(HELO) | FROM(LHLO) | FROM(FINAL_DOT) | FROM(RSET),
+    [PHASE_AUTH] = FROM(READY),
+    [PHASE_READY] = FROM(STARTTLS) | FROM(EHLO) | FROM(HELO) | FROM(AUTH) | FROM(LHLO) |
+                    FROM(FINAL_DOT) | FROM(RSET),
     [PHASE_XFORWARD] = FROM(READY),
     [PHASE_MAIL] = FROM(READY) | FROM(XFORWARD),
     [PHASE_RCPT] = FROM(MAIL) | FROM(RCPT),
@@ -99,6 +101,7 @@ void session_free(struct session **session)
         return;
     keep_tls(*session);
     list_remove(&(*session)->by_destination);
+    sasl_client_free(&(*session)->login);
     if ((*session)->stream != NULL)
         stream_free(&(*session)->stream);
     reply_free(&(*session)->reply);

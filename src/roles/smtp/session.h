@@ -16,6 +16,7 @@ struct destination;
 struct connection_cache;
 struct tls_policy;
 struct tls_sessions;
+struct sasl_client;
 
 /* name, the words behind "while" in Postfix's texts */
 #define SESSION_PHASES(PHASE)                                                                      \
@@ -25,6 +26,7 @@ struct tls_sessions;
     PHASE(LHLO, "performing the LHLO handshake")                                                   \
     PHASE(STARTTLS, "receiving the STARTTLS response")                                             \
     PHASE(READY, "waiting for the next message")                                                   \
+    PHASE(AUTH, "performing the EHLO handshake")                                                   \
     PHASE(XFORWARD, "sending XFORWARD command")                                                    \
     PHASE(MAIL, "sending MAIL FROM")                                                               \
     PHASE(RCPT, "sending RCPT TO")                                                                 \
@@ -47,6 +49,7 @@ enum command_kind {
     COMMAND_HELO,
     COMMAND_LHLO,
     COMMAND_STARTTLS,
+    COMMAND_AUTH,
     COMMAND_XFORWARD,
     COMMAND_MAIL,
     COMMAND_RCPT,
@@ -79,8 +82,9 @@ struct session {
     bool is_backup;     /* there is a server of better preference */
     struct str address; /* "192.0.2.1", or the path of a socket */
     struct offer offer;
-    unsigned pix_workarounds; /* enum pix_workaround bits */
-    bool is_traced;           /* debug_peer_list: the dialogue goes to the log */
+    unsigned pix_workarounds;       /* enum pix_workaround bits */
+    bool is_traced;                 /* debug_peer_list: the dialogue goes to the log */
+    bool is_encrypted, is_verified; /* TLS, and with a certificate that was verified */
     bool is_authenticated;
     const struct tls_policy *tls_policy; /* the delivery's, while it is being greeted */
     bool is_tls_granted;                 /* STARTTLS was answered well */
@@ -89,10 +93,11 @@ struct session {
     struct tls_sessions *tls_sessions;
     struct str tls_key;
     int64_t tls_lifetime_s;
-    bool greets_esmtp;      /* the greeting has the word ESMTP */
-    struct reply reply;     /* the latest one */
-    struct arena heard;     /* a line that was filtered */
-    struct expect *expects; /* ring of expect_capacity, a power of two */
+    struct sasl_client *login; /* while it is under way */
+    bool greets_esmtp;         /* the greeting has the word ESMTP */
+    struct reply reply;        /* the latest one */
+    struct arena heard;        /* a line that was filtered */
+    struct expect *expects;    /* ring of expect_capacity, a power of two */
     size_t expect_first, expect_count, expect_capacity;
     unsigned use_count; /* transactions begun */
     int64_t opened_ms;

@@ -144,6 +144,8 @@ static bool check_certificate(struct session *session)
     tls_get_facts(stream_tls(session->stream), &session->arena, &facts);
     log_success(session, &facts);
     session->offer = (struct offer){ 0 };
+    session->is_encrypted = true;
+    session->is_verified = facts.is_matched;
     session->must_close |= !session->tls_policy->may_reuse;
     return !must_match || facts.is_matched ||
            give_up(session, "4.7.5", "Server certificate not verified");

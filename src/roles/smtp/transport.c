@@ -2,6 +2,7 @@
 #include "transport.h"
 
 #include "config/twins.h"
+#include "net/sasl_client.h"
 #include "nexthop.h"
 
 void transports_init(struct transports *transports, const struct config_source *source,
@@ -10,15 +11,22 @@ void transports_init(struct transports *transports, const struct config_source *
     *transports = (struct transports){ .source = source, .log = log, .by_name = map_new() };
 }
 
+static void free_lists(struct transport *transport)
+{
+    client_tables_close(&transport->tables);
+    tls_rules_free(&transport->tls);
+    generic_free(&transport->generic);
+    match_list_free(&transport->traced_peers);
+    match_list_free(&transport->sasl_mechanism_filter);
+}
+
 void transports_clear(struct transports *transports)
 {
     struct map_cursor cursor = { 0 };
 
     while (transports->by_name != NULL && map_next(transports->by_name, &cursor)) {
         struct transport *transport = cursor.value;
-        client_tables_close(&transport->tables);
-        tls_rules_free(&transport->tls);
-        match_list_free(&transport->traced_peers);
+        free_lists(transport);
         config_free(&transport->config);
     }
     if (transports->by_name != NULL)
@@ -58,10 +66,9 @@ static void refuse_unprotected(struct transport *transport)
 {
     const struct config *config = transport->config;
 
-    if (config->smtp_sasl_auth_enable) {
+    if (config->smtp_sasl_auth_enable && !str_equal_fold(config->smtp_sasl_type, STR("cyrus"))) {
         transport->refusal_dsn = STR("4.7.0");
-        transport->refusal = STR("smtp_sasl_auth_enable is set, but this version cannot "
-                                 "authenticate to servers yet");
+        transport->refusal = STR("smtp_sasl_type names no client for SASL; there is only cyrus");
     }
 }
 
@@ -123,6 +130,24 @@ static bool set_traced_peers(struct transport *transport, struct error *error)
     return transport->traced_peers != NULL;
 }
 
+static bool set_sasl(struct transport *transport, struct error *error)
+{
+    const struct config *config = transport->config;
+    struct match_list_options options = { .name = STR("smtp_sasl_mechanism_filter") };
+
+    if (!config->smtp_sasl_auth_enable)
+        return true;
+    if (!sasl_demands_parse(config->smtp_sasl_security_options, &transport->sasl_demands, error) ||
+        !sasl_demands_parse(config->smtp_sasl_tls_security_options, &transport->sasl_tls_demands,
+                            error) ||
+        !sasl_demands_parse(config->smtp_sasl_tls_verified_security_options,
+                            &transport->sasl_tls_verified_demands, error))
+        return false;
+    transport->sasl_mechanism_filter =
+        match_list_new(config->smtp_sasl_mechanism_filter, &options, error);
+    return transport->sasl_mechanism_filter != NULL;
+}
+
 static bool fill_transport(struct transports *transports, struct transport *transport,
                            struct error *error)
 {
@@ -148,7 +173,13 @@ static bool fill_transport(struct transports *transports, struct transport *tran
         return false;
     client_tables_open(&transport->tables, config, &transport->log);
     transport->tls = tls_rules_new(config, &transport->log, transport->is_lmtp, error);
-    return transport->tls != NULL && set_traced_peers(transport, error) &&
+    if (transport->tls == NULL)
+        return false;
+    error->message[0] = '\0';
+    transport->generic = generic_new(config, &transport->log, error);
+    if (transport->generic == NULL && error->message[0] != '\0')
+        return false;
+    return set_traced_peers(transport, error) && set_sasl(transport, error) &&
            set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
                             &transport->bind4, &transport->has_bind4, error) &&
            set_bind_address("smtp_bind_address6", config->smtp_bind_address6, AF_INET6,
@@ -174,9 +205,7 @@ const struct transport *transport_get(struct transports *transports, struct str 
     if (transport->config == NULL)
         return NULL;
     if (!fill_transport(transports, transport, error)) {
-        client_tables_close(&transport->tables);
-        tls_rules_free(&transport->tls);
-        match_list_free(&transport->traced_peers);
+        free_lists(transport);
         config_free(&transport->config);
         return NULL;
     }

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "client_tables.h"
 #include "config/config.h"
+#include "generic.h"
 #include "net/address.h"
 #include "table/match_list.h"
 #include "tls_policy.h"
@@ -23,7 +24,10 @@ struct transport {
     struct str helo_name;
     struct client_tables tables;
     struct tls_rules *tls;
+    struct generic *generic;         /* smtp_generic_maps; NULL: none */
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
+    unsigned sasl_demands, sasl_tls_demands, sasl_tls_verified_demands; /* enum sasl_demand bits */
+    struct match_list *sasl_mechanism_filter;
     uint16_t default_port;           /* smtp_tcp_port */
     bool uses_ipv4, uses_ipv6;       /* inet_protocols */
     bool prefers_ipv4, prefers_ipv6; /* smtp_address_preference */

@@ -5,6 +5,7 @@
 #include "dovecot.h"
 #include "encryption.h"
 #include "table/match_list.h"
+#include "trace.h"
 
 enum { SERVER_PATIENCE_MS = 10 * 1000, SERVER_DECIDES_MS = 100 * 1000 };
 
@@ -269,6 +270,7 @@ static enum next ask_client(struct conversation *conversation, struct str challe
         return reply_and_close(conversation, REPLY_AUTH_LINE_TOO_LONG);
     if (outcome != STREAM_OK)
         return conversation_lost(conversation, outcome, conversation->session.where);
+    trace_secret(conversation);
     *answer = arena_copy(&conversation->scratch, line);
     return NEXT_COMMAND;
 }

@@ -30,7 +30,8 @@ static bool name_is_usable(struct conversation *conversation, struct str name)
 }
 
 /* The forward half: does `name` lead back to the client's address? */
-static bool name_leads_back(struct conversation *conversation, struct str name, int64_t deadline_ms)
+static enum peer_name name_leads_back(struct conversation *conversation, struct str name,
+                                      int64_t deadline_ms)
 {
     const struct str address = net_address_bytes(&conversation->peer);
     const struct session *session = &conversation->session;
@@ -39,7 +40,7 @@ static bool name_leads_back(struct conversation *conversation, struct str name, 
     dns_query(conversation->server->dns, &conversation->scratch,
               address.len == 4 ? DNS_A : DNS_AAAA, name, deadline_ms, &answer);
     if (answer_has_address(&answer, address))
-        return true;
+        return PEER_NAME_OK;
     if (answer.outcome == DNS_FOUND)
         log_warning(&conversation->policy->log, "hostname %.*s does not resolve to address %.*s",
                     STR_ARGS(name), STR_ARGS(session->client_address));
@@ -47,7 +48,7 @@ static bool name_leads_back(struct conversation *conversation, struct str name, 
         log_warning(&conversation->policy->log,
                     "hostname %.*s does not resolve to address %.*s: %.*s", STR_ARGS(name),
                     STR_ARGS(session->client_address), STR_ARGS(answer.reason));
-    return false;
+    return answer.outcome == DNS_TRY_AGAIN ? PEER_NAME_TRY_AGAIN : PEER_NAME_NONE;
 }
 
 static void look_up_name(struct conversation *conversation)
@@ -59,11 +60,18 @@ static void look_up_name(struct conversation *conversation)
 
     dns_query_address(server->dns, &conversation->scratch, &conversation->peer, deadline_ms,
                       &answer);
+    if (answer.outcome == DNS_TRY_AGAIN)
+        session->client_name_status = session->reverse_name_status = PEER_NAME_TRY_AGAIN;
     if (answer.outcome != DNS_FOUND || answer.record_count == 0)
         return;
     struct str name = answer.records[0].name;
-    if (name_is_usable(conversation, name) && name_leads_back(conversation, name, deadline_ms))
-        session->client_name = arena_copy(&session->arena, name);
+    if (!name_is_usable(conversation, name))
+        return;
+    session->reverse_name = arena_copy(&session->arena, name);
+    session->reverse_name_status = PEER_NAME_OK;
+    session->client_name_status = name_leads_back(conversation, name, deadline_ms);
+    if (session->client_name_status == PEER_NAME_OK)
+        session->client_name = session->reverse_name;
 }
 
 void client_identify(struct conversation *conversation)

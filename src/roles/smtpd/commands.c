@@ -3,12 +3,17 @@
 
 #include "authentication.h"
 #include "base/clock.h"
+#include "chunking.h"
 #include "data.h"
 #include "encryption.h"
+#include "ehlo.h"
+#include "limits.h"
 #include "mail/address.h"
 #include "mail/request.h"
+#include "mail/utf8.h"
 #include "mail/xtext.h"
 #include "parameters.h"
+#include "xclient.h"
 
 enum {
     /* How long RCPT waits for a queue id while the queue role is away. */
@@ -20,8 +25,8 @@ struct command {
     const char *verb;
     enum counted_command counted;
     unsigned phases; /* in which it is allowed */
-    /* What it gets elsewhere: outside of a transaction, after MAIL, and after RCPT. */
-    enum reply_name when_outside, when_mail, when_rcpt;
+    /* What it gets elsewhere: outside of a transaction, after MAIL, RCPT and BDAT. */
+    enum reply_name when_outside, when_mail, when_rcpt, when_bdat;
     bool needs_hello; /* with smtpd_helo_required */
     bool is_junk;     /* moves no mail: smtpd_junk_command_limit */
     bool is_last;     /* must end a group of pipelined commands (RFC 2920) */
@@ -29,33 +34,6 @@ struct command {
 };
 
 /* ---- HELO, EHLO ---- */
-
-/* What all clients are told, and what this one is. */
-static struct str ehlo_reply(struct conversation *conversation)
-{
-    const struct policy *policy = conversation->policy;
-    struct str all = policy->ehlo_reply;
-    struct str mechanisms =
-        policy_discards_keyword(policy, STR("AUTH")) ? STR("") : authentication_offer(conversation);
-    autofree_buf struct buf own = { 0 };
-
-    if (encryption_is_offered(conversation))
-        buf_append_text(&own, "250-STARTTLS\r\n");
-    if (!str_is_empty(mechanisms))
-        buf_printf(&own, "250-AUTH %.*s\r\n", STR_ARGS(mechanisms));
-    if (!str_is_empty(mechanisms) && policy->config->broken_sasl_auth_clients)
-        buf_printf(&own, "250-AUTH=%.*s\r\n", STR_ARGS(mechanisms));
-    if (own.len == 0)
-        return all;
-    /* Our name stands in the first line; "250 " marks the last one. */
-    struct str first = str_take(all, (size_t)str_find_byte(all, '\n') + 1);
-    struct str rest = str_skip(all, first.len);
-    struct str lines = buf_str(&own);
-    if (str_is_empty(rest))
-        own.ptr[str_find_last_byte(str_take(lines, lines.len - 2), '\n') + 4] = ' ';
-    return str_from(arena_printf(&conversation->scratch, "250-%.*s%.*s%.*s",
-                                 STR_ARGS(str_skip(first, 4)), STR_ARGS(lines), STR_ARGS(rest)));
-}
 
 static enum next on_hello(struct conversation *conversation, struct str argument, bool is_esmtp)
 {
@@ -65,8 +43,12 @@ static enum next on_hello(struct conversation *conversation, struct str argument
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
     if (!request_helo_is_valid(name))
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
+    struct verdict verdict =
+        restrictions_check_helo(conversation, session_neutral_name(&conversation->scratch, name));
+    if (!verdict.is_accepted)
+        return reply_verdict(conversation, &verdict);
     session_set_hello(&conversation->session, name, is_esmtp);
-    return is_esmtp ? reply_lines(conversation, 250, ehlo_reply(conversation))
+    return is_esmtp ? reply_lines(conversation, 250, ehlo_format(conversation))
                     : reply(conversation, REPLY_HELLO);
 }
 
@@ -83,13 +65,13 @@ static enum next on_ehlo(struct conversation *conversation, struct str argument)
 /* ---- MAIL ---- */
 
 /* A refusal that the operator wants to see: in the log with its reply, and to the client. */
-static enum next refuse(struct conversation *conversation, const char *where,
-                        const struct verdict *verdict, const struct str *recipient)
+static enum next refuse_with_log(struct conversation *conversation, const char *where,
+                                 const struct verdict *verdict)
 {
     autofree_buf struct buf text = { 0 };
 
     verdict_format(verdict, &text);
-    conversation_log_reject(conversation, where, buf_str(&text), recipient);
+    conversation_log_reject(conversation, where, buf_str(&text), NULL);
     return reply_text(conversation, verdict->code, buf_str(&text));
 }
 
@@ -105,6 +87,35 @@ static enum next refuse_parameter(struct conversation *conversation,
                              STR_ARGS(problem->offender)),
     };
     return reply_verdict(conversation, &verdict);
+}
+
+static struct parameter_rules parameter_rules(const struct conversation *conversation)
+{
+    return (struct parameter_rules){
+        .has_dsn = ehlo_has_keyword(conversation, STR("DSN")),
+        .has_smtputf8 = ehlo_has_keyword(conversation, STR("SMTPUTF8")),
+    };
+}
+
+static bool is_ascii(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.ptr[i] >= 0x80)
+            return false;
+    }
+    return true;
+}
+
+/* RFC 6531 asks for SMTPUTF8 wherever an address is not ASCII. Without strict_smtputf8 Postfix lets
+ * a local part pass that is not, as ever. */
+static bool utf8_refusal(const struct conversation *conversation, struct str address,
+                         uint32_t envelope_flags, enum reply_name bad, enum reply_name *refusal)
+{
+    *refusal = conversation->policy->config->strict_smtputf8 ? REPLY_NEED_SMTPUTF8 : bad;
+    if (envelope_flags & ENVELOPE_SMTPUTF8)
+        return false;
+    return !is_ascii(address_domain(address)) ||
+           (*refusal == REPLY_NEED_SMTPUTF8 && !is_ascii(address));
 }
 
 static enum next refuse_path(struct conversation *conversation, const char *verb,
@@ -142,8 +153,10 @@ static void transaction_start(struct conversation *conversation, struct str send
     envelope->sender =
         rewrite_address(arena, &conversation->policy->rewrite, transaction->sender_as_sent);
     envelope->flags = parameters->flags;
+    envelope->filter = conversation->policy->config->content_filter;
     envelope->arrival_us = clock_wall_us();
     envelope->dsn_envid = arena_copy(arena, parameters->envid);
+    transaction->announced_bytes = parameters->size_bytes;
     if (session_is_authenticated(session)) {
         envelope->sasl_username = arena_copy(arena, session->sasl_username);
         transaction->sasl_sender = xtext_copy(arena, parameters->auth_sender);
@@ -158,7 +171,7 @@ static enum next refuse_mail(struct conversation *conversation, struct str sende
 
     /* The log names the sender, as it does everywhere else. */
     transaction_start(conversation, sender, &(struct mail_parameters){ 0 });
-    enum next next = refuse(conversation, "MAIL", verdict, NULL);
+    enum next next = refuse_with_log(conversation, "MAIL", verdict);
     session_reset_transaction(session);
     return next;
 }
@@ -166,12 +179,17 @@ static enum next refuse_mail(struct conversation *conversation, struct str sende
 static enum next on_mail(struct conversation *conversation, struct str argument)
 {
     const struct config *config = conversation->policy->config;
-    struct path_rules rules = { .kind = PATH_SENDER, .is_strict = config->strict_rfc821_envelopes };
+    struct path_rules rules = { .kind = PATH_SENDER,
+                                .is_strict = config->strict_rfc821_envelopes,
+                                .is_utf8 = config->smtputf8_enable };
     struct submission_reply shut;
     struct mail_parameters parameters;
     struct parameter_problem problem;
+    enum reply_name refusal;
     struct path path;
 
+    if (!limits_allow_message(conversation))
+        return NEXT_COMMAND;
     switch (path_parse(&conversation->scratch, argument, rules, &path)) {
     case PATH_OK:
         break;
@@ -183,8 +201,11 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     case PATH_TOO_LONG:
         return refuse_path(conversation, "MAIL", argument, REPLY_BAD_SENDER);
     }
-    if (!mail_parameters_parse(path.parameters, &parameters, &problem))
+    if (!mail_parameters_parse(path.parameters, parameter_rules(conversation), &parameters,
+                               &problem))
         return refuse_parameter(conversation, &problem);
+    if (utf8_refusal(conversation, path.address, parameters.flags, REPLY_BAD_SENDER, &refusal))
+        return reply(conversation, refusal);
     if (parameters.has_size && config->message_size_limit > 0 &&
         parameters.size_bytes > (uint64_t)config->message_size_limit)
         return refuse_mail(conversation, path.address,
@@ -198,7 +219,11 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
             conversation, path.address,
             &(struct verdict){ .code = shut.code, .enhanced = shut.enhanced, .text = shut.text });
     transaction_start(conversation, path.address, &parameters);
-    return reply(conversation, REPLY_SENDER_OK);
+    struct verdict verdict = restrictions_check_sender(conversation);
+    if (verdict.is_accepted)
+        return reply(conversation, REPLY_SENDER_OK);
+    session_reset_transaction(&conversation->session);
+    return reply_verdict(conversation, &verdict);
 }
 
 /* ---- RCPT, VRFY ---- */
@@ -218,37 +243,48 @@ static bool is_resolved(struct conversation *conversation, struct str recipient)
     return false;
 }
 
-static struct verdict judge(struct conversation *conversation, struct str sent,
-                            struct str rewritten)
+static struct verdict refuse_unresolved(struct conversation *conversation, const char *where,
+                                        struct str sent)
 {
-    const struct session *session = &conversation->session;
-    struct restriction_subject subject = {
-        .client_name = session->client_name,
-        .client_address = session->client_address,
-        .is_authenticated = session_is_authenticated(session),
-        .recipient = rewritten,
-        .recipient_as_sent = sent,
+    autofree_buf struct buf text = { 0 };
+    struct verdict verdict = {
+        .code = 451,
+        .enhanced = "4.3.0",
+        .text = arena_printf(&conversation->scratch, "<%.*s>: Temporary lookup failure",
+                             STR_ARGS(sent)),
     };
 
-    if (!is_resolved(conversation, rewritten))
-        return (struct verdict){
-            .code = 451,
-            .enhanced = "4.3.0",
-            .text = arena_printf(&conversation->scratch, "<%.*s>: Temporary lookup failure",
-                                 STR_ARGS(sent)),
-        };
-    /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
-    if (str_equal_fold(sent, STR("postmaster")))
-        return (struct verdict){ .is_accepted = true };
-    return restrictions_check_recipient(conversation->policy->restrictions, &conversation->scratch,
-                                        &subject);
+    verdict_format(&verdict, &text);
+    conversation_log_reject(conversation, where, buf_str(&text), &sent);
+    return verdict;
 }
 
-static enum next refuse_recipient(struct conversation *conversation, const char *where,
-                                  const struct verdict *verdict, struct str recipient)
+static struct verdict judge(struct conversation *conversation, const char *where, struct str sent,
+                            struct str rewritten)
+{
+    struct recipient_question question = { .where = where,
+                                           .as_sent = sent,
+                                           .rewritten = rewritten };
+
+    if (!is_resolved(conversation, rewritten))
+        return refuse_unresolved(conversation, where, sent);
+    return restrictions_check_recipient(conversation, &question);
+}
+
+static enum next refuse_recipient(struct conversation *conversation, const struct verdict *verdict)
 {
     conversation->server->refused_count++;
-    return refuse(conversation, where, verdict, &recipient);
+    return reply_verdict(conversation, verdict);
+}
+
+static void append_forwarded(const struct forwarded_client *forwarded, struct buf *line)
+{
+    if (!str_is_empty(forwarded->queue_id))
+        buf_printf(line, ", orig_queue_id=%.*s", STR_ARGS(forwarded->queue_id));
+    if (!str_is_empty(forwarded->address))
+        buf_printf(line, ", orig_client=%.*s[%.*s]",
+                   STR_ARGS(str_is_empty(forwarded->name) ? STR("unknown") : forwarded->name),
+                   STR_ARGS(forwarded->address));
 }
 
 /* From the first recipient on the mail has its id, in the log and later in its Received: header. */
@@ -271,6 +307,7 @@ static bool transaction_has_id(struct conversation *conversation)
                              transaction->sasl_sender };
     log_line_client(conversation_queue_id(conversation), session_log_client(session), &sasl,
                     conversation_log_start(conversation));
+    append_forwarded(&transaction->forwarded, &conversation->line);
     conversation_log_end(conversation, SEVERITY_INFO);
     return true;
 }
@@ -315,11 +352,15 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
 {
     const struct config *config = conversation->policy->config;
     struct path_rules rules = { .kind = PATH_RECIPIENT,
-                                .is_strict = config->strict_rfc821_envelopes };
+                                .is_strict = config->strict_rfc821_envelopes,
+                                .is_utf8 = config->smtputf8_enable };
     struct recipient recipient = { 0 };
     struct parameter_problem problem;
+    enum reply_name refusal;
     struct path path;
 
+    if (!limits_allow_recipient(conversation))
+        return NEXT_COMMAND;
     switch (path_parse(&conversation->scratch, argument, rules, &path)) {
     case PATH_OK:
         break;
@@ -331,37 +372,60 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
     case PATH_TOO_LONG:
         return refuse_path(conversation, "RCPT", argument, REPLY_BAD_RECIPIENT);
     }
-    if (!rcpt_parameters_parse(path.parameters, &recipient, &problem))
+    if (!rcpt_parameters_parse(path.parameters, parameter_rules(conversation), &recipient,
+                               &problem))
         return refuse_parameter(conversation, &problem);
+    if (utf8_refusal(conversation, path.address, conversation->session.transaction.envelope.flags,
+                     REPLY_BAD_RECIPIENT, &refusal))
+        return reply(conversation, refusal);
     if (config->smtpd_recipient_limit > 0 &&
         conversation->session.transaction.envelope.recipient_count >=
             (size_t)config->smtpd_recipient_limit)
         return refuse_overshoot(conversation);
     recipient.address =
         rewrite_address(&conversation->scratch, &conversation->policy->rewrite, path.address);
-    struct verdict verdict = judge(conversation, path.address, recipient.address);
+    struct verdict verdict = judge(conversation, "RCPT", path.address, recipient.address);
     if (!verdict.is_accepted)
-        return refuse_recipient(conversation, "RCPT", &verdict, path.address);
+        return refuse_recipient(conversation, &verdict);
     return add_recipient(conversation, path.address, &recipient);
+}
+
+/* RFC 6531: the word behind the address. */
+static uint32_t take_smtputf8(struct str *argument)
+{
+    static const struct str word = STR_INIT("SMTPUTF8");
+    struct str rest = str_trim_end(*argument);
+
+    if (!str_ends_with_fold(rest, word) ||
+        (rest.len > word.len && rest.ptr[rest.len - word.len - 1] != ' '))
+        return 0;
+    *argument = str_trim_end(str_take(rest, rest.len - word.len));
+    return ENVELOPE_SMTPUTF8;
 }
 
 static enum next on_vrfy(struct conversation *conversation, struct str argument)
 {
-    struct path_rules rules = { .kind = PATH_RECIPIENT };
+    const struct config *config = conversation->policy->config;
+    struct path_rules rules = { .kind = PATH_RECIPIENT, .is_utf8 = config->smtputf8_enable };
+    uint32_t flags = config->smtputf8_enable ? take_smtputf8(&argument) : 0;
+    enum reply_name refusal;
     struct arena *scratch = &conversation->scratch;
     struct path path;
 
-    if (conversation->policy->config->disable_vrfy_command)
+    if (config->disable_vrfy_command)
         return reply(conversation, REPLY_NO_VRFY);
     if (str_is_empty(argument))
-        return reply(conversation, REPLY_VRFY_SYNTAX);
+        return reply(conversation,
+                     config->smtputf8_enable ? REPLY_VRFY_SYNTAX_UTF8 : REPLY_VRFY_SYNTAX);
     struct str as_path = str_from(arena_printf(scratch, "TO:%.*s", STR_ARGS(argument)));
     if (path_parse(scratch, as_path, rules, &path) != PATH_OK || !str_is_empty(path.parameters))
         return refuse_path(conversation, "VRFY", as_path, REPLY_BAD_RECIPIENT);
+    if (utf8_refusal(conversation, path.address, flags, REPLY_BAD_RECIPIENT, &refusal))
+        return reply(conversation, refusal);
     struct str rewritten = rewrite_address(scratch, &conversation->policy->rewrite, path.address);
-    struct verdict verdict = judge(conversation, path.address, rewritten);
+    struct verdict verdict = judge(conversation, "VRFY", path.address, rewritten);
     if (!verdict.is_accepted)
-        return refuse_recipient(conversation, "VRFY", &verdict, path.address);
+        return refuse_recipient(conversation, &verdict);
     return reply_text(conversation, 252,
                       str_from(arena_printf(scratch, "252 2.0.0 %.*s", STR_ARGS(argument))));
 }
@@ -372,7 +436,8 @@ static enum next on_data(struct conversation *conversation, struct str argument)
 {
     if (!str_is_empty(argument))
         return reply(conversation, REPLY_DATA_SYNTAX);
-    return data_receive(conversation);
+    struct verdict verdict = restrictions_check_data(conversation);
+    return verdict.is_accepted ? data_receive(conversation) : reply_verdict(conversation, &verdict);
 }
 
 /* ---- the small ones ---- */
@@ -404,29 +469,27 @@ static enum next on_starttls(struct conversation *conversation, struct str argum
 
 static enum next on_auth(struct conversation *conversation, struct str argument)
 {
+    if (conversation->policy->authentication != NULL && !limits_allow_login(conversation))
+        return NEXT_COMMAND;
     return authentication_run(conversation, argument);
 }
 
-/* Nobody is authorised yet. */
 static enum next on_xclient(struct conversation *conversation, struct str argument)
 {
-    return reply(conversation,
-                 str_is_empty(argument) ? REPLY_XCLIENT_SYNTAX : REPLY_NO_AUTHORIZATION);
+    return xclient_run(conversation, argument);
 }
 
 static enum next on_xforward(struct conversation *conversation, struct str argument)
 {
-    return reply(conversation,
-                 str_is_empty(argument) ? REPLY_XFORWARD_SYNTAX : REPLY_NO_AUTHORIZATION);
+    return xforward_run(conversation, argument);
 }
 
-/* Content follows that was not asked for: to read on would take it for commands. */
 static enum next on_bdat(struct conversation *conversation, struct str argument)
 {
-    (void)argument;
-    return reply_and_close(conversation, REPLY_NOT_IMPLEMENTED);
+    return chunking_run(conversation, argument);
 }
 
+/* There is no flush service yet: no domain is served. */
 static enum next on_etrn(struct conversation *conversation, struct str argument)
 {
     const struct session *session = &conversation->session;
@@ -436,8 +499,14 @@ static enum next on_etrn(struct conversation *conversation, struct str argument)
         return reply(conversation, REPLY_ETRN_HELLO_FIRST);
     if (!str_next_word(&argument, " \t", &word) || !str_is_empty(str_trim(argument)))
         return reply(conversation, REPLY_ETRN_SYNTAX);
-    if (!domain_is_valid(word, false))
+    /* RFC 1985: "@domain" has its subdomains too, "#queue" is a name of our own choosing. */
+    if (word.ptr[0] == '@' || word.ptr[0] == '#')
+        word = str_skip(word, 1);
+    if (!domain_is_valid(word, false) && !domain_is_literal(word))
         return reply(conversation, REPLY_ETRN_BAD_DOMAIN);
+    struct verdict verdict = restrictions_check_etrn(conversation, word);
+    if (!verdict.is_accepted)
+        return reply_verdict(conversation, &verdict);
     log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s[%.*s]",
                 STR_ARGS(str_take(word, 100)), STR_ARGS(session->client_name),
                 STR_ARGS(session->client_address));
@@ -448,29 +517,30 @@ static enum next on_etrn(struct conversation *conversation, struct str argument)
 
 /* ---- the protocol ---- */
 
-#define ANY_TIME (PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_RCPT)
+#define CHUNKS   (PHASE_BDAT | PHASE_BDAT_FAILED)
+#define ANY_TIME (PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_RCPT | CHUNKS)
 #define OUTSIDE  (PHASE_NEW | PHASE_READY)
 #define ALLOWED  REPLY_COUNT /* no refusal: it is allowed there */
 
 /* clang-format off */
 static const struct command commands[] = {
-    /* verb      counted          allowed in     elsewhere: outside, after MAIL, after RCPT             hello  junk   last   handler */
-    { "HELO",     COUNTED_HELO,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_helo },
-    { "EHLO",     COUNTED_EHLO,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_ehlo },
-    { "MAIL",     COUNTED_MAIL,     OUTSIDE,    ALLOWED,             REPLY_NESTED_MAIL,   REPLY_NESTED_MAIL,   true,  false, false, on_mail },
+    /* verb      counted          allowed in     elsewhere: outside, after MAIL, after RCPT, after BDAT                             hello  junk   last   handler */
+    { "HELO",     COUNTED_HELO,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, true,  true,  on_helo },
+    { "EHLO",     COUNTED_EHLO,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, true,  true,  on_ehlo },
+    { "MAIL",     COUNTED_MAIL,     OUTSIDE,    ALLOWED,             REPLY_NESTED_MAIL,   REPLY_NESTED_MAIL,   REPLY_NESTED_MAIL,     true,  false, false, on_mail },
     { "RCPT",     COUNTED_RCPT,     PHASE_MAIL | PHASE_RCPT,
-                                                REPLY_NEED_MAIL,     ALLOWED,             ALLOWED,             false, false, false, on_rcpt },
-    { "DATA",     COUNTED_DATA,     PHASE_RCPT, REPLY_NEED_RCPT,     REPLY_NO_RECIPIENTS, ALLOWED,             false, false, true,  on_data },
-    { "RSET",     COUNTED_RSET,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  false, on_rset },
-    { "NOOP",     COUNTED_NOOP,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_noop },
-    { "VRFY",     COUNTED_VRFY,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, true,  true,  on_vrfy },
-    { "QUIT",     COUNTED_QUIT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_quit },
-    { "ETRN",     COUNTED_ETRN,     OUTSIDE,    ALLOWED,             REPLY_ETRN_IN_MAIL,  REPLY_ETRN_IN_MAIL,  false, true,  false, on_etrn },
-    { "STARTTLS", COUNTED_STARTTLS, ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_starttls },
-    { "AUTH",     COUNTED_AUTH,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             true,  false, false, on_auth },
-    { "BDAT",     COUNTED_BDAT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             false, false, false, on_bdat },
-    { "XCLIENT",  COUNTED_XCLIENT,  OUTSIDE,    ALLOWED,             REPLY_IN_MAIL,       REPLY_IN_MAIL,       false, false, false, on_xclient },
-    { "XFORWARD", COUNTED_XFORWARD, OUTSIDE,    ALLOWED,             REPLY_IN_MAIL,       REPLY_IN_MAIL,       false, false, false, on_xforward },
+                                                REPLY_NEED_MAIL,     ALLOWED,             ALLOWED,             REPLY_RCPT_AFTER_BDAT, false, false, false, on_rcpt },
+    { "DATA",     COUNTED_DATA,     PHASE_RCPT, REPLY_NEED_RCPT,     REPLY_NO_RECIPIENTS, ALLOWED,             REPLY_DATA_AFTER_BDAT, false, false, true,  on_data },
+    { "RSET",     COUNTED_RSET,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, true,  false, on_rset },
+    { "NOOP",     COUNTED_NOOP,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, true,  true,  on_noop },
+    { "VRFY",     COUNTED_VRFY,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, true,  true,  on_vrfy },
+    { "QUIT",     COUNTED_QUIT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, false, false, on_quit },
+    { "ETRN",     COUNTED_ETRN,     OUTSIDE,    ALLOWED,             REPLY_ETRN_IN_MAIL,  REPLY_ETRN_IN_MAIL,  REPLY_ETRN_IN_MAIL,    false, true,  false, on_etrn },
+    { "STARTTLS", COUNTED_STARTTLS, ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, false, false, on_starttls },
+    { "AUTH",     COUNTED_AUTH,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               true,  false, false, on_auth },
+    { "BDAT",     COUNTED_BDAT,     ANY_TIME,   ALLOWED,             ALLOWED,             ALLOWED,             ALLOWED,               false, false, false, on_bdat },
+    { "XCLIENT",  COUNTED_XCLIENT,  OUTSIDE,    ALLOWED,             REPLY_IN_MAIL,       REPLY_IN_MAIL,       REPLY_IN_MAIL,         false, false, false, on_xclient },
+    { "XFORWARD", COUNTED_XFORWARD, OUTSIDE,    ALLOWED,             REPLY_IN_MAIL,       REPLY_IN_MAIL,       REPLY_IN_MAIL,         false, false, false, on_xforward },
 };
 /* clang-format on */
 
@@ -504,6 +574,9 @@ static bool is_out_of_step(const struct conversation *conversation, const struct
 {
     const struct session *session = &conversation->session;
 
+    /* Content is no command. */
+    if (command->counted == COUNTED_BDAT)
+        return false;
     return (!session->is_esmtp || command->is_last) && !session->has_pipelined &&
            !str_is_empty(stream_pending(conversation->stream));
 }
@@ -526,6 +599,9 @@ static enum reply_name sequence_check(const struct conversation *conversation,
         return command->when_mail;
     case PHASE_RCPT:
         return command->when_rcpt;
+    case PHASE_BDAT:
+    case PHASE_BDAT_FAILED:
+        return command->when_bdat;
     case PHASE_DATA:
     case PHASE_CLOSED:
         break;
@@ -539,6 +615,23 @@ static bool is_fine_in_clear(const struct command *command)
     return command->counted == COUNTED_HELO || command->counted == COUNTED_EHLO ||
            command->counted == COUNTED_STARTTLS || command->counted == COUNTED_NOOP ||
            command->counted == COUNTED_QUIT;
+}
+
+/* smtpd_client_restrictions refused it, with smtpd_delay_reject = no: it may only leave. */
+static enum next deny(struct conversation *conversation)
+{
+    struct log_client client = session_log_client(&conversation->session);
+
+    return reply_text(conversation, 503,
+                      str_from(arena_printf(&conversation->scratch,
+                                            "503 5.7.0 Error: access denied for %.*s[%.*s]",
+                                            STR_ARGS(client.name), STR_ARGS(client.address))));
+}
+
+/* Behind BDAT comes content, whatever the answer to it was: nobody is to take that for commands. */
+static enum next end_before_content(const struct command *command, enum next next)
+{
+    return command->counted == COUNTED_BDAT ? NEXT_CLOSE : next;
 }
 
 static enum next handle_known(struct conversation *conversation, const struct command *command,
@@ -558,9 +651,11 @@ static enum next handle_known(struct conversation *conversation, const struct co
             return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
     }
     if (encryption_is_missing(conversation) && !is_fine_in_clear(command))
-        return reply(conversation, REPLY_TLS_FIRST);
+        return end_before_content(command, reply(conversation, REPLY_TLS_FIRST));
+    if (session->is_denied && command->handle != on_quit)
+        return end_before_content(command, deny(conversation));
     if (request->has_control)
-        return reply(conversation, REPLY_CONTROL_CHARACTER);
+        return end_before_content(command, reply(conversation, REPLY_CONTROL_CHARACTER));
     enum reply_name refusal = sequence_check(conversation, command);
     return refusal == ALLOWED ? command->handle(conversation, request->argument)
                               : reply(conversation, refusal);
@@ -591,7 +686,9 @@ enum next command_handle(struct conversation *conversation, struct str line)
 
     conversation->reply_code = 0;
     conversation->is_error_excused = false;
-    if (!request_parse(line, &request)) {
+    if (conversation->policy->config->smtputf8_enable && !utf8_is_valid(line)) {
+        next = reply(conversation, REPLY_BAD_UTF8);
+    } else if (!request_parse(line, &request)) {
         next = reply(conversation, REPLY_EMPTY_COMMAND);
     } else if (policy_ignores_command(conversation->policy, request.verb)) {
         struct session *session = &conversation->session;

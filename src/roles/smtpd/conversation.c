@@ -6,6 +6,10 @@
 #include "client.h"
 #include "commands.h"
 #include "encryption.h"
+#include "limits.h"
+#include "reject_footer.h"
+#include "trace.h"
+#include "xclient.h"
 
 #include <sys/socket.h>
 
@@ -30,15 +34,16 @@ struct str conversation_queue_id(const struct conversation *conversation)
     return transaction->has_queue_id ? str_from(transaction->queue_id_text.text) : STR("");
 }
 
-void conversation_log_reject(struct conversation *conversation, const char *where, struct str reply,
-                             const struct str *recipient)
+void conversation_log_action(struct conversation *conversation, const char *action,
+                             const char *where, struct str text, const struct str *recipient)
 {
     const struct session *session = &conversation->session;
     struct log_reject reject = {
         .queue_id = conversation_queue_id(conversation),
+        .action = str_from(action),
         .where = str_from(where),
         .client = session_log_client(session),
-        .reply = reply,
+        .reply = text,
         .has_sender = session_in_transaction(session),
         .sender = session->transaction.sender_as_sent,
         .has_recipient = recipient != NULL,
@@ -50,6 +55,12 @@ void conversation_log_reject(struct conversation *conversation, const char *wher
         reject.recipient = *recipient;
     log_line_reject(&reject, conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
+}
+
+void conversation_log_reject(struct conversation *conversation, const char *where, struct str reply,
+                             const struct str *recipient)
+{
+    conversation_log_action(conversation, "reject", where, reply, recipient);
 }
 
 /* ---- replies ---- */
@@ -102,6 +113,7 @@ enum next conversation_lost(struct conversation *conversation, enum stream_outco
 enum next reply_lines(struct conversation *conversation, unsigned code, struct str lines)
 {
     conversation->reply_code = code;
+    trace_reply(conversation, lines);
     enum stream_outcome outcome = slow_down(conversation);
     if (outcome == STREAM_OK)
         outcome = stream_write(conversation->stream, lines, conversation_deadline_ms(conversation));
@@ -112,11 +124,22 @@ enum next reply_lines(struct conversation *conversation, unsigned code, struct s
     return NEXT_CLOSE;
 }
 
+/* smtpd_reject_footer, behind what refuses. */
+static struct str with_footer(struct conversation *conversation, unsigned code, struct str text)
+{
+    struct str footer = conversation->policy->config->smtpd_reject_footer;
+
+    if (code < 400 || str_is_empty(footer))
+        return str_from(arena_printf(&conversation->scratch, "%.*s\r\n", STR_ARGS(text)));
+    return reject_footer_append(conversation, text, footer);
+}
+
 enum next reply_text(struct conversation *conversation, unsigned code, struct str text)
 {
-    const char *line = arena_printf(&conversation->scratch, "%.*s\r\n", STR_ARGS(text));
+    enum next next = reply_lines(conversation, code, with_footer(conversation, code, text));
 
-    return reply_lines(conversation, code, str_from(line));
+    /* access(5): these two end the connection. */
+    return code == 421 || code == 521 ? NEXT_CLOSE : next;
 }
 
 enum next reply(struct conversation *conversation, enum reply_name name)
@@ -184,10 +207,23 @@ static enum next refuse_early_talk(struct conversation *conversation)
     return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
 }
 
+enum next conversation_welcome(struct conversation *conversation)
+{
+    struct verdict verdict = restrictions_check_client(conversation);
+
+    conversation->session.is_denied = !verdict.is_accepted;
+    if (verdict.is_accepted)
+        return reply_lines(conversation, 220, conversation->policy->banner);
+    conversation->session.error_count++;
+    return reply_verdict(conversation, &verdict);
+}
+
 static enum next conversation_greet(struct conversation *conversation)
 {
     conversation->is_greeted = true;
     client_identify(conversation);
+    xclient_authorise(conversation);
+    trace_begin(conversation);
     log_line_connect(session_log_client(&conversation->session),
                      conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
@@ -197,7 +233,9 @@ static enum next conversation_greet(struct conversation *conversation)
         return NEXT_CLOSE;
     if (talks_early(conversation) && refuse_early_talk(conversation) == NEXT_CLOSE)
         return NEXT_CLOSE;
-    return reply_lines(conversation, 220, conversation->policy->banner);
+    if (!limits_allow_connection(conversation))
+        return NEXT_CLOSE;
+    return conversation_welcome(conversation);
 }
 
 static enum next end_for_errors(struct conversation *conversation)
@@ -247,6 +285,7 @@ static enum next conversation_step(struct conversation *conversation)
     if (!had_cr && policy->bare_newline == BARE_NEWLINE_IS_REJECTED &&
         !client_may_send_bare_newlines(conversation))
         return end_for_bare_newline(conversation);
+    trace_command(conversation, line);
     return command_handle(conversation, line);
 }
 
@@ -256,6 +295,7 @@ static void conversation_end(struct conversation *conversation)
 {
     struct server *server = conversation->server;
 
+    limits_end_connection(conversation);
     session_enter(&conversation->session, PHASE_CLOSED);
     session_reset_transaction(&conversation->session);
     log_line_disconnect(session_log_client(&conversation->session), &conversation->session.counts,
@@ -352,6 +392,8 @@ void conversation_start(struct server *server, const struct policy *policy, int 
     conversation->peer = *peer;
     net_address_format(peer, &address);
     session_init(&conversation->session, buf_str(&address));
+    conversation->session.connected_us = clock_wall_us();
+    conversation->session.number = server->accepted_count;
     list_append(&server->conversations, &conversation->link);
     server->conversation_count++;
     server->accepted_count++;

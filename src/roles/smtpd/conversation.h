@@ -45,6 +45,8 @@ void conversation_start(struct server *server, const struct policy *policy, int 
 void conversation_close_if_idle(struct conversation *conversation);
 
 /* ---- for the handlers ---- */
+/* The greeting, or what smtpd_client_restrictions have in its place. */
+enum next conversation_welcome(struct conversation *conversation);
 enum next reply(struct conversation *conversation, enum reply_name name);
 enum next reply_verdict(struct conversation *conversation, const struct verdict *verdict);
 /* `text` without its line end; `code` is what it begins with. */
@@ -67,5 +69,8 @@ void conversation_log_end(struct conversation *conversation, enum severity sever
 /* "ID: reject: RCPT from …: reply; from=<…> …". `recipient` may be NULL. */
 void conversation_log_reject(struct conversation *conversation, const char *where, struct str reply,
                              const struct str *recipient);
+/* The same for other actions than "reject": "warn", "hold". */
+void conversation_log_action(struct conversation *conversation, const char *action,
+                             const char *where, struct str text, const struct str *recipient);
 /* The queue id's text, or empty while there is none. */
 struct str conversation_queue_id(const struct conversation *conversation);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data.h"
 
+#include "base/memory.h"
 #include "client.h"
 #include "encryption.h"
 #include "mail/dot_stuffing.h"
@@ -15,9 +16,12 @@ enum {
     /* RFC 5321 4.5.3.2.6 has clients wait ten minutes for the reply to the final dot. */
     COMMIT_PATIENCE_MS = 300 * 1000,
     SEND_PATIENCE_MS = 60 * 1000,
+    /* A message may come in so many chunks that are smaller than this; each further one counts as
+     * an error of the client. */
+    TINY_CHUNKS_MAX = 10 * 1000,
+    TINY_CHUNK_BYTES = 512,
 };
 
-/* A message while it arrives. */
 struct content {
     struct dot_decoder decoder;
     struct buf incoming;    /* decoded; the headers are not known to be complete yet */
@@ -29,8 +33,11 @@ struct content {
     uint64_t stored_lines;
     uint64_t refused_at_bytes; /* wire_bytes when it was refused */
     enum reply_name refusal;   /* REPLY_COUNT: none */
-    struct verdict verdict;    /* with a code: said in its place */
-    int64_t started_ms;
+    int64_t started_ms;        /* of DATA, or of the chunk */
+    uint64_t started_bytes;    /* wire_bytes by then */
+    unsigned tiny_chunks;
+    struct cleanup_message cleanup;
+    struct verdict verdict; /* with a code: said in place of `refusal` */
 };
 
 /* ---- refusing ---- */
@@ -118,6 +125,18 @@ static struct str received_protocol(const struct session *session)
     return is_authenticated ? STR("ESMTPA") : STR("ESMTP");
 }
 
+static void envelope_set_client(struct conversation *conversation)
+{
+    const struct session *session = &conversation->session;
+    const struct forwarded_client *forwarded = &session->transaction.forwarded;
+    struct envelope *envelope = &conversation->session.transaction.envelope;
+
+    envelope->client_name = forwarded->is_set ? forwarded->name : session->client_name;
+    envelope->client_address = forwarded->is_set ? forwarded->address : session->client_address;
+    envelope->helo_name = forwarded->is_set ? forwarded->helo_name : session->helo_name;
+    envelope->protocol = forwarded->is_set ? forwarded->protocol : session_protocol(session);
+}
+
 static void append_received(struct conversation *conversation, struct buf *out)
 {
     const struct session *session = &conversation->session;
@@ -161,7 +180,22 @@ static bool may_rewrite_headers(const struct conversation *conversation)
             session_is_authenticated(session))
             return true;
     }
-    return false;
+    struct error error; /* a table that fails has no rewriting to offer */
+    return match_list_find_client(policy->rewrite_clients, session->client_name,
+                                  session->client_address, &error) == MATCH_FOUND;
+}
+
+/* As cleanup_run and its kin say. */
+static void refuse_cleaned(struct conversation *conversation, struct content *content)
+{
+    const struct cleanup_message *message = &content->cleanup;
+
+    content_refuse(conversation, content, REPLY_QUEUE_ERROR);
+    content->verdict = (struct verdict){
+        .code = message->reply_code,
+        .enhanced = message->reply_enhanced,
+        .text = arena_text(&conversation->session.transaction.arena, message->reply_text),
+    };
 }
 
 /* `incoming` holds the headers and perhaps some of the body: checks them, and from here on
@@ -170,28 +204,28 @@ static void take_headers(struct conversation *conversation, struct content *cont
 {
     const struct policy *policy = conversation->policy;
     struct transaction *transaction = &conversation->session.transaction;
-    struct cleanup_message message = {
+    struct header_summary summary;
+    autofree_buf struct buf opening = { 0 };
+
+    envelope_set_client(conversation);
+    buf_append(&opening, transaction->actions.prepended);
+    append_received(conversation, &opening);
+    content->cleanup = (struct cleanup_message){
         .arena = &transaction->arena,
         .envelope = &transaction->envelope,
         .queue_id = conversation_queue_id(conversation),
         .parts = policy->cleanup_parts,
         .origin = may_rewrite_headers(conversation) ? HEADERS_LOCAL : HEADERS_REMOTE,
+        .opening = buf_str(&opening),
+        .actions = &transaction->actions,
     };
-    struct header_summary summary;
-
     header_summarise(buf_str(&content->incoming), &summary);
-    append_received(conversation, &content->outgoing);
-    enum cleanup_outcome outcome =
-        cleanup_run(policy->cleanup, &message, buf_str(&content->incoming), &content->outgoing);
+    enum cleanup_outcome outcome = cleanup_run(policy->cleanup, &content->cleanup,
+                                               buf_str(&content->incoming), &content->outgoing);
     buf_free(&content->incoming);
     content->has_headers = true;
     if (outcome == CLEANUP_REFUSED) {
-        content_refuse(conversation, content, REPLY_QUEUE_ERROR);
-        content->verdict = (struct verdict){
-            .code = message.reply_code,
-            .enhanced = message.reply_enhanced,
-            .text = arena_text(&transaction->arena, message.reply_text),
-        };
+        refuse_cleaned(conversation, content);
         return;
     }
     /* Ours counts too, as it does in Postfix. */
@@ -199,6 +233,18 @@ static void take_headers(struct conversation *conversation, struct content *cont
         warn_of_message(conversation, &policy->cleanup_log, "message rejected: hopcount exceeded");
         content_refuse(conversation, content, REPLY_TOO_MANY_HOPS);
     }
+}
+
+/* What of the body came since the last time goes through the checks, where there are any. */
+static void check_body(struct conversation *conversation, struct content *content)
+{
+    if (content->cleanup.scan == NULL)
+        return;
+    enum cleanup_outcome outcome =
+        cleanup_add(&content->cleanup, buf_str(&content->incoming), &content->outgoing);
+    buf_clear(&content->incoming);
+    if (outcome == CLEANUP_REFUSED)
+        refuse_cleaned(conversation, content);
 }
 
 /* ---- from the client ---- */
@@ -222,13 +268,24 @@ static void content_advance(struct conversation *conversation, struct content *c
             content_refuse(conversation, content, REPLY_HEADER_TOO_BIG);
     }
     if (content->has_headers && content->refusal == REPLY_COUNT)
+        check_body(conversation, content);
+    if (content->has_headers && content->refusal == REPLY_COUNT)
         send_chunks(conversation, content);
 }
 
-static void content_decode(struct conversation *conversation, struct content *content,
-                           struct str bytes)
+/* Where content goes as it is decoded. */
+static struct buf *content_target(struct content *content)
 {
-    struct buf *target = content->has_headers ? &content->outgoing : &content->incoming;
+    bool is_looked_at = !content->has_headers || content->cleanup.scan != NULL;
+
+    return is_looked_at ? &content->incoming : &content->outgoing;
+}
+
+/* Returns how many bytes it used: less than there are only behind the end of DATA. */
+static size_t content_decode(struct conversation *conversation, struct content *content,
+                             struct str bytes)
+{
+    struct buf *target = content_target(content);
     size_t before = target->len;
     size_t used = dot_decode(&content->decoder, bytes, target);
 
@@ -239,6 +296,7 @@ static void content_decode(struct conversation *conversation, struct content *co
         buf_clear(target);
     else
         content_advance(conversation, content);
+    return used;
 }
 
 /* Each portion has the usual time, and all of them together must not be slower than
@@ -249,10 +307,17 @@ static int64_t portion_deadline_ms(const struct conversation *conversation,
     const struct config *config = conversation->policy->config;
     int64_t portion_ms = conversation_deadline_ms(conversation);
     int64_t rate = config->smtpd_min_data_rate > 0 ? config->smtpd_min_data_rate : 1;
-    int64_t whole_ms = content->started_ms + config->smtpd_timeout * 1000 +
-                       (int64_t)(content->wire_bytes * 1000 / (uint64_t)rate);
+    int64_t whole_ms =
+        content->started_ms + config->smtpd_timeout * 1000 +
+        (int64_t)((content->wire_bytes - content->started_bytes) * 1000 / (uint64_t)rate);
 
     return whole_ms < portion_ms ? whole_ms : portion_ms;
+}
+
+static bool is_drained_enough(const struct content *content)
+{
+    return content->refusal != REPLY_COUNT &&
+           content->wire_bytes - content->refused_at_bytes > DRAIN_BYTES_MAX;
 }
 
 /* Reads to the final dot. Anything but STREAM_OK ends the connection. */
@@ -266,8 +331,29 @@ static enum stream_outcome content_read(struct conversation *conversation, struc
         if (outcome != STREAM_OK)
             return outcome;
         content_decode(conversation, content, bytes);
-        if (content->refusal != REPLY_COUNT &&
-            content->wire_bytes - content->refused_at_bytes > DRAIN_BYTES_MAX)
+        if (is_drained_enough(content))
+            return STREAM_TOO_LONG;
+    }
+    return STREAM_OK;
+}
+
+/* Reads the `count` bytes of a chunk. */
+static enum stream_outcome content_read_chunk(struct conversation *conversation,
+                                              struct content *content, uint64_t count)
+{
+    struct str bytes;
+
+    content->started_ms = loop_now_ms(conversation->server->loop);
+    content->started_bytes = content->wire_bytes;
+    while (count > 0) {
+        enum stream_outcome outcome = stream_read_some(
+            conversation->stream, portion_deadline_ms(conversation, content), &bytes);
+        if (outcome != STREAM_OK)
+            return outcome;
+        if (bytes.len > count)
+            bytes.len = (size_t)count;
+        count -= content_decode(conversation, content, bytes);
+        if (is_drained_enough(content))
             return STREAM_TOO_LONG;
     }
     return STREAM_OK;
@@ -288,20 +374,34 @@ static void content_finish(struct conversation *conversation, struct content *co
     if (content->refusal == REPLY_COUNT && !content->has_headers)
         take_headers(conversation, content);
     if (content->refusal == REPLY_COUNT)
+        check_body(conversation, content);
+    if (content->refusal == REPLY_COUNT &&
+        cleanup_end(&content->cleanup, &content->outgoing) == CLEANUP_REFUSED)
+        refuse_cleaned(conversation, content);
+    if (content->refusal == REPLY_COUNT)
         send_chunks(conversation, content);
 }
 
 static void envelope_fill(struct conversation *conversation, const struct content *content)
 {
-    const struct session *session = &conversation->session;
-    struct envelope *envelope = &conversation->session.transaction.envelope;
+    struct transaction *transaction = &conversation->session.transaction;
 
-    envelope->content_bytes = content->stored_bytes;
-    envelope->size_bytes = content->stored_bytes - content->stored_lines;
-    envelope->client_name = session->client_name;
-    envelope->client_address = session->client_address;
-    envelope->helo_name = session->helo_name;
-    envelope->protocol = session_protocol(session);
+    transaction->envelope.content_bytes = content->stored_bytes;
+    transaction->envelope.size_bytes = content->stored_bytes - content->stored_lines;
+    message_actions_apply(&transaction->actions, &transaction->arena, &transaction->envelope);
+}
+
+static enum next reply_queued(struct conversation *conversation, const struct content *content)
+{
+    const char *id = conversation->session.transaction.queue_id_text.text;
+    struct arena *scratch = &conversation->scratch;
+    const char *text = content->decoder.is_plain
+                           ? arena_printf(scratch, "250 2.0.0 Ok: %llu bytes queued as %s",
+                                          (unsigned long long)content->decoded_bytes, id)
+                           : arena_printf(scratch, "250 2.0.0 Ok: queued as %s", id);
+
+    conversation->server->message_count++;
+    return reply_text(conversation, 250, str_from(text));
 }
 
 /* Hands it to the queue and answers with what the queue says. */
@@ -312,17 +412,17 @@ static enum next submit(struct conversation *conversation, struct content *conte
     struct submission_message *message = &transaction->submission;
     autofree_buf struct buf envelope = { 0 };
 
+    if (transaction->actions.is_discarded) {
+        submission_abort(message);
+        return reply_queued(conversation, content);
+    }
     count_stored(content, buf_str(&content->outgoing));
     envelope_fill(conversation, content);
     envelope_encode(&transaction->envelope, &envelope);
     switch (submission_finish(message, buf_str(&envelope), buf_str(&content->outgoing),
                               loop_now_ms(server->loop) + COMMIT_PATIENCE_MS)) {
     case SUBMISSION_ACCEPTED:
-        server->message_count++;
-        return reply_text(
-            conversation, 250,
-            str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: queued as %s",
-                                  transaction->queue_id_text.text)));
+        return reply_queued(conversation, content);
     case SUBMISSION_REFUSED:
         return reply_verdict(conversation, &(struct verdict){ .code = message->reply.code,
                                                               .enhanced = message->reply.enhanced,
@@ -335,12 +435,13 @@ static enum next submit(struct conversation *conversation, struct content *conte
     return reply(conversation, REPLY_QUEUE_ERROR);
 }
 
-/* The connection, or our patience with it, ended before the final dot. */
+/* The connection, or our patience with it, ended before all was there. */
 static enum next content_lost(struct conversation *conversation, const struct content *content,
                               enum stream_outcome outcome)
 {
-    const char *where = arena_printf(&conversation->scratch, "DATA (%llu bytes)",
-                                     (unsigned long long)content->wire_bytes);
+    const char *where = arena_printf(
+        &conversation->scratch, "%s (%llu bytes)", content->decoder.is_plain ? "BDAT" : "DATA",
+        (unsigned long long)(content->wire_bytes - content->started_bytes));
 
     conversation->reply_code = 421;
     if (outcome == STREAM_TOO_LONG)
@@ -365,27 +466,125 @@ static enum next content_answer(struct conversation *conversation, struct conten
     content_finish(conversation, content);
     if (content->verdict.code != 0)
         return reply_verdict(conversation, &content->verdict);
-    return content->refusal == REPLY_COUNT ? submit(conversation, content)
-                                           : reply(conversation, content->refusal);
+    if (content->refusal != REPLY_COUNT)
+        return reply(conversation, content->refusal);
+    conversation->session.transaction.content_bytes = content->decoded_bytes;
+    struct verdict verdict = restrictions_check_end_of_data(conversation);
+    if (!verdict.is_accepted) {
+        submission_abort(&conversation->session.transaction.submission);
+        return reply_verdict(conversation, &verdict);
+    }
+    return submit(conversation, content);
+}
+
+/* ---- DATA ---- */
+
+static struct content *content_begin(struct conversation *conversation)
+{
+    struct transaction *transaction = &conversation->session.transaction;
+    struct content *content = memory_new(sizeof(*content));
+
+    content->refusal = REPLY_COUNT;
+    content->started_ms = loop_now_ms(conversation->server->loop);
+    submission_begin(conversation->server->submission, transaction->queue_id,
+                     &transaction->submission);
+    transaction->content = content;
+    return content;
+}
+
+void content_free(struct content **content)
+{
+    if (*content == NULL)
+        return;
+    (void)cleanup_end(&(*content)->cleanup, NULL);
+    buf_free(&(*content)->incoming);
+    buf_free(&(*content)->outgoing);
+    memory_free(*content);
+    *content = NULL;
 }
 
 enum next data_receive(struct conversation *conversation)
 {
-    struct session *session = &conversation->session;
-    struct content content = { .refusal = REPLY_COUNT,
-                               .started_ms = loop_now_ms(conversation->server->loop) };
-
-    session_enter(session, PHASE_DATA);
+    session_enter(&conversation->session, PHASE_DATA);
     enum next next = reply(conversation, REPLY_GO_AHEAD);
     if (next == NEXT_COMMAND) {
-        submission_begin(conversation->server->submission, session->transaction.queue_id,
-                         &session->transaction.submission);
-        enum stream_outcome outcome = content_read(conversation, &content);
-        next = outcome == STREAM_OK ? content_answer(conversation, &content)
-                                    : content_lost(conversation, &content, outcome);
+        struct content *content = content_begin(conversation);
+        enum stream_outcome outcome = content_read(conversation, content);
+        next = outcome == STREAM_OK ? content_answer(conversation, content)
+                                    : content_lost(conversation, content, outcome);
     }
-    buf_free(&content.incoming);
-    buf_free(&content.outgoing);
+    session_reset_transaction(&conversation->session);
+    return next;
+}
+
+/* ---- BDAT ---- */
+
+static bool is_refused(const struct conversation *conversation)
+{
+    return conversation->reply_code >= 400;
+}
+
+/* The chunk was read: says so, or refuses what has come so far. */
+static enum next chunk_answer(struct conversation *conversation, struct content *content)
+{
+    bool is_clean = !has_forbidden_newline(conversation, content);
+
+    if (content->refusal != REPLY_COUNT)
+        return reply(conversation, content->refusal);
+    if (!is_clean)
+        return refuse_bare_newline(conversation);
+    /* Many a chunk of next to nothing is work without mail. */
+    if (content->tiny_chunks > TINY_CHUNKS_MAX)
+        conversation->session.error_count++;
+    return reply_text(conversation, 250,
+                      str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: %llu bytes",
+                                            (unsigned long long)content->decoded_bytes)));
+}
+
+enum next chunk_receive(struct conversation *conversation, uint64_t count, bool is_last)
+{
+    struct session *session = &conversation->session;
+    struct content *content = session->transaction.content;
+    enum next next;
+
+    if (content == NULL) {
+        session_enter(session, PHASE_BDAT);
+        content = content_begin(conversation);
+        content->decoder.is_plain = true;
+    }
+    if (count < TINY_CHUNK_BYTES)
+        content->tiny_chunks++;
+    enum stream_outcome outcome = content_read_chunk(conversation, content, count);
+    if (outcome != STREAM_OK) {
+        next = content_lost(conversation, content, outcome);
+    } else if (is_last) {
+        size_t before = content->incoming.len + content->outgoing.len;
+        dot_decode_end(&content->decoder, content_target(content));
+        content->decoded_bytes += content->incoming.len + content->outgoing.len - before;
+        next = content_answer(conversation, content);
+    } else {
+        next = chunk_answer(conversation, content);
+        if (next == NEXT_COMMAND && !is_refused(conversation))
+            return next;
+        session_refuse_chunks(session);
+        return next;
+    }
     session_reset_transaction(session);
     return next;
+}
+
+enum stream_outcome chunk_discard(struct conversation *conversation, uint64_t count)
+{
+    struct content content = { .refusal = REPLY_NOT_IMPLEMENTED, .decoder.is_plain = true };
+    enum stream_outcome outcome = content_read_chunk(conversation, &content, count);
+
+    buf_free(&content.incoming);
+    return outcome;
+}
+
+enum next chunk_lost(struct conversation *conversation, enum stream_outcome outcome)
+{
+    struct content content = { .decoder.is_plain = true };
+
+    return content_lost(conversation, &content, outcome);
 }

@@ -5,16 +5,15 @@
 #include "mail/address.h"
 #include "table/match_list.h"
 
-enum { LIST_COUNT = 4 };
+enum { DOMAIN_LIST_COUNT = 4 };
 
 struct destinations {
     const struct own_addresses *own;
     bool may_route; /* allow_untrusted_routing */
-    struct match_list *lists[LIST_COUNT];
+    struct match_list *lists[DOMAIN_LIST_COUNT];
 };
 
-/* Whether a list's plain domains match their subdomains too. */
-static bool matches_parents(const struct config *config, struct str name)
+bool destinations_match_parents(const struct config *config, struct str name)
 {
     struct str words = config->parent_domain_matches_subdomains;
     struct str word;
@@ -33,7 +32,7 @@ struct destinations *destinations_new(const struct config *config, const struct 
     struct destinations *destinations = memory_new(sizeof(*destinations));
     const struct {
         struct str name, value;
-    } parameters[LIST_COUNT] = {
+    } parameters[DOMAIN_LIST_COUNT] = {
         { STR("mydestination"), config->mydestination },
         { STR("virtual_alias_domains"), config->virtual_alias_domains },
         { STR("virtual_mailbox_domains"), config->virtual_mailbox_domains },
@@ -42,10 +41,10 @@ struct destinations *destinations_new(const struct config *config, const struct 
 
     destinations->own = own;
     destinations->may_route = config->allow_untrusted_routing;
-    for (size_t i = 0; i < LIST_COUNT; i++) {
+    for (size_t i = 0; i < DOMAIN_LIST_COUNT; i++) {
         struct match_list_options options = {
             .name = parameters[i].name,
-            .matches_parent_domains = matches_parents(config, parameters[i].name),
+            .matches_parent_domains = destinations_match_parents(config, parameters[i].name),
             .warning = warning,
             .argument = argument,
         };
@@ -62,34 +61,48 @@ void destinations_free(struct destinations **destinations)
 {
     if (*destinations == NULL)
         return;
-    for (size_t i = 0; i < LIST_COUNT; i++)
+    for (size_t i = 0; i < DOMAIN_LIST_COUNT; i++)
         match_list_free(&(*destinations)->lists[i]);
     memory_free(*destinations);
     *destinations = NULL;
 }
 
-enum destination destinations_find(const struct destinations *destinations, struct str recipient,
-                                   struct error *error)
+bool destinations_find_kind(const struct destinations *destinations, struct str address,
+                            enum address_kind *kind, struct error *error)
 {
-    struct str domain = address_domain(recipient);
+    static const enum address_kind kinds[DOMAIN_LIST_COUNT] = {
+        ADDRESS_LOCAL, ADDRESS_VIRTUAL_ALIAS, ADDRESS_VIRTUAL_MAILBOX, ADDRESS_RELAY
+    };
+    struct str domain = address_domain(address);
 
-    /* Whoever gets it next might send it on to the domain inside, with our authority. */
-    if (address_is_routed(recipient) && !destinations->may_route)
-        return DESTINATION_FOREIGN;
-    if (!address_has_domain(recipient))
-        return DESTINATION_AUTHORISED;
-    if (domain_is_literal(domain))
-        return own_addresses_contain_text(destinations->own, domain) ? DESTINATION_AUTHORISED
-                                                                     : DESTINATION_FOREIGN;
-    for (size_t i = 0; i < LIST_COUNT; i++) {
+    *kind = ADDRESS_LOCAL;
+    if (str_is_empty(domain) ||
+        (domain_is_literal(domain) && own_addresses_contain_text(destinations->own, domain)))
+        return true;
+    for (size_t i = 0; i < DOMAIN_LIST_COUNT; i++) {
+        *kind = kinds[i];
         switch (match_list_find_name(destinations->lists[i], domain, error)) {
         case MATCH_FOUND:
-            return DESTINATION_AUTHORISED;
+            return true;
         case MATCH_FAILED:
-            return DESTINATION_UNKNOWN;
+            return false;
         case MATCH_ABSENT:
             break;
         }
     }
-    return DESTINATION_FOREIGN;
+    *kind = ADDRESS_ELSEWHERE;
+    return true;
+}
+
+enum destination destinations_find(const struct destinations *destinations, struct str recipient,
+                                   struct error *error)
+{
+    enum address_kind kind;
+
+    /* Whoever gets it next might send it on to the domain inside, with our authority. */
+    if (address_is_routed(recipient) && !destinations->may_route)
+        return DESTINATION_FOREIGN;
+    if (!destinations_find_kind(destinations, recipient, &kind, error))
+        return DESTINATION_UNKNOWN;
+    return kind == ADDRESS_ELSEWHERE ? DESTINATION_FOREIGN : DESTINATION_AUTHORISED;
 }

@@ -14,6 +14,10 @@
 
 struct destinations;
 
+/* parent_domain_matches_subdomains: whether the plain domains of a list match their subdomains
+ * too. */
+bool destinations_match_parents(const struct config *config, struct str name);
+
 enum destination {
     DESTINATION_AUTHORISED, /* ours, or a domain that we relay for */
     DESTINATION_FOREIGN,    /* relaying, or a route through us (user%elsewhere@ours) */
@@ -30,3 +34,14 @@ void destinations_free(struct destinations **destinations);
  * `error`. */
 enum destination destinations_find(const struct destinations *destinations, struct str recipient,
                                    struct error *error);
+
+/* The class of an address, by the first list that has its domain. */
+enum address_kind {
+    ADDRESS_LOCAL, /* mydestination, our own address literals, no domain at all */
+    ADDRESS_VIRTUAL_ALIAS,
+    ADDRESS_VIRTUAL_MAILBOX,
+    ADDRESS_RELAY,
+    ADDRESS_ELSEWHERE,
+};
+must_check bool destinations_find_kind(const struct destinations *destinations, struct str address,
+                                       enum address_kind *kind, struct error *error);

@@ -314,6 +314,7 @@ enum next encryption_start(struct conversation *conversation, struct str argumen
     if (next == NEXT_COMMAND)
         next = shake_hands(conversation);
     session_forget_hello(session);
+    session->sasl_method = session->sasl_username = STR("");
     return next;
 }
 

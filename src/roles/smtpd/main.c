@@ -9,6 +9,7 @@
 
 #include "base/memory.h"
 #include "net/listener.h"
+#include "service/anvil.h"
 
 #include <time.h>
 #include <unistd.h>
@@ -59,6 +60,7 @@ static bool smtpd_start(struct service *service, struct error *error)
     smtpd->server.loop = service->loop;
     smtpd->server.submission = submission_new(service->loop);
     smtpd->server.dns = dns_client_new(service->loop);
+    smtpd->server.anvil = anvil_client_new(service->loop);
     return true;
 }
 
@@ -72,6 +74,7 @@ static struct policy *policy_for_line(struct service *service, const struct mast
     struct policy_options options = {
         .service = service,
         .config = config,
+        .service_name = line->name,
         .log = service_log_context(service, config, "smtpd"),
         .cleanup_log = service_log_context(service, config, "cleanup"),
     };
@@ -120,6 +123,8 @@ static bool smtpd_peer(struct service *service, struct str role, uint32_t worker
         return submission_attach(smtpd->server.submission, fd, error);
     if (str_equal(role, STR("resolver")))
         return dns_client_attach(smtpd->server.dns, fd, error);
+    if (str_equal(role, STR("anvil")))
+        return anvil_client_attach(smtpd->server.anvil, fd, error);
     close(fd);
     return true;
 }
@@ -218,6 +223,7 @@ static void smtpd_stop(struct service *service)
         entrance_free(list_entry(smtpd->entrances.next, struct entrance, link));
     submission_free(&smtpd->server.submission);
     dns_client_free(&smtpd->server.dns);
+    anvil_client_free(&smtpd->server.anvil);
     memory_free(smtpd);
     service->state = NULL;
 }

@@ -2,6 +2,7 @@
 #include "parameters.h"
 
 #include "mail/address.h"
+#include "mail/utf8.h"
 #include "mail/xtext.h"
 
 enum {
@@ -76,7 +77,7 @@ static bool parse_ret(struct str value, struct mail_parameters *parameters,
 }
 
 static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
-                                 struct mail_parameters *parameters,
+                                 struct parameter_rules rules, struct mail_parameters *parameters,
                                  struct parameter_problem *problem)
 {
     if (is_named(parameter, "SIZE"))
@@ -87,6 +88,13 @@ static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
     }
     if (is_named(parameter, "BODY") && str_equal_fold(parameter->value, STR("7BIT")))
         return true;
+    if (rules.has_smtputf8 && !parameter->has_value &&
+        str_equal_fold(parameter->keyword, STR("SMTPUTF8"))) {
+        parameters->flags |= ENVELOPE_SMTPUTF8;
+        return true;
+    }
+    if (!rules.has_dsn && (is_named(parameter, "RET") || is_named(parameter, "ENVID")))
+        return refuse(problem, REPLY_DSN_DISABLED);
     if (is_named(parameter, "RET"))
         return parse_ret(parameter->value, parameters, problem);
     if (is_named(parameter, "ENVID")) {
@@ -104,14 +112,14 @@ static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
     return refuse_unknown(problem, whole_word(parameter));
 }
 
-bool mail_parameters_parse(struct str text, struct mail_parameters *parameters,
-                           struct parameter_problem *problem)
+bool mail_parameters_parse(struct str text, struct parameter_rules rules,
+                           struct mail_parameters *parameters, struct parameter_problem *problem)
 {
     struct esmtp_parameter parameter;
 
     *parameters = (struct mail_parameters){ 0 };
     while (esmtp_parameter_next(&text, &parameter)) {
-        if (!parse_mail_parameter(&parameter, parameters, problem))
+        if (!parse_mail_parameter(&parameter, rules, parameters, problem))
             return false;
     }
     return true;
@@ -150,13 +158,23 @@ static bool parse_notify(struct str value, struct recipient *recipient,
     return true;
 }
 
-static bool parse_orcpt(struct str value, struct recipient *recipient,
+/* RFC 6533: addresses of the type utf-8 may come as they are. */
+static bool is_orcpt_address(struct str type, struct str address, struct parameter_rules rules)
+{
+    if (rules.has_smtputf8 && str_equal_fold(type, STR("utf-8")) && !str_is_empty(address) &&
+        address.len <= ORCPT_BYTES_MAX && str_find_byte(address, '+') < 0)
+        return utf8_is_clean(address);
+    return is_xtext(address, ORCPT_BYTES_MAX);
+}
+
+static bool parse_orcpt(struct str value, struct parameter_rules rules, struct recipient *recipient,
                         struct parameter_problem *problem)
 {
     ptrdiff_t semicolon = str_find_byte(value, ';');
 
     if (semicolon <= 0 || !str_is_empty(recipient->dsn_orcpt) ||
-        !is_xtext(str_skip(value, (size_t)semicolon + 1), ORCPT_BYTES_MAX))
+        !is_orcpt_address(str_take(value, (size_t)semicolon),
+                          str_skip(value, (size_t)semicolon + 1), rules))
         return refuse(problem, REPLY_BAD_ORCPT);
     for (ptrdiff_t i = 0; i < semicolon; i++) {
         if (!ascii_is_alnum(value.ptr[i]) && value.ptr[i] != '-')
@@ -166,17 +184,20 @@ static bool parse_orcpt(struct str value, struct recipient *recipient,
     return true;
 }
 
-bool rcpt_parameters_parse(struct str text, struct recipient *recipient,
-                           struct parameter_problem *problem)
+bool rcpt_parameters_parse(struct str text, struct parameter_rules rules,
+                           struct recipient *recipient, struct parameter_problem *problem)
 {
     struct esmtp_parameter parameter;
 
     while (esmtp_parameter_next(&text, &parameter)) {
+        bool is_dsn = is_named(&parameter, "NOTIFY") || is_named(&parameter, "ORCPT");
+        if (is_dsn && !rules.has_dsn)
+            return refuse(problem, REPLY_DSN_DISABLED);
         if (is_named(&parameter, "NOTIFY")) {
             if (!parse_notify(parameter.value, recipient, problem))
                 return false;
         } else if (is_named(&parameter, "ORCPT")) {
-            if (!parse_orcpt(parameter.value, recipient, problem))
+            if (!parse_orcpt(parameter.value, rules, recipient, problem))
                 return false;
         } else {
             return refuse_unknown(problem, whole_word(&parameter));

@@ -21,8 +21,15 @@ struct parameter_problem {
     enum reply_name reply; /* otherwise */
 };
 
-must_check bool mail_parameters_parse(struct str text, struct mail_parameters *parameters,
+/* Which extensions the client has. */
+struct parameter_rules {
+    bool has_dsn, has_smtputf8;
+};
+
+must_check bool mail_parameters_parse(struct str text, struct parameter_rules rules,
+                                      struct mail_parameters *parameters,
                                       struct parameter_problem *problem);
 /* Sets dsn_notify and dsn_orcpt (borrowed). */
-must_check bool rcpt_parameters_parse(struct str text, struct recipient *recipient,
+must_check bool rcpt_parameters_parse(struct str text, struct parameter_rules rules,
+                                      struct recipient *recipient,
                                       struct parameter_problem *problem);

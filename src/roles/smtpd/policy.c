@@ -88,41 +88,6 @@ static void warn_of_tables(const struct policy *policy, const char *parameter, s
 
 /* ---- replies that never change ---- */
 
-struct keyword {
-    const char *name;
-    bool is_offered;
-};
-
-static void make_ehlo_reply(struct policy *policy)
-{
-    const struct config *config = policy->config;
-    const char *size =
-        config->message_size_limit > 0
-            ? arena_printf(&policy->arena, "SIZE %lld", (long long)config->message_size_limit)
-            : "SIZE";
-    const struct keyword keywords[] = {
-        { "PIPELINING", true },
-        { size, true },
-        { "VRFY", !config->disable_vrfy_command },
-        { "ENHANCEDSTATUSCODES", true },
-        { "8BITMIME", true },
-    };
-    const size_t count = sizeof(keywords) / sizeof(keywords[0]);
-    const char *lines = arena_printf(&policy->arena, "%.*s\r\n", STR_ARGS(policy->myhostname));
-    const char *text = "250";
-
-    /* Each line waits until the next one is known: only the last has a blank behind its code. */
-    for (size_t i = 0; i < count; i++) {
-        struct str name = str_from(keywords[i].name);
-        struct str word = str_cut(&name, " ");
-        if (!keywords[i].is_offered || policy_discards_keyword(policy, word))
-            continue;
-        text = arena_printf(&policy->arena, "%s-%s250", text, lines);
-        lines = arena_printf(&policy->arena, "%s\r\n", keywords[i].name);
-    }
-    policy->ehlo_reply = str_from(arena_printf(&policy->arena, "%s %s", text, lines));
-}
-
 static bool make_banner(struct policy *policy, struct error *error)
 {
     struct str banner = str_trim(policy->config->smtpd_banner);
@@ -145,16 +110,33 @@ static bool make_banner(struct policy *policy, struct error *error)
 
 /* ---- making it ---- */
 
-static bool set_bare_newline(struct policy *policy, struct error *error)
+static bool make_list(struct policy *policy, const char *name, struct str text,
+                      struct match_list **list, struct error *error)
 {
-    struct str value = policy->config->smtpd_forbid_bare_newline;
     struct match_list_options options = {
-        .name = STR("smtpd_forbid_bare_newline_exclusions"),
-        .matches_parent_domains = false,
+        .name = str_from(name),
+        .matches_parent_domains = destinations_match_parents(policy->config, str_from(name)),
         .warning = warn,
         .argument = policy,
     };
 
+    *list = match_list_new(text, &options, error);
+    return *list != NULL;
+}
+
+static bool make_lists(struct policy *policy, struct error *error)
+{
+    const struct config *config = policy->config;
+
+    return make_list(policy, "smtpd_authorized_xclient_hosts",
+                     config->smtpd_authorized_xclient_hosts, &policy->xclient_hosts, error) &&
+           make_list(policy, "smtpd_authorized_xforward_hosts",
+                     config->smtpd_authorized_xforward_hosts, &policy->xforward_hosts, error);
+}
+
+static bool set_bare_newline(struct policy *policy, struct error *error)
+{
+    struct str value = policy->config->smtpd_forbid_bare_newline;
     int code = policy->config->smtpd_forbid_bare_newline_reject_code;
     if (code < 400 || code > 599)
         return error_set(error,
@@ -175,9 +157,9 @@ static bool set_bare_newline(struct policy *policy, struct error *error)
                          "parameter smtpd_forbid_bare_newline: \"%.*s\"; it is one of: "
                          "normalize, reject, note, yes, no",
                          STR_ARGS(value));
-    policy->bare_newline_exclusions =
-        match_list_new(policy->config->smtpd_forbid_bare_newline_exclusions, &options, error);
-    return policy->bare_newline_exclusions != NULL;
+    return make_list(policy, "smtpd_forbid_bare_newline_exclusions",
+                     policy->config->smtpd_forbid_bare_newline_exclusions,
+                     &policy->bare_newline_exclusions, error);
 }
 
 static bool set_authentication(struct policy *policy, struct service *service, struct error *error)
@@ -194,6 +176,50 @@ static bool set_encryption(struct policy *policy, struct service *service, struc
     return policy->encryption != NULL;
 }
 
+static bool set_client_lists(struct policy *policy, struct error *error)
+{
+    struct match_list_options options = { .name = STR("smtpd_log_access_permit_actions"),
+                                          .warning = warn,
+                                          .argument = policy };
+
+    policy->logged_permits =
+        match_list_new(policy->config->smtpd_log_access_permit_actions, &options, error);
+    if (policy->logged_permits == NULL)
+        return false;
+    options.name = STR("smtpd_client_event_limit_exceptions");
+    options.matches_parent_domains =
+        has_word(policy->config->parent_domain_matches_subdomains, options.name);
+    policy->limit_exceptions =
+        match_list_new(policy->config->smtpd_client_event_limit_exceptions, &options, error);
+    if (policy->limit_exceptions == NULL)
+        return false;
+    options.name = STR("debug_peer_list");
+    options.matches_parent_domains =
+        has_word(policy->config->parent_domain_matches_subdomains, options.name);
+    policy->debug_peers = match_list_new(policy->config->debug_peer_list, &options, error);
+    return policy->debug_peers != NULL;
+}
+
+/* "check_address_map type:table", or the table alone. */
+static bool make_rewrite_clients(struct policy *policy, struct error *error)
+{
+    struct match_list_options options = { .name = STR("local_header_rewrite_clients"),
+                                          .warning = warn,
+                                          .argument = policy };
+    struct str rest = policy->config->local_header_rewrite_clients;
+    autofree_buf struct buf tables = { 0 };
+    struct str word;
+
+    while (next_word(&rest, &word)) {
+        if (!table_is_specification(word))
+            continue;
+        buf_append(&tables, word);
+        buf_append_byte(&tables, ' ');
+    }
+    policy->rewrite_clients = match_list_new(buf_str(&tables), &options, error);
+    return policy->rewrite_clients != NULL;
+}
+
 static bool make_cleanup(struct policy *policy, struct error *error)
 {
     struct config *config = policy->config;
@@ -204,13 +230,15 @@ static bool make_cleanup(struct policy *policy, struct error *error)
         .log = policy->cleanup_log,
     };
 
+    if (!make_rewrite_clients(policy, error))
+        return false;
     policy->router = router_new(&route, NULL, warn, policy, error);
     policy->cleanup_parts = cleanup_external_parts(config);
     policy->cleanup = policy->router != NULL ? cleanup_new(&cleanup, error) : NULL;
     return policy->cleanup != NULL;
 }
 
-static bool policy_fill(struct policy *policy, struct error *error)
+static bool policy_fill(struct policy *policy, struct service *service, struct error *error)
 {
     struct config *config = policy->config;
 
@@ -222,8 +250,13 @@ static bool policy_fill(struct policy *policy, struct error *error)
     policy->destinations = destinations_new(config, policy->own, warn, policy, error);
     if (policy->destinations == NULL)
         return false;
+    policy->maps = lookup_maps_new(warn, policy);
+    policy->recipient_maps = recipient_maps_new(config, policy->destinations, policy->maps);
     struct restrictions_options options = {
+        .service = service,
         .config = config,
+        .maps = policy->maps,
+        .recipient_maps = policy->recipient_maps,
         .own = policy->own,
         .destinations = policy->destinations,
         .warning = warn,
@@ -231,11 +264,11 @@ static bool policy_fill(struct policy *policy, struct error *error)
     };
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
+        !set_client_lists(policy, error) || !make_lists(policy, error) ||
         !make_banner(policy, error))
         return false;
     if (!make_cleanup(policy, error))
         return false;
-    make_ehlo_reply(policy);
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
     warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
     return true;
@@ -248,7 +281,9 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->config = options->config;
     policy->log = options->log;
     policy->cleanup_log = options->cleanup_log;
-    if (!policy_fill(policy, error) || !set_authentication(policy, options->service, error) ||
+    policy->service_name = options->service_name;
+    if (!policy_fill(policy, options->service, error) ||
+        !set_authentication(policy, options->service, error) ||
         !set_encryption(policy, options->service, error))
         policy_free(&policy);
     return policy;
@@ -261,9 +296,17 @@ void policy_free(struct policy **policy)
     authentication_free(&(*policy)->authentication);
     encryption_free(&(*policy)->encryption);
     match_list_free(&(*policy)->bare_newline_exclusions);
+    match_list_free(&(*policy)->xclient_hosts);
+    match_list_free(&(*policy)->xforward_hosts);
     cleanup_free(&(*policy)->cleanup);
     router_free(&(*policy)->router);
+    match_list_free(&(*policy)->rewrite_clients);
     restrictions_free(&(*policy)->restrictions);
+    recipient_maps_free(&(*policy)->recipient_maps);
+    lookup_maps_free(&(*policy)->maps);
+    match_list_free(&(*policy)->logged_permits);
+    match_list_free(&(*policy)->limit_exceptions);
+    match_list_free(&(*policy)->debug_peers);
     destinations_free(&(*policy)->destinations);
     own_addresses_free(&(*policy)->own);
     config_free(&(*policy)->config);

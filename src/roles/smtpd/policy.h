@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What one smtpd line of master.cf says: its configuration with the line's overrides, and all
- * that is made of it once: lists, restrictions, the banner and the reply to EHLO. Made before the
- * role is confined, immutable, shared by the conversations of its listener.
+ * that is made of it once: lists, restrictions, the banner. Made before the role is confined,
+ * immutable, shared by the conversations of its listener.
  */
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "mail/cleanup.h"
 #include "mail/route.h"
 #include "net/own_addresses.h"
+#include "recipient_maps.h"
 #include "restrictions.h"
 #include "service/service.h"
 
@@ -25,24 +26,32 @@ struct policy {
     struct log_context cleanup_log; /* "postfix/cleanup" */
     struct own_addresses *own;
     struct destinations *destinations;
+    struct lookup_maps *maps;
+    struct recipient_maps *recipient_maps;
     struct restrictions *restrictions;
-    struct router *router;   /* RCPT resolves its address, as the queue will again */
-    struct cleanup *cleanup; /* what is done to a message before it is queued */
-    unsigned cleanup_parts;  /* of it, with receive_override_options */
+    struct router *router;              /* RCPT resolves its address, as the queue will again */
+    struct match_list *rewrite_clients; /* the tables of local_header_rewrite_clients */
+    struct cleanup *cleanup;            /* what is done to a message before it is queued */
+    unsigned cleanup_parts;             /* of it, with receive_override_options */
+    struct match_list *logged_permits;  /* smtpd_log_access_permit_actions */
     struct match_list *bare_newline_exclusions;
+    struct match_list *xclient_hosts, *xforward_hosts;
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     struct encryption *encryption;
     enum bare_newline_policy bare_newline;
     struct rewrite_rules rewrite;
+    struct match_list *debug_peers;      /* debug_peer_list */
+    struct match_list *limit_exceptions; /* smtpd_client_event_limit_exceptions */
+    struct str service_name;             /* its line's first word */
     struct str myhostname;
-    struct str banner;     /* the whole reply with its line end */
-    struct str ehlo_reply; /* the same */
+    struct str banner; /* the whole reply with its line end */
     struct arena arena;
 };
 
 struct policy_options {
     struct service *service; /* needed only where the configuration names servers */
     struct config *config;   /* taken over, also on failure */
+    struct str service_name;
     struct log_context log;
     struct log_context cleanup_log;
 };

@@ -1,315 +1,88 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "restrictions.h"
 
-#include "base/ensure.h"
 #include "base/memory.h"
-#include "mail/address.h"
-
-enum rule {
-    RULE_PERMIT,
-    RULE_REJECT,
-    RULE_DEFER,
-    RULE_PERMIT_MYNETWORKS,
-    RULE_PERMIT_INET_INTERFACES,
-    RULE_PERMIT_SASL_AUTHENTICATED,
-    RULE_PERMIT_AUTH_DESTINATION,
-    RULE_REJECT_UNAUTH_DESTINATION,
-    RULE_DEFER_UNAUTH_DESTINATION,
-};
-
-struct rule_name {
-    const char *name;
-    enum rule rule;
-    bool is_final; /* nothing behind it is ever reached */
-    bool is_guard; /* stops relaying for strangers */
-};
-
-struct rule_list {
-    enum rule *rules;
-    size_t count;
-    bool has_guard; /* a reachable one */
-};
-
-struct restrictions {
-    const struct own_addresses *own;
-    const struct destinations *destinations;
-    struct match_list *mynetworks;
-    struct rule_list relay, recipient;
-    bool is_relay_first; /* smtpd_relay_before_recipient_restrictions */
-    unsigned reject_code, defer_code, relay_code;
-    struct arena arena;
-};
-
-enum rule_outcome { RULE_PASSED_ON, RULE_PERMITTED, RULE_REFUSED };
-
-/* ---- the rules ---- */
-
-static enum rule_outcome refuse(struct verdict *verdict, unsigned code, const char *enhanced,
-                                const char *text)
-{
-    *verdict = (struct verdict){ .code = code, .enhanced = enhanced, .text = text };
-    return RULE_REFUSED;
-}
-
-static enum rule_outcome refuse_recipient(struct arena *scratch, const char *what, unsigned code,
-                                          const char *enhanced,
-                                          const struct restriction_subject *subject,
-                                          struct verdict *verdict)
-{
-    return refuse(verdict, code, enhanced,
-                  arena_printf(scratch, "<%.*s>: %s", STR_ARGS(subject->recipient_as_sent), what));
-}
-
-/* A table that cannot answer is not "no". */
-static enum rule_outcome refuse_for_now(struct arena *scratch,
-                                        const struct restriction_subject *subject,
-                                        struct verdict *verdict)
-{
-    return refuse_recipient(scratch, "Temporary lookup failure", 451, "4.3.0", subject, verdict);
-}
-
-static enum rule_outcome check_mynetworks(const struct restrictions *restrictions,
-                                          struct arena *scratch,
-                                          const struct restriction_subject *subject,
-                                          struct verdict *verdict)
-{
-    struct error error;
-
-    switch (match_list_find_client(restrictions->mynetworks, subject->client_name,
-                                   subject->client_address, &error)) {
-    case MATCH_FOUND:
-        return RULE_PERMITTED;
-    case MATCH_FAILED:
-        return refuse_for_now(scratch, subject, verdict);
-    case MATCH_ABSENT:
-        break;
-    }
-    return RULE_PASSED_ON;
-}
-
-static enum rule_outcome check_destination(const struct restrictions *restrictions,
-                                           struct arena *scratch, unsigned code,
-                                           const struct restriction_subject *subject,
-                                           struct verdict *verdict)
-{
-    struct error error;
-
-    switch (destinations_find(restrictions->destinations, subject->recipient, &error)) {
-    case DESTINATION_AUTHORISED:
-        return RULE_PASSED_ON;
-    case DESTINATION_FOREIGN:
-        return refuse_recipient(scratch, "Relay access denied", code,
-                                code >= 500 ? "5.7.1" : "4.7.1", subject, verdict);
-    case DESTINATION_UNKNOWN:
-        break;
-    }
-    return refuse_for_now(scratch, subject, verdict);
-}
-
-static enum rule_outcome permit_destination(const struct restrictions *restrictions,
-                                            struct arena *scratch,
-                                            const struct restriction_subject *subject,
-                                            struct verdict *verdict)
-{
-    struct error error;
-
-    switch (destinations_find(restrictions->destinations, subject->recipient, &error)) {
-    case DESTINATION_AUTHORISED:
-        return RULE_PERMITTED;
-    case DESTINATION_FOREIGN:
-        return RULE_PASSED_ON;
-    case DESTINATION_UNKNOWN:
-        break;
-    }
-    return refuse_for_now(scratch, subject, verdict);
-}
-
-static enum rule_outcome rule_check(const struct restrictions *restrictions, enum rule rule,
-                                    struct arena *scratch,
-                                    const struct restriction_subject *subject,
-                                    struct verdict *verdict)
-{
-    switch (rule) {
-    case RULE_PERMIT:
-        return RULE_PERMITTED;
-    case RULE_REJECT:
-        return refuse_recipient(
-            scratch, "Recipient address rejected: Access denied", restrictions->reject_code,
-            restrictions->reject_code >= 500 ? "5.7.1" : "4.7.1", subject, verdict);
-    case RULE_DEFER:
-        return refuse_recipient(
-            scratch, "Recipient address rejected: Try again later", restrictions->defer_code,
-            restrictions->defer_code >= 500 ? "5.3.2" : "4.3.2", subject, verdict);
-    case RULE_PERMIT_MYNETWORKS:
-        return check_mynetworks(restrictions, scratch, subject, verdict);
-    case RULE_PERMIT_INET_INTERFACES:
-        return own_addresses_contain_text(restrictions->own, subject->client_address)
-                   ? RULE_PERMITTED
-                   : RULE_PASSED_ON;
-    case RULE_PERMIT_SASL_AUTHENTICATED:
-        return subject->is_authenticated ? RULE_PERMITTED : RULE_PASSED_ON;
-    case RULE_PERMIT_AUTH_DESTINATION:
-        return permit_destination(restrictions, scratch, subject, verdict);
-    case RULE_REJECT_UNAUTH_DESTINATION:
-        return check_destination(restrictions, scratch, restrictions->relay_code, subject, verdict);
-    case RULE_DEFER_UNAUTH_DESTINATION:
-        return check_destination(restrictions, scratch, restrictions->relay_code % 100 + 400,
-                                 subject, verdict);
-    }
-    unreachable();
-}
-
-/* The end of a list permits. */
-static bool list_permits(const struct restrictions *restrictions, const struct rule_list *list,
-                         struct arena *scratch, const struct restriction_subject *subject,
-                         struct verdict *verdict)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        switch (rule_check(restrictions, list->rules[i], scratch, subject, verdict)) {
-        case RULE_PERMITTED:
-            return true;
-        case RULE_REFUSED:
-            return false;
-        case RULE_PASSED_ON:
-            break;
-        }
-    }
-    return true;
-}
+#include "conversation.h"
+#include "policy_service.h"
+#include "recipient_maps.h"
+#include "refusal.h"
+#include "restrictions_inside.h"
+#include "rules.h"
 
 /* ---- making them ---- */
 
-/* clang-format off */
-static const struct rule_name rule_names[] = {
-    /* name                          rule                            final  guard */
-    { "permit",                      RULE_PERMIT,                    true,  false },
-    { "reject",                      RULE_REJECT,                    true,  true },
-    { "defer",                       RULE_DEFER,                     true,  true },
-    { "permit_mynetworks",           RULE_PERMIT_MYNETWORKS,         false, false },
-    { "permit_inet_interfaces",      RULE_PERMIT_INET_INTERFACES,    false, false },
-    { "permit_sasl_authenticated",   RULE_PERMIT_SASL_AUTHENTICATED, false, false },
-    { "permit_auth_destination",     RULE_PERMIT_AUTH_DESTINATION,   false, false },
-    { "reject_unauth_destination",   RULE_REJECT_UNAUTH_DESTINATION, false, true },
-    { "defer_unauth_destination",    RULE_DEFER_UNAUTH_DESTINATION,  false, true },
+static const char *const parameters[LIST_COUNT] = {
+    [LIST_CLIENT] = "smtpd_client_restrictions",
+    [LIST_HELO] = "smtpd_helo_restrictions",
+    [LIST_SENDER] = "smtpd_sender_restrictions",
+    [LIST_RELAY] = "smtpd_relay_restrictions",
+    [LIST_RECIPIENT] = "smtpd_recipient_restrictions",
+    [LIST_DATA] = "smtpd_data_restrictions",
+    [LIST_END_OF_DATA] = "smtpd_end_of_data_restrictions",
+    [LIST_ETRN] = "smtpd_etrn_restrictions",
 };
 
-/* Postfix has these; they come later. */
-static const char *const later_names[] = {
-    "check_ccert_access", "check_client_a_access", "check_client_access", "check_client_mx_access",
-    "check_client_ns_access", "check_etrn_access", "check_helo_a_access", "check_helo_access",
-    "check_helo_mx_access", "check_helo_ns_access", "check_policy_service",
-    "check_recipient_a_access", "check_recipient_access", "check_recipient_maps",
-    "check_recipient_mx_access", "check_recipient_ns_access", "check_relay_domains",
-    "check_reverse_client_hostname_a_access", "check_reverse_client_hostname_access",
-    "check_reverse_client_hostname_mx_access", "check_reverse_client_hostname_ns_access",
-    "check_sasl_access", "check_sender_a_access", "check_sender_access", "check_sender_mx_access",
-    "check_sender_ns_access", "defer_if_permit", "defer_if_reject", "permit_dnswl_client",
-    "permit_mx_backup", "permit_naked_ip_address", "permit_rhswl_client",
-    "permit_tls_all_clientcerts", "permit_tls_clientcerts",
-    "reject_authenticated_sender_login_mismatch", "reject_invalid_helo_hostname",
-    "reject_invalid_hostname", "reject_known_sender_login_mismatch", "reject_maps_rbl",
-    "reject_multi_recipient_bounce", "reject_non_fqdn_helo_hostname", "reject_non_fqdn_hostname",
-    "reject_non_fqdn_recipient", "reject_non_fqdn_sender", "reject_plaintext_session",
-    "reject_rbl", "reject_rbl_client", "reject_rhsbl_client", "reject_rhsbl_helo",
-    "reject_rhsbl_recipient", "reject_rhsbl_reverse_client", "reject_rhsbl_sender",
-    "reject_sender_login_mismatch", "reject_unauth_pipelining",
-    "reject_unauthenticated_sender_login_mismatch", "reject_unknown_address",
-    "reject_unknown_client", "reject_unknown_client_hostname",
-    "reject_unknown_forward_client_hostname", "reject_unknown_helo_hostname",
-    "reject_unknown_hostname", "reject_unknown_recipient_domain",
-    "reject_unknown_reverse_client_hostname", "reject_unknown_sender_domain",
-    "reject_unlisted_recipient", "reject_unlisted_sender", "reject_unverified_recipient",
-    "reject_unverified_sender", "sleep", "warn_if_reject",
-};
-/* clang-format on */
-
-static const struct rule_name *rule_find(struct str name)
+static bool lists_parse(struct restrictions *restrictions, struct error *error)
 {
-    for (size_t i = 0; i < sizeof(rule_names) / sizeof(rule_names[0]); i++) {
-        if (str_equal_fold(name, str_from(rule_names[i].name)))
-            return &rule_names[i];
-    }
-    return NULL;
-}
-
-static bool refuse_name(const char *parameter, struct str name, struct error *error)
-{
-    for (size_t i = 0; i < sizeof(later_names) / sizeof(later_names[0]); i++) {
-        if (str_equal_fold(name, str_from(later_names[i])))
-            return error_set(error,
-                             "parameter %s: \"%.*s\" is not built yet; take it out of the list to "
-                             "start without it",
-                             parameter, STR_ARGS(name));
-    }
-    if (str_find_byte(name, ':') > 0)
-        return error_set(error,
-                         "parameter %s: access tables (\"%.*s\") are not built yet; take it out of "
-                         "the list to start without it",
-                         parameter, STR_ARGS(name));
-    return error_set(error, "parameter %s: unknown smtpd restriction: \"%.*s\"", parameter,
-                     STR_ARGS(name));
-}
-
-struct list_source {
-    const char *parameter;
-    struct str text;
-};
-
-static bool list_parse(struct restrictions *restrictions, const struct list_source *source,
-                       const struct restrictions_options *options, struct rule_list *list,
-                       struct error *error)
-{
-    struct str rest = source->text;
-    struct str word;
-    const struct rule_name *last = NULL; /* a final one, once there was one */
-
-    /* A rule has at least one byte and a separator. */
-    list->rules = arena_new_array(&restrictions->arena, rest.len / 2 + 1, sizeof(*list->rules));
-    while (str_next_word(&rest, ", \t\r\n", &word)) {
-        const struct rule_name *name = rule_find(word);
-        if (name == NULL)
-            return refuse_name(source->parameter, word, error);
-        if (last != NULL) {
-            if (options->warning != NULL)
-                options->warning(options->argument,
-                                 arena_printf(&restrictions->arena,
-                                              "%s: restriction \"%s\" after \"%s\" is ignored",
-                                              source->parameter, name->name, last->name));
-            continue;
-        }
-        list->rules[list->count++] = name->rule;
-        list->has_guard |= name->is_guard;
-        if (name->is_final)
-            last = name;
-    }
-    return true;
-}
-
-/* Lists that are not built: to ignore one would let mail in that its author wanted out. */
-static bool others_are_empty(const struct config *config, struct error *error)
-{
-    const struct list_source others[] = {
-        { "smtpd_client_restrictions", config->smtpd_client_restrictions },
-        { "smtpd_helo_restrictions", config->smtpd_helo_restrictions },
-        { "smtpd_sender_restrictions", config->smtpd_sender_restrictions },
-        { "smtpd_data_restrictions", config->smtpd_data_restrictions },
-        { "smtpd_end_of_data_restrictions", config->smtpd_end_of_data_restrictions },
-        { "smtpd_etrn_restrictions", config->smtpd_etrn_restrictions },
+    const struct config *config = restrictions->options.config;
+    const struct str texts[LIST_COUNT] = {
+        [LIST_CLIENT] = config->smtpd_client_restrictions,
+        [LIST_HELO] = config->smtpd_helo_restrictions,
+        [LIST_SENDER] = config->smtpd_sender_restrictions,
+        [LIST_RELAY] = config->smtpd_relay_restrictions,
+        [LIST_RECIPIENT] = config->smtpd_recipient_restrictions,
+        [LIST_DATA] = config->smtpd_data_restrictions,
+        [LIST_END_OF_DATA] = config->smtpd_end_of_data_restrictions,
+        [LIST_ETRN] = config->smtpd_etrn_restrictions,
     };
 
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-        if (!str_is_empty(str_trim(others[i].text)))
-            return error_set(error,
-                             "parameter %s is not built yet; set it empty to start without "
-                             "it",
-                             others[i].parameter);
+    for (int i = 0; i < LIST_COUNT; i++) {
+        struct parse_request request = { parameters[i], texts[i], (enum restriction_list)i };
+        if (!rules_parse(restrictions, &request, &restrictions->lists[i], error))
+            return false;
     }
     return true;
 }
 
-static bool mynetworks_open(struct restrictions *restrictions,
-                            const struct restrictions_options *options, struct error *error)
+/* The names first, so that classes may name each other; then what they stand for. */
+static bool classes_parse(struct restrictions *restrictions, struct error *error)
 {
+    const struct config *config = restrictions->options.config;
+    struct str rest = config->smtpd_restriction_classes;
+    struct str word;
+
+    restrictions->classes =
+        arena_new_array(&restrictions->arena, rest.len / 2 + 1, sizeof *restrictions->classes);
+    while (str_next_word(&rest, ", \t\r\n", &word))
+        restrictions->classes[restrictions->class_count++].name =
+            arena_copy(&restrictions->arena, word);
+    for (size_t i = 0; i < restrictions->class_count; i++) {
+        struct restriction_class *class = &restrictions->classes[i];
+        const char *name = arena_text(&restrictions->arena, class->name);
+        struct str text;
+        if (!config_find(config, class->name, &text) || str_is_empty(str_trim(text)))
+            return error_set(error, "restriction class `%s' needs a definition", name);
+        struct parse_request request = { name, text, LIST_RECIPIENT };
+        if (!rules_parse(restrictions, &request, &class->list, error))
+            return false;
+    }
+    return true;
+}
+
+static bool names_parameter(struct str list, struct str name)
+{
+    struct str word;
+
+    while (str_next_word(&list, ", \t\r\n", &word)) {
+        if (str_equal_fold(word, name))
+            return true;
+    }
+    return false;
+}
+
+static bool networks_open(struct restrictions *restrictions, struct error *error)
+{
+    const struct restrictions_options *options = &restrictions->options;
     struct match_list_options list = {
         .name = STR("mynetworks"),
         .matches_parent_domains = true,
@@ -326,45 +99,59 @@ static bool mynetworks_open(struct restrictions *restrictions,
                          "parameter mynetworks: \"%.*s\" would let a large part of the Internet "
                          "relay through this machine; name the networks that are yours",
                          STR_ARGS(broad));
+    list.name = STR("permit_mx_backup_networks");
+    restrictions->mx_backup_networks =
+        match_list_new(options->config->permit_mx_backup_networks, &list, error);
+    return restrictions->mx_backup_networks != NULL;
+}
+
+static bool codes_are_sound(const struct config *config, struct error *error)
+{
+    const struct {
+        const char *name;
+        int64_t code;
+    } codes[] = {
+        { "access_map_defer_code", config->access_map_defer_code },
+        { "access_map_reject_code", config->access_map_reject_code },
+        { "defer_code", config->defer_code },
+        { "invalid_hostname_reject_code", config->invalid_hostname_reject_code },
+        { "maps_rbl_reject_code", config->maps_rbl_reject_code },
+        { "multi_recipient_bounce_reject_code", config->multi_recipient_bounce_reject_code },
+        { "non_fqdn_reject_code", config->non_fqdn_reject_code },
+        { "plaintext_reject_code", config->plaintext_reject_code },
+        { "reject_code", config->reject_code },
+        { "relay_domains_reject_code", config->relay_domains_reject_code },
+        { "unknown_address_reject_code", config->unknown_address_reject_code },
+        { "unknown_client_reject_code", config->unknown_client_reject_code },
+        { "unknown_hostname_reject_code", config->unknown_hostname_reject_code },
+        { "unknown_local_recipient_reject_code", config->unknown_local_recipient_reject_code },
+        { "unknown_relay_recipient_reject_code", config->unknown_relay_recipient_reject_code },
+        { "unknown_virtual_alias_reject_code", config->unknown_virtual_alias_reject_code },
+        { "unknown_virtual_mailbox_reject_code", config->unknown_virtual_mailbox_reject_code },
+    };
+
+    for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+        if (codes[i].code < 400 || codes[i].code > 599)
+            return error_set(error, "parameter %s: %lld is no code that refuses; use 400 to 599",
+                             codes[i].name, (long long)codes[i].code);
+    }
     return true;
 }
 
-static bool set_code(const char *parameter, int value, unsigned *code, struct error *error)
+static bool restrictions_fill(struct restrictions *restrictions, struct error *error)
 {
-    if (value < 400 || value > 599)
-        return error_set(error, "parameter %s: %d is no code that refuses; use 400 to 599",
-                         parameter, value);
-    *code = (unsigned)value;
-    return true;
-}
+    const struct config *config = restrictions->options.config;
 
-static bool set_codes(struct restrictions *restrictions, const struct config *config,
-                      struct error *error)
-{
-    return set_code("reject_code", config->reject_code, &restrictions->reject_code, error) &&
-           set_code("defer_code", config->defer_code, &restrictions->defer_code, error) &&
-           set_code("relay_domains_reject_code", config->relay_domains_reject_code,
-                    &restrictions->relay_code, error);
-}
-
-static bool restrictions_fill(struct restrictions *restrictions,
-                              const struct restrictions_options *options, struct error *error)
-{
-    const struct config *config = options->config;
-    const struct list_source relay = { "smtpd_relay_restrictions",
-                                       config->smtpd_relay_restrictions };
-    const struct list_source recipient = { "smtpd_recipient_restrictions",
-                                           config->smtpd_recipient_restrictions };
-
-    restrictions->own = options->own;
-    restrictions->destinations = options->destinations;
-    restrictions->is_relay_first = config->smtpd_relay_before_recipient_restrictions;
-    if (!set_codes(restrictions, config, error) || !mynetworks_open(restrictions, options, error) ||
-        !others_are_empty(config, error) ||
-        !list_parse(restrictions, &relay, options, &restrictions->relay, error) ||
-        !list_parse(restrictions, &recipient, options, &restrictions->recipient, error))
+    restrictions->access_has_parents =
+        names_parameter(config->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
+    restrictions->services = policy_services_new(restrictions->options.service, config);
+    lookup_chain_open(&restrictions->rbl_reply_maps, &restrictions->arena,
+                      restrictions->options.maps, config->rbl_reply_maps);
+    if (!codes_are_sound(config, error) || !networks_open(restrictions, error) ||
+        !classes_parse(restrictions, error) || !lists_parse(restrictions, error))
         return false;
-    if (!restrictions->relay.has_guard && !restrictions->recipient.has_guard)
+    if (!restrictions->lists[LIST_RELAY].has_guard &&
+        !restrictions->lists[LIST_RECIPIENT].has_guard)
         return error_set(error,
                          "in parameter smtpd_relay_restrictions or smtpd_recipient_restrictions, "
                          "specify at least one working instance of: reject_unauth_destination, "
@@ -376,9 +163,10 @@ static bool restrictions_fill(struct restrictions *restrictions,
 struct restrictions *restrictions_new(const struct restrictions_options *options,
                                       struct error *error)
 {
-    struct restrictions *restrictions = memory_new(sizeof(*restrictions));
+    struct restrictions *restrictions = memory_new(sizeof *restrictions);
 
-    if (!restrictions_fill(restrictions, options, error))
+    restrictions->options = *options;
+    if (!restrictions_fill(restrictions, error))
         restrictions_free(&restrictions);
     return restrictions;
 }
@@ -387,28 +175,255 @@ void restrictions_free(struct restrictions **restrictions)
 {
     if (*restrictions == NULL)
         return;
+    policy_services_free(&(*restrictions)->services);
     match_list_free(&(*restrictions)->mynetworks);
+    match_list_free(&(*restrictions)->mx_backup_networks);
     arena_clear(&(*restrictions)->arena);
     memory_free(*restrictions);
     *restrictions = NULL;
 }
 
-/* ---- use ---- */
+/* ---- judging ---- */
 
-struct verdict restrictions_check_recipient(const struct restrictions *restrictions,
-                                            struct arena *scratch,
-                                            const struct restriction_subject *subject)
+/* What a list is asked about. */
+struct subject {
+    enum restriction_list list;
+    const char *where;
+    struct str name;
+    const char *class;
+};
+
+static struct check check_begin(struct conversation *conversation, const char *where)
 {
-    const struct rule_list *first =
-        restrictions->is_relay_first ? &restrictions->relay : &restrictions->recipient;
-    const struct rule_list *second =
-        restrictions->is_relay_first ? &restrictions->recipient : &restrictions->relay;
-    struct verdict verdict = { 0 };
+    return (struct check){
+        .conversation = conversation,
+        .restrictions = conversation->policy->restrictions,
+        .scratch = &conversation->scratch,
+        .where = where,
+    };
+}
 
-    if (list_permits(restrictions, first, scratch, subject, &verdict) &&
-        list_permits(restrictions, second, scratch, subject, &verdict))
-        verdict.is_accepted = true;
-    return verdict;
+static enum rule_outcome run(struct check *check, const struct subject *subject)
+{
+    check->list = subject->list;
+    check->reply_name = subject->name;
+    check->reply_class = subject->class;
+    check->depth = check->warn_depth = 0;
+    return rules_run(check, &check->restrictions->lists[subject->list]);
+}
+
+static struct verdict verdict_of(const struct check *check, enum rule_outcome outcome)
+{
+    if (outcome == RULE_REFUSED)
+        return check->verdict;
+    return (struct verdict){ .is_accepted = true };
+}
+
+static enum rule_outcome run_client(struct check *check)
+{
+    struct subject subject = { LIST_CLIENT, NULL, check_client(check), "Client host" };
+
+    check->if_reject = (struct deferral){ 0 };
+    return run(check, &subject);
+}
+
+static enum rule_outcome run_helo(struct check *check)
+{
+    struct str name = check->conversation->session.helo_name;
+    struct subject subject = { LIST_HELO, NULL, name, "Helo command" };
+
+    check->if_reject = (struct deferral){ 0 };
+    return str_is_empty(name) ? RULE_PASSED_ON : run(check, &subject);
+}
+
+static enum rule_outcome run_sender(struct check *check)
+{
+    struct subject subject = { LIST_SENDER, NULL, check_sender(check), "Sender address" };
+
+    check->if_reject = (struct deferral){ 0 };
+    check->is_sender_known = false;
+    enum rule_outcome outcome = run(check, &subject);
+    if (outcome == RULE_REFUSED || !check_config(check)->smtpd_reject_unlisted_sender ||
+        check->conversation->session.transaction.actions.is_discarded)
+        return outcome;
+    check->warn_depth = 0;
+    return rule_reject_unlisted_sender(check, NULL);
+}
+
+/* What was carried over from earlier lists, kept where smtpd_delay_reject = no has them run at
+ * their own commands. */
+static struct deferral keep(struct arena *arena, const struct deferral *deferral)
+{
+    struct deferral kept = *deferral;
+
+    if (kept.is_active) {
+        kept.verdict.enhanced = arena_text(arena, str_from(kept.verdict.enhanced));
+        kept.verdict.text = arena_text(arena, str_from(kept.verdict.text));
+    }
+    return kept;
+}
+
+struct verdict restrictions_check_client(struct conversation *conversation)
+{
+    struct check check = check_begin(conversation, "CONNECT");
+
+    if (check_config(&check)->smtpd_delay_reject)
+        return (struct verdict){ .is_accepted = true };
+    enum rule_outcome outcome = run_client(&check);
+    conversation->session.deferred_client = keep(&conversation->session.arena, &check.if_permit);
+    return verdict_of(&check, outcome);
+}
+
+struct verdict restrictions_check_helo(struct conversation *conversation, struct str name)
+{
+    struct session *session = &conversation->session;
+    struct check check = check_begin(conversation, NULL);
+    struct str before = session->helo_name;
+
+    if (check_config(&check)->smtpd_delay_reject)
+        return (struct verdict){ .is_accepted = true };
+    check.where = arena_text(check.scratch, session->where);
+    check.if_permit = session->deferred_client;
+    session->helo_name = name;
+    enum rule_outcome outcome = run_helo(&check);
+    session->helo_name = before;
+    session->deferred_helo = keep(&session->arena, &check.if_permit);
+    return verdict_of(&check, outcome);
+}
+
+struct verdict restrictions_check_sender(struct conversation *conversation)
+{
+    struct session *session = &conversation->session;
+    struct check check = check_begin(conversation, "MAIL");
+
+    if (check_config(&check)->smtpd_delay_reject)
+        return (struct verdict){ .is_accepted = true };
+    check.if_permit = session->deferred_helo;
+    enum rule_outcome outcome = run_sender(&check);
+    session->transaction.deferred_sender = keep(&session->transaction.arena, &check.if_permit);
+    return verdict_of(&check, outcome);
+}
+
+/* The lists that smtpd_delay_reject has put off until now. */
+static enum rule_outcome run_delayed(struct check *check)
+{
+    if (run_client(check) == RULE_REFUSED || run_helo(check) == RULE_REFUSED)
+        return RULE_REFUSED;
+    return check_has_sender(check) && run_sender(check) == RULE_REFUSED ? RULE_REFUSED
+                                                                        : RULE_PASSED_ON;
+}
+
+static enum rule_outcome refuse_deferred(struct check *check)
+{
+    struct verdict verdict = check->if_permit.verdict;
+
+    check->warn_depth = 0;
+    check->if_reject = (struct deferral){ 0 };
+    return refuse(check, verdict.code, verdict.enhanced, verdict.text);
+}
+
+static enum rule_outcome run_recipient_lists(struct check *check)
+{
+    bool is_relay_first = check_config(check)->smtpd_relay_before_recipient_restrictions;
+    const enum restriction_list order[] = {
+        is_relay_first ? LIST_RELAY : LIST_RECIPIENT,
+        is_relay_first ? LIST_RECIPIENT : LIST_RELAY,
+    };
+
+    check->if_reject = (struct deferral){ 0 };
+    for (size_t i = 0; i < 2; i++) {
+        struct subject subject = { order[i], NULL, check->recipient_as_sent, "Recipient address" };
+        if (run(check, &subject) == RULE_REFUSED)
+            return RULE_REFUSED;
+    }
+    return RULE_PASSED_ON;
+}
+
+struct verdict restrictions_check_recipient(struct conversation *conversation,
+                                            const struct recipient_question *question)
+{
+    const struct session *session = &conversation->session;
+    struct check check = check_begin(conversation, question->where);
+    const struct config *config = check_config(&check);
+    enum rule_outcome outcome = RULE_PASSED_ON;
+
+    /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
+    if (str_equal_fold(question->as_sent, STR("postmaster")))
+        return (struct verdict){ .is_accepted = true };
+    check.has_recipient = true;
+    check.recipient = question->rewritten;
+    check.recipient_as_sent = question->as_sent;
+    check.if_permit = session_in_transaction(session) ? session->transaction.deferred_sender
+                                                      : session->deferred_helo;
+    if (config->smtpd_delay_reject) {
+        check.if_permit = (struct deferral){ 0 };
+        outcome = run_delayed(&check);
+    }
+    if (outcome != RULE_REFUSED)
+        outcome = run_recipient_lists(&check);
+    if (outcome != RULE_REFUSED && check.if_permit.is_active)
+        outcome = refuse_deferred(&check);
+    check.warn_depth = 0;
+    if (outcome != RULE_REFUSED && config->smtpd_reject_unlisted_recipient &&
+        !session->transaction.actions.is_discarded)
+        outcome = rule_reject_unlisted_recipient(&check, NULL);
+    return verdict_of(&check, outcome);
+}
+
+/* DATA and its end, about the message as a whole. */
+static struct verdict check_message(struct conversation *conversation,
+                                    const struct subject *subject)
+{
+    const struct envelope *envelope = &conversation->session.transaction.envelope;
+    struct check check = check_begin(conversation, subject->where);
+
+    if (envelope->recipient_count == 1) {
+        const struct recipient *only = &envelope->recipients[0];
+        check.has_recipient = true;
+        check.recipient = only->address;
+        check.recipient_as_sent =
+            str_is_empty(only->original_recipient) ? only->address : only->original_recipient;
+    }
+    enum rule_outcome outcome = run(&check, subject);
+    if (outcome != RULE_REFUSED && check.if_permit.is_active)
+        outcome = refuse_deferred(&check);
+    return verdict_of(&check, outcome);
+}
+
+struct verdict restrictions_check_data(struct conversation *conversation)
+{
+    struct subject subject = { LIST_DATA, "DATA", STR("DATA"), "Data command" };
+
+    return check_message(conversation, &subject);
+}
+
+struct verdict restrictions_check_end_of_data(struct conversation *conversation)
+{
+    struct subject subject = { LIST_END_OF_DATA, "END-OF-MESSAGE", STR("END-OF-MESSAGE"),
+                               "End-of-data" };
+
+    return check_message(conversation, &subject);
+}
+
+struct verdict restrictions_check_etrn(struct conversation *conversation, struct str domain)
+{
+    struct subject subject = { LIST_ETRN, NULL, domain, "Etrn command" };
+    struct check check = check_begin(conversation, "ETRN");
+    enum rule_outcome outcome = RULE_PASSED_ON;
+
+    check.etrn_domain = domain;
+    check.if_permit = conversation->session.deferred_helo;
+    if (check_config(&check)->smtpd_delay_reject) {
+        check.if_permit = (struct deferral){ 0 };
+        if (run_client(&check) == RULE_REFUSED || run_helo(&check) == RULE_REFUSED)
+            outcome = RULE_REFUSED;
+    }
+    check.if_reject = (struct deferral){ 0 };
+    if (outcome != RULE_REFUSED)
+        outcome = run(&check, &subject);
+    if (outcome != RULE_REFUSED && check.if_permit.is_active)
+        outcome = refuse_deferred(&check);
+    return verdict_of(&check, outcome);
 }
 
 bool restrictions_client_is_trusted(const struct restrictions *restrictions, struct str name,

@@ -14,7 +14,8 @@ struct server {
     struct loop *loop;
     struct submission *submission;
     struct dns_client *dns;
-    struct list conversations; /* struct conversation, by link */
+    struct anvil_client *anvil; /* may be NULL: nothing is limited */
+    struct list conversations;  /* struct conversation, by link */
     size_t conversation_count;
     bool is_closing; /* no transaction may begin; idle conversations end with 421 */
     void (*emptied)(struct server *server); /* the last conversation ended; may be NULL */

@@ -2,6 +2,7 @@
 #include "session.h"
 
 #include "base/ensure.h"
+#include "data.h"
 
 /* Where each phase may lead. */
 struct phase_moves {
@@ -11,11 +12,13 @@ struct phase_moves {
 
 /* clang-format off */
 static const struct phase_moves moves[] = {
-    { PHASE_NEW,    PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_CLOSED },
-    { PHASE_READY,  PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_CLOSED },
+    { PHASE_NEW,    PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_BDAT_FAILED | PHASE_CLOSED },
+    { PHASE_READY,  PHASE_NEW | PHASE_READY | PHASE_MAIL | PHASE_BDAT_FAILED | PHASE_CLOSED },
     { PHASE_MAIL,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_CLOSED },
-    { PHASE_RCPT,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_DATA | PHASE_CLOSED },
+    { PHASE_RCPT,   PHASE_NEW | PHASE_READY | PHASE_RCPT | PHASE_DATA | PHASE_BDAT | PHASE_CLOSED },
     { PHASE_DATA,   PHASE_NEW | PHASE_READY | PHASE_CLOSED },
+    { PHASE_BDAT,   PHASE_NEW | PHASE_READY | PHASE_CLOSED },
+    { PHASE_BDAT_FAILED, PHASE_NEW | PHASE_READY | PHASE_CLOSED },
     { PHASE_CLOSED, 0 },
 };
 /* clang-format on */
@@ -48,6 +51,9 @@ void session_init(struct session *session, struct str client_address)
 {
     *session = (struct session){ .phase = PHASE_NEW };
     session->client_name = STR("unknown");
+    session->reverse_name = STR("unknown");
+    session->client_name_status = PEER_NAME_NONE;
+    session->reverse_name_status = PEER_NAME_NONE;
     session->client_address = arena_copy(&session->arena, client_address);
     session->where = STR("CONNECT");
 }
@@ -55,6 +61,7 @@ void session_init(struct session *session, struct str client_address)
 static void transaction_clear(struct transaction *transaction)
 {
     submission_abort(&transaction->submission);
+    content_free(&transaction->content);
     arena_clear(&transaction->arena);
     memset(transaction, 0, sizeof(*transaction)); /* padding too, for the comparison below */
 }
@@ -73,17 +80,23 @@ void session_reset_transaction(struct session *session)
         session_enter(session, str_is_empty(session->helo_name) ? PHASE_NEW : PHASE_READY);
 }
 
+void session_refuse_chunks(struct session *session)
+{
+    session_reset_transaction(session);
+    session_enter(session, PHASE_BDAT_FAILED);
+}
+
 bool session_has_no_transaction(const struct session *session)
 {
     static const struct transaction fresh;
 
     return memcmp(&session->transaction, &fresh, sizeof(fresh)) == 0 &&
-           (session->phase & (PHASE_NEW | PHASE_READY | PHASE_CLOSED)) != 0;
+           (session->phase & (PHASE_NEW | PHASE_READY | PHASE_BDAT_FAILED | PHASE_CLOSED)) != 0;
 }
 
 bool session_in_transaction(const struct session *session)
 {
-    return (session->phase & (PHASE_MAIL | PHASE_RCPT | PHASE_DATA)) != 0;
+    return (session->phase & (PHASE_MAIL | PHASE_RCPT | PHASE_DATA | PHASE_BDAT)) != 0;
 }
 
 struct log_client session_log_client(const struct session *session)
@@ -101,24 +114,36 @@ struct str session_protocol(const struct session *session)
     return session->is_esmtp ? STR("ESMTP") : STR("SMTP");
 }
 
-void session_forget_hello(struct session *session)
+/* What could pass for more than a name in a log line or a Received: header. */
+static char neutral_byte(char byte)
 {
-    session->helo_name = STR("");
-    session->is_esmtp = false;
-    session->sasl_method = session->sasl_username = STR("");
-    session_reset_transaction(session);
+    return !ascii_is_print(byte) || strchr(" <>()\\\";@", byte) ? '?' : byte;
+}
+
+struct str session_neutral_name(struct arena *arena, struct str name)
+{
+    char *copy = arena_new(arena, name.len + 1);
+
+    for (size_t i = 0; i < name.len; i++)
+        copy[i] = neutral_byte(name.ptr[i]);
+    return str_of(copy, name.len);
 }
 
 void session_set_hello(struct session *session, struct str name, bool is_esmtp)
 {
     session_reset_transaction(session);
     buf_clear(&session->helo_text);
-    for (size_t i = 0; i < name.len; i++) {
-        /* What could pass for more than a name in a log line or a Received: header. */
-        bool is_special = !ascii_is_print(name.ptr[i]) || strchr(" <>()\\\";@", name.ptr[i]);
-        buf_append_byte(&session->helo_text, is_special ? '?' : name.ptr[i]);
-    }
+    for (size_t i = 0; i < name.len; i++)
+        buf_append_byte(&session->helo_text, neutral_byte(name.ptr[i]));
     session->helo_name = buf_str(&session->helo_text);
     session->is_esmtp = is_esmtp;
     session_enter(session, PHASE_READY);
+}
+
+void session_forget_hello(struct session *session)
+{
+    buf_clear(&session->helo_text);
+    session->helo_name = STR("");
+    session->is_esmtp = false;
+    session_reset_transaction(session);
 }

@@ -81,6 +81,7 @@ static void rdata_is_read_or_refused(void **state)
         { DNS_MX, STR_INIT("\0\1\1\xff\0"), false, "", 0, STR_INIT("") },
         { DNS_PTR, STR_INIT("\4host\7example\0"), true, "host.example", 0, STR_INIT("") },
         { DNS_PTR, STR_INIT("\0"), false, "", 0, STR_INIT("") },
+        { DNS_NS, STR_INIT("\4host\7example\0"), true, "host.example", 0, STR_INIT("") },
         { DNS_SRV, STR_INIT("\0\1\0\2\0\x19\1a\0"), true, "a", 1, STR_INIT("") },
         { DNS_SRV, STR_INIT("\0\1\0\2\0\x19"), false, "", 0, STR_INIT("") },
         { DNS_TXT, STR_INIT("\2ab\0\3c\0d"), true, "", 0, STR_INIT("abc\0d") },

@@ -80,14 +80,14 @@ static int set_up(void **state)
     scene.connector = connector_new(scene.loop, scene.role);
     scene.endpoints = endpoints_new();
     scene.listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    scene.address = (struct sockaddr_in){ .sin_family = AF_INET,
-                                          .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    assert_int_equal(
-        bind(scene.listener, (struct sockaddr *)&scene.address, sizeof scene.address), 0);
+    scene.address =
+        (struct sockaddr_in){ .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    assert_int_equal(bind(scene.listener, (struct sockaddr *)&scene.address, sizeof scene.address),
+                     0);
     assert_int_equal(getsockname(scene.listener, (struct sockaddr *)&scene.address, &len), 0);
     assert_int_equal(listen(scene.listener, 4), 0);
-    scene.endpoint = connector_name(scene.connector, (struct sockaddr *)&scene.address,
-                                    sizeof scene.address);
+    assert_true(connector_name(scene.connector, (struct sockaddr *)&scene.address,
+                               sizeof scene.address, &scene.endpoint));
     *state = &scene;
     return 0;
 }
@@ -110,9 +110,9 @@ static void ask(void *argument)
     struct scene *scene = argument;
     struct stream *stream = NULL;
 
-    scene->outcome = connector_connect(scene->connector, scene->endpoint,
-                                       loop_now_ms(scene->loop) + scene->patience_ms, &stream,
-                                       &scene->error);
+    scene->outcome =
+        connector_connect(scene->connector, scene->endpoint,
+                          loop_now_ms(scene->loop) + scene->patience_ms, &stream, &scene->error);
     if (scene->outcome == STREAM_OK) {
         assert_int_equal(stream_write(stream, STR("hello"), DEADLINE_NEVER), STREAM_OK);
         assert_int_equal(stream_flush(stream, DEADLINE_NEVER), STREAM_OK);
@@ -175,11 +175,36 @@ static void an_address_longer_than_any_is_refused(void **state)
 {
     struct scene *scene = *state;
     char address[sizeof(struct sockaddr_storage) + 1] = { 0 };
+    uint32_t number;
 
-    connector_name(scene->connector, (struct sockaddr *)address, sizeof address);
+    assert_true(
+        connector_name(scene->connector, (struct sockaddr *)address, sizeof address, &number));
     scene->patience_ms = 20;
     run(scene);
     assert_true(scene->was_refused);
+}
+
+static void the_same_server_is_named_once_and_too_many_are_refused(void **state)
+{
+    struct scene *scene = *state;
+    struct sockaddr_in address = scene->address;
+    uint32_t number;
+
+    assert_true(
+        connector_name(scene->connector, (struct sockaddr *)&address, sizeof address, &number));
+    assert_int_equal(number, scene->endpoint);
+    for (uint16_t i = 1; i < CONNECTOR_NAMES_MAX; i++) {
+        address.sin_port = htons(i);
+        assert_true(
+            connector_name(scene->connector, (struct sockaddr *)&address, sizeof address, &number));
+    }
+    address.sin_port = htons(CONNECTOR_NAMES_MAX);
+    assert_false(
+        connector_name(scene->connector, (struct sockaddr *)&address, sizeof address, &number));
+    scene->patience_ms = 2000;
+    run(scene);
+    assert_int_equal(scene->outcome, STREAM_OK);
+    assert_false(scene->was_refused);
 }
 
 int main(void)
@@ -191,6 +216,7 @@ int main(void)
         TEST(a_silent_master_is_a_timeout),
         TEST(a_server_that_was_not_named_ends_the_channel),
         TEST(an_address_longer_than_any_is_refused),
+        TEST(the_same_server_is_named_once_and_too_many_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,7 +86,7 @@ static void source_lines_join_and_split(void **state)
         { "\"a b\"@c d", TABLE_ENTRY_FINE, "\"a b\"@c", "d" },
         { "a: b", TABLE_ENTRY_LIKE_ALIAS, "a:", "b" },
         { "a", TABLE_ENTRY_NO_VALUE, "a", "" },
-        { "\"a b", TABLE_ENTRY_FINE, "\"a", "b" },
+        { "\"a b", TABLE_ENTRY_OPEN_QUOTE, "", "" },
     };
     struct arena arena = { 0 };
     struct table_source source = { .rest = STR("# head\n\na b\n c\n# in between\n\td\n\ne f\n g") };
@@ -94,6 +94,7 @@ static void source_lines_join_and_split(void **state)
     int number;
 
     for (size_t i = 0; i < COUNT(cases); i++) {
+        key = value = STR("");
         assert_int_equal(table_entry_split(str_from(cases[i].line), &key, &value), cases[i].fault);
         assert_true(str_equal(key, str_from(cases[i].key)));
         assert_true(str_equal(value, str_from(cases[i].value)));
@@ -479,6 +480,27 @@ static void the_system_answers_for_accounts_and_environment(void **state)
     arena_clear(&arena);
 }
 
+static void patterns_are_asked_about_whole_keys_alone(void **state)
+{
+    static const struct {
+        const char *specification;
+        bool takes_parts;
+    } cases[] = {
+        { "pcre:{{/a/ b}}", false },
+        { "proxy:regexp:{{/a/ b}}", false },
+        { "cidr:{{::/0 b}}", false },
+        { "inline:{a=b}", true },
+        { "unionmap:{inline:{a=b},static:x}", true },
+        { "unionmap:{inline:{a=b},pipemap:{static:x,pcre:{{/a/ b}}}}", false },
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct table *table = open_table(str_from(cases[i].specification));
+        assert_int_equal(table_takes_parts(table), cases[i].takes_parts);
+        table_close(&table);
+    }
+}
+
 static void a_build_that_is_given_up_leaves_nothing(void **state)
 {
     struct table_builder *builder = new_builder(false, false);
@@ -621,6 +643,7 @@ int main(void)
         cmocka_unit_test(a_damaged_constant_database_fails_and_is_not_absent),
         cmocka_unit_test(tables_of_tables_ask_their_members),
         cmocka_unit_test(the_system_answers_for_accounts_and_environment),
+        cmocka_unit_test(patterns_are_asked_about_whole_keys_alone),
         cmocka_unit_test(a_build_that_is_given_up_leaves_nothing),
         cmocka_unit_test(many_entries_take_many_transactions),
         cmocka_unit_test(what_cannot_open_says_what_to_do),

@@ -79,7 +79,7 @@ static void envelopes_with_states_of_our_own_are_refused(void **state)
     for (int i = 0; i < 5; i++) {
         envelope = (struct envelope){ .arrival_us = i == 3 ? -1 : 1,
                                       .flags = i == 1   ? ENVELOPE_BOUNCE
-                                               : i == 2 ? ENVELOPE_HELD
+                                               : i == 2 ? ENVELOPE_DELAY_WARNED
                                                         : 0 };
         if (i != 4)
             envelope_add_recipient(
@@ -138,7 +138,7 @@ static void workers_report_only_their_own_deliveries(void **state)
     world_submit(world, &plain);
     world_run(world, has_job);
     struct job theirs = world->jobs[0];
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 8; i++) {
         world_connect_worker(world, 1);
         struct job forged = theirs;
         forged.worker = 1;
@@ -167,6 +167,9 @@ static void workers_report_only_their_own_deliveries(void **state)
             job_result(world, &forged, 0, 77, "2.0.0", "no such status");
             break;
         case 5:
+            job_result(world, &forged, 0, DELIVERY_PASSED, "2.0.0", "local:no business of smtp");
+            break;
+        case 6:
             job_result(world, &forged, 0, DELIVERY_DEFERRED, "4.0.0", "twice");
             job_result(world, &forged, 0, DELIVERY_SENT, "2.0.0", "twice");
             break;

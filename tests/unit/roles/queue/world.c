@@ -499,15 +499,20 @@ static void worker_closed(void *owner, struct channel *channel, const char *reas
 
 static const struct channel_events worker_events = { worker_received, worker_closed };
 
-void world_connect_worker(struct world *world, int number)
+void world_connect_kind(struct world *world, enum transport_kind kind, int number)
 {
     struct played_worker *worker = &world->workers[number];
     struct error error;
 
     channel_free(&worker->channel);
     *worker = (struct played_worker){ .world = world, .number = number };
-    assert_true(workers_add(world->queue, (uint32_t)number,
-                            connect_pair(world, &worker->channel, &worker_events, worker), &error));
+    int fd = connect_pair(world, &worker->channel, &worker_events, worker);
+    assert_true(workers_add(world->queue, kind, (uint32_t)number, fd, &error));
+}
+
+void world_connect_worker(struct world *world, int number)
+{
+    world_connect_kind(world, TRANSPORT_WORKER, number);
 }
 
 void job_result(struct world *world, struct job *job, uint32_t recipient,

@@ -100,7 +100,8 @@ bool world_has_line(struct world *world, const char *text);
 size_t world_count_lines(struct world *world, const char *text);
 
 void world_connect_submitter(struct world *world);
-void world_connect_worker(struct world *world, int number);
+void world_connect_worker(struct world *world, int number); /* an smtp worker */
+void world_connect_kind(struct world *world, enum transport_kind kind, int number);
 void world_connect_tool(struct world *world);
 
 struct mail {

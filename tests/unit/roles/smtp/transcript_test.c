@@ -273,9 +273,17 @@ static const struct transcript_case cases[] = {
     { .name = "mail_that_needs_tls_stays", 1, "",
       "1/0 deferred 4.7.5 TLS is required, but this version cannot send with TLS yet\n"
       "1 untouched\n", "smtp_tls_security_level = encrypt\n" },
-    { .name = "mail_that_needs_authentication_stays", 1, "",
-      "1/0 deferred 4.7.0 smtp_sasl_auth_enable is set, but this version cannot authenticate to "
-      "servers yet\n1 untouched\n", "smtp_sasl_auth_enable = yes\n" },
+    { .name = "mail_for_a_login_nobody_implements_stays", 1, "",
+      "1/0 deferred 4.7.0 smtp_sasl_type names no client for SASL; there is only cyrus\n"
+      "1 untouched\n", "smtp_sasl_auth_enable = yes\nsmtp_sasl_type = other\n" },
+    { .name = "login_goes_before_the_mail", 1,
+      "S: 220 x ESMTP\nC: EHLO client.example\nS: 250-x\nS: 250 AUTH PLAIN\n"
+      "C: AUTH PLAIN AHVzcgBwYTpzcw==\nS: 235 2.7.0 ok\nC: MAIL FROM:<s@a.example> AUTH=<>\n"
+      "S: 550 5.7.1 no\n",
+      "1/0 bounced 5.7.1 host 127.0.0.1[127.0.0.1] said: 550 5.7.1 no (in reply to MAIL FROM "
+      "command)\n1 worked\n",
+      "smtp_sasl_auth_enable = yes\nsmtp_sasl_security_options =\n"
+      "smtp_send_dummy_mail_auth = yes\nsmtp_sasl_password_maps = static:usr:pa:ss\n" },
 };
 /* clang-format on */
 

@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <cmocka.h>
+
 enum { SESSIONS = 300, COMMANDS = 40, PATIENCE_MS = 20 * 1000 };
 
 /* What is sent, and whether a good answer to it means that no transaction is open. */
@@ -37,6 +39,10 @@ static const struct line lines[] = {
     { "NOOP\r\n", false },
     { "FOO\r\n", false },
     { "STARTTLS\r\n", false },
+    { "BDAT 5\r\nhello", false },
+    { "BDAT 0\r\n", false },
+    { "BDAT 7 LAST\r\nx\n.\r\n\r\n", true },
+    { "BDAT 0 LAST\r\n", true },
 };
 
 static const char *const contents[] = {
@@ -101,6 +107,8 @@ static void play_random(struct world *world, void *argument)
             assert_true(ask(world, contents[which]) != 0);
             check_clean(world);
         } else if (line->ends_transaction && class == 2) {
+            check_clean(world);
+        } else if (str_starts_with(str_from(line->text), STR("BDAT")) && class != 2) {
             check_clean(world);
         }
     }

@@ -153,6 +153,23 @@ static bool on_reply(struct world *world, struct player *player, struct str argu
     return matches(argument, line) || fail(player, "another reply", argument, line);
 }
 
+/* A reply of any number of lines. */
+static bool on_lines(struct world *world, struct player *player, struct str argument)
+{
+    struct str line;
+
+    send_unsent(world, player);
+    do {
+        enum stream_outcome outcome =
+            stream_read_line(world->client, 4096, deadline(world), &line, NULL);
+        if (outcome != STREAM_OK)
+            return fail(player, "no reply", argument, str_from(stream_outcome_text(outcome)));
+        if (!str_starts_with(line, argument))
+            return fail(player, "another reply", argument, line);
+    } while (line.len > 3 && line.ptr[3] == '-');
+    return true;
+}
+
 static bool on_clean(struct world *world, struct player *player, struct str argument)
 {
     (void)argument;
@@ -255,7 +272,7 @@ static const struct {
     bool (*handle)(struct world *world, struct player *player, struct str argument);
 } directives[] = {
     { "C:", on_send_line }, { "C!", on_send_raw }, { "C*", on_send_run },
-    { "S:", on_reply },     { "T:", on_clean },    { "queue:", on_queue },
+    { "S:", on_reply },     { "S+", on_lines }, { "T:", on_clean },    { "queue:", on_queue },
     { "Q:", on_count },     { "from:", on_from },  { "to:", on_to },
     { "ends:", on_ends },   { "L:", on_log },      { "L!", on_no_log },
     { "main.cf:", on_setting }, { "client:", on_setting }, { "whole", on_setting },

@@ -12,6 +12,7 @@
  *     C! raw\r\n bytes         sent as it is, \r \n \t \\ \0 \xHH are bytes
  *     C* 5000 a                a byte, so many times
  *     S: 250 2.1.0 Ok          the next reply; "..." at its end stands for anything
+ *     S+ 250                   a reply of any number of lines with that code
  *     S: closed                the connection ends
  *     T: clean                 the session has no transaction, and nothing left of one
  *     Q: 1                     so many messages were accepted by the queue

@@ -7,9 +7,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <cmocka.h>
+
+#include <cmocka.h>
 
 enum { TRANSCRIPTS_MAX = 200 };
 
@@ -43,7 +45,8 @@ int main(int argc, char **argv)
     }
     if (found >= 0)
         free(entries);
-    int failed = count == 0 || _cmocka_run_group_tests("smtpd transcripts", tests, count, NULL, NULL);
+    int failed =
+        count == 0 || _cmocka_run_group_tests("smtpd transcripts", tests, count, NULL, NULL);
     arena_clear(&arena);
     return failed;
 }

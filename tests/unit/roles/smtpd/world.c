@@ -19,6 +19,8 @@ static const char base_main_cf[] = "myhostname = mail.test.example\n"
                                    "inet_interfaces = 127.0.0.1\n"
                                    "append_dot_mydomain = no\n"
                                    "smtpd_peername_lookup = no\n"
+                                   "local_recipient_maps =\n"
+                                   "alias_maps =\n"
                                    "smtpd_error_sleep_time = 0\n"
                                    "smtpd_recipient_restrictions = permit_mynetworks, "
                                    "permit_sasl_authenticated, reject_unauth_destination\n"
@@ -184,6 +186,7 @@ struct policy *world_policy(struct world *world, const char *main_cf, struct err
         die("the configuration", error);
     struct policy_options options = {
         .config = config,
+        .service_name = STR("smtp"),
         .log = { world->log, STR("postfix/smtpd") },
         .cleanup_log = { world->log, STR("postfix/cleanup") },
     };

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "maps.h"
+
+#include "base/error.h"
+#include "base/memory.h"
+
+#include <sys/stat.h>
+
+struct maps {
+    const char *parameter;
+    struct log_context log;
+    struct table **tables;
+    bool *are_failing; /* stand-ins: tried again at each look-up */
+    size_t count;
+    struct arena arena;
+};
+
+static void warn(void *argument, const char *text)
+{
+    const struct maps *maps = argument;
+
+    log_warning(&maps->log, "%s: %s", maps->parameter, text);
+}
+
+static struct table *open_table(struct maps *maps, struct str specification, bool *is_failing)
+{
+    struct table_options options = { .warning = warn, .argument = maps };
+    struct error error = { 0 };
+    struct table *table = table_open(specification, &options, &error);
+
+    bool was_failing = *is_failing;
+
+    *is_failing = table == NULL;
+    if (table != NULL)
+        return table;
+    if (!was_failing)
+        log_warning(&maps->log, "%s: %s", maps->parameter, error.message);
+    return table_new_failing(specification, &error);
+}
+
+/* Blanks and commas in braces are of the table. */
+static bool next_specification(struct str *rest, struct str *specification)
+{
+    size_t start = 0, end, level = 0;
+
+    while (start < rest->len && strchr(", \t\r\n", rest->ptr[start]) != NULL)
+        start++;
+    for (end = start; end < rest->len; end++) {
+        char byte = rest->ptr[end];
+        if (byte == '{')
+            level++;
+        else if (byte == '}' && level > 0)
+            level--;
+        else if (level == 0 && strchr(", \t\r\n", byte) != NULL)
+            break;
+    }
+    *specification = str_of(rest->ptr + start, end - start);
+    *rest = str_skip(*rest, end);
+    return specification->len > 0;
+}
+
+/* The tables are opened directly; NIS is a service that this machine does not have. */
+static void add(struct maps *maps, struct str specification)
+{
+    if (str_starts_with(specification, STR("proxy:")))
+        specification = str_skip(specification, 6);
+    if (str_starts_with(specification, STR("nis:"))) {
+        log_info(&maps->log, "%s: %.*s is skipped: there is no NIS here", maps->parameter,
+                 STR_ARGS(specification));
+        return;
+    }
+    maps->tables = memory_resize(maps->tables, (maps->count + 1) * sizeof *maps->tables);
+    maps->are_failing =
+        memory_resize(maps->are_failing, (maps->count + 1) * sizeof *maps->are_failing);
+    maps->are_failing[maps->count] = false;
+    maps->tables[maps->count] =
+        open_table(maps, arena_copy(&maps->arena, specification), &maps->are_failing[maps->count]);
+    maps->count++;
+}
+
+struct maps *maps_new(const char *parameter, struct str text, const struct log_context *log)
+{
+    struct maps *maps = memory_new(sizeof *maps);
+    struct str specification;
+
+    maps->parameter = parameter;
+    maps->log = *log;
+    while (next_specification(&text, &specification))
+        add(maps, specification);
+    return maps;
+}
+
+void maps_free(struct maps **maps)
+{
+    if (*maps == NULL)
+        return;
+    for (size_t i = 0; i < (*maps)->count; i++)
+        table_close(&(*maps)->tables[i]);
+    memory_free((*maps)->tables);
+    memory_free((*maps)->are_failing);
+    arena_clear(&(*maps)->arena);
+    memory_free(*maps);
+    *maps = NULL;
+}
+
+bool maps_are_empty(const struct maps *maps)
+{
+    return maps->count == 0;
+}
+
+static void refresh(struct maps *maps, size_t index)
+{
+    struct table *table = maps->tables[index];
+
+    if (!maps->are_failing[index] && !table_is_stale(table))
+        return;
+    maps->tables[index] = open_table(maps, table_specification(table), &maps->are_failing[index]);
+    table_close(&table);
+}
+
+/* The built file, else the source. */
+static uid_t owner_of(const struct table *table, struct arena *arena)
+{
+    struct str name = table_specification(table);
+    struct stat status;
+
+    (void)str_cut(&name, ":");
+    if (name.len == 0 || name.ptr[0] != '/')
+        return 0;
+    if (stat(arena_printf(arena, "%.*s.lmdb", STR_ARGS(name)), &status) == 0 ||
+        stat(arena_text(arena, name), &status) == 0)
+        return status.st_uid;
+    return 0;
+}
+
+enum lookup_outcome maps_find(struct maps *maps, struct str key, struct arena *arena,
+                              struct str *value, uid_t *owner)
+{
+    for (size_t i = 0; i < maps->count; i++) {
+        struct error error = { 0 };
+        refresh(maps, i);
+        switch (table_find(maps->tables[i], key, arena, value, &error)) {
+        case LOOKUP_FOUND:
+            if (owner != NULL)
+                *owner = owner_of(maps->tables[i], arena);
+            return LOOKUP_FOUND;
+        case LOOKUP_FAILED:
+            log_warning(&maps->log, "%s: look up \"%.*s\" in %.*s: %s", maps->parameter,
+                        STR_ARGS(key), STR_ARGS(table_specification(maps->tables[i])),
+                        error.message);
+            return LOOKUP_FAILED;
+        case LOOKUP_ABSENT:
+            break;
+        }
+    }
+    return LOOKUP_ABSENT;
+}

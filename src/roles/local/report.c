@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "report.h"
+
+#include "base/clock.h"
+#include "base/ensure.h"
+#include "mail/address.h"
+#include "worker.h"
+
+static void send_result(struct delivery *delivery, size_t recipient, enum delivery_status status,
+                        struct str dsn, struct str text)
+{
+    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+
+    ensure(!delivery->are_settled[recipient]);
+    delivery->are_settled[recipient] = true;
+    if (queue != NULL)
+        wire_send_deliver_result(queue, &(struct wire_deliver_result){
+                                            .job = delivery->job,
+                                            .recipient = (uint32_t)recipient,
+                                            .status = (uint8_t)status,
+                                            .dsn = dsn,
+                                            .diagnostic = text,
+                                            .remote_mta = STR(""),
+                                            .smtp_reply = STR(""),
+                                        });
+}
+
+void report_soften(const struct delivery *delivery, struct outcome *outcome)
+{
+    const struct agent *agent = delivery->agent;
+
+    if (outcome->dsn[0] == '5' && agent != NULL && agent->config != NULL &&
+        agent->config->soft_bounce)
+        outcome->dsn[0] = '4';
+}
+
+static enum delivery_status status_of(const struct outcome *outcome)
+{
+    return outcome_is_sent(outcome)   ? DELIVERY_SENT
+           : outcome_is_soft(outcome) ? DELIVERY_DEFERRED
+                                      : DELIVERY_BOUNCED;
+}
+
+void report_line(struct delivery *delivery, size_t recipient, struct str address,
+                 const struct outcome *outcome)
+{
+    struct worker *worker = delivery->worker;
+    const struct agent *agent = delivery->agent;
+    struct str original = delivery_original(delivery, recipient);
+    struct log_delivery line = {
+        .queue_id = str_from(delivery->queue_id.text),
+        .recipient = address,
+        .original_recipient = str_equal(original, address) ? STR("") : original,
+        .relay = agent != NULL ? agent->name : STR("none"),
+        .times = delivery->times,
+        .dsn = str_from(outcome->dsn),
+        .status = outcome_is_sent(outcome)   ? STR("sent")
+                  : outcome_is_soft(outcome) ? STR("deferred")
+                                             : STR("bounced"),
+        .diagnostic = str_from(outcome->text),
+    };
+    struct buf *text = &worker->scratch;
+
+    line.times.done_us = clock_wall_us();
+    buf_clear(text);
+    log_line_delivery(&line, text);
+    log_write_text(agent != NULL ? &agent->log : &worker->log, SEVERITY_INFO, buf_str(text));
+}
+
+/* Inside the queue the text must be of one line. */
+static struct str one_line(struct arena *arena, const char *text)
+{
+    struct str source = str_from(text);
+    char *copy = arena_new(arena, source.len + 1);
+
+    for (size_t i = 0; i < source.len; i++)
+        copy[i] =
+            (unsigned char)source.ptr[i] < 0x20 || source.ptr[i] == 0x7f ? '?' : source.ptr[i];
+    return str_of(copy, source.len);
+}
+
+void report_settle(struct delivery *delivery, size_t recipient, const struct outcome *outcome)
+{
+    send_result(delivery, recipient, status_of(outcome), str_from(outcome->dsn),
+                one_line(&delivery->arena, outcome->text));
+}
+
+void report(struct delivery *delivery, size_t recipient, const struct outcome *outcome)
+{
+    struct outcome softened = *outcome;
+
+    report_soften(delivery, &softened);
+    report_line(delivery, recipient, delivery->envelope.recipients[recipient].address, &softened);
+    report_settle(delivery, recipient, &softened);
+}
+
+void report_passed(struct delivery *delivery, size_t recipient, struct str target)
+{
+    autofree_buf struct buf address = { 0 };
+    struct str rest = target;
+    struct str transport = str_cut(&rest, ":");
+
+    address_format_angle(delivery->envelope.recipients[recipient].address, &address);
+    log_info(&delivery->agent->log, "%s: passing %.*s to transport=%.*s", delivery->queue_id.text,
+             STR_ARGS(buf_str(&address)), STR_ARGS(transport));
+    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target);
+}
+
+void report_done(struct delivery *delivery)
+{
+    for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
+        if (!delivery->are_settled[i])
+            send_result(delivery, i, DELIVERY_UNDONE, STR("4.3.2"),
+                        STR("the delivery was interrupted"));
+    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    if (queue != NULL)
+        wire_send_deliver_done(queue, &(struct wire_deliver_done){ .job = delivery->job,
+                                                                   .site = SITE_UNTOUCHED,
+                                                                   .site_reason = STR("") });
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Tells what became of a recipient: log lines in Postfix's form, and the result for the queue. Each
+ * recipient is settled exactly once; an alias may have many log lines.
+ */
+#pragma once
+
+#include "delivery.h"
+#include "outcome.h"
+
+/* soft_bounce makes a hard failure soft. */
+void report_soften(const struct delivery *delivery, struct outcome *outcome);
+/* One line: `address` is what the recipient came to. */
+void report_line(struct delivery *delivery, size_t recipient, struct str address,
+                 const struct outcome *outcome);
+void report_settle(struct delivery *delivery, size_t recipient, const struct outcome *outcome);
+/* Both. */
+void report(struct delivery *delivery, size_t recipient, const struct outcome *outcome);
+/* The recipient goes on to another transport, "transport:nexthop". */
+void report_passed(struct delivery *delivery, size_t recipient, struct str target);
+/* What is open is told to have been left undone; the job is over. */
+void report_done(struct delivery *delivery);

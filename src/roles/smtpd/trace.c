@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "trace.h"
+
+enum { LINE_BYTES_MAX = 1000 };
+
+void trace_begin(struct conversation *conversation)
+{
+    const struct policy *policy = conversation->policy;
+    struct session *session = &conversation->session;
+    struct error error;
+
+    session->is_traced = policy->config->debug_peer_level > 0 &&
+                         match_list_find_client(policy->debug_peers, session->client_name,
+                                                session->client_address, &error) == MATCH_FOUND;
+}
+
+static void trace(struct conversation *conversation, char direction, struct str text,
+                  const char *hidden)
+{
+    const struct session *session = &conversation->session;
+
+    log_info(&conversation->policy->log, "%c %.*s[%.*s]: %.*s%s", direction,
+             STR_ARGS(session->client_name), STR_ARGS(session->client_address),
+             STR_ARGS(str_take(text, LINE_BYTES_MAX)), hidden);
+}
+
+void trace_command(struct conversation *conversation, struct str line)
+{
+    struct str rest = line;
+    struct str verb, mechanism;
+
+    if (!conversation->session.is_traced)
+        return;
+    if (!str_next_word(&rest, " \t", &verb) || !str_equal_fold(verb, STR("AUTH")) ||
+        !str_next_word(&rest, " \t", &mechanism) || str_is_empty(str_trim(rest))) {
+        trace(conversation, '<', line, "");
+        return;
+    }
+    /* Up to the mechanism's end; an initial response is the password. */
+    trace(conversation, '<', str_trim_end(str_take(line, line.len - rest.len)), " ****");
+}
+
+void trace_secret(struct conversation *conversation)
+{
+    if (conversation->session.is_traced)
+        trace(conversation, '<', STR(""), "****");
+}
+
+void trace_reply(struct conversation *conversation, struct str lines)
+{
+    while (conversation->session.is_traced && !str_is_empty(lines)) {
+        struct str line = str_cut(&lines, "\n");
+        if (str_starts_with(line, STR("334 ")))
+            trace(conversation, '>', STR("334 "), "****");
+        else
+            trace(conversation, '>', str_trim_end(line), "");
+    }
+}

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Debian's Exim and OpenSMTPD, unpacked and not installed (both would take the machine's mail over):
+scripts/install-dependencies fetches them. Each runs in a mount namespace of its own, where its
+accounts and folders exist, and passes what it takes on to a server of the test."""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+
+from world import free_port, wait_until
+
+PEERS = pathlib.Path(os.environ.get("WAYPOST_PEERS", "/var/cache/waypost-peers"))
+EXIM = PEERS / "exim4-daemon-light" / "usr" / "sbin" / "exim4"
+OPENSMTPD = PEERS / "opensmtpd" / "usr" / "sbin" / "smtpd"
+
+ACCOUNTS = {"Debian-exim": 64001, "opensmtpd": 64002, "opensmtpq": 64003}
+
+EXIM_CONF = """\
+primary_hostname = exim.example.test
+exim_path = {program}
+exim_user = Debian-exim
+exim_group = Debian-exim
+spool_directory = {folder}/spool
+log_file_path = {folder}/log/%s
+local_interfaces = 127.0.0.1
+daemon_smtp_ports = {port}
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+host_lookup =
+rfc1413_hosts =
+tls_advertise_hosts =
+begin acl
+accept:
+  accept
+begin routers
+on:
+  driver = manualroute
+  route_list = * 127.0.0.1
+  self = send
+  transport = smtp
+begin transports
+smtp:
+  driver = smtp
+  port = {next_port}
+  hosts_try_chunking =
+"""
+
+OPENSMTPD_CONF = """\
+listen on 127.0.0.1 port {port} hostname opensmtpd.example.test
+action "onward" relay host smtp://127.0.0.1:{next_port}
+match from any for any action "onward"
+"""
+
+
+class RealServer:
+    """`next_port` is where it passes mail on to."""
+
+    def __init__(self, next_port):
+        self.next_port, self.port = next_port, free_port()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="real-"))
+        self.folder.chmod(0o755)
+
+    def accounts(self):
+        for name, line in [("passwd", "{0}:x:{1}:{1}::/:/usr/sbin/nologin\n"),
+                           ("group", "{0}:x:{1}:\n")]:
+            lines = [line.format(*each) for each in ACCOUNTS.items()]
+            (self.folder / name).write_text(pathlib.Path("/etc", name).read_text() + "".join(lines))
+
+    def __enter__(self):
+        self.accounts()
+        script = (f"mount --bind {self.folder}/passwd /etc/passwd && "
+                  f"mount --bind {self.folder}/group /etc/group && {self.command()}")
+        self.process = subprocess.Popen(
+            ["unshare", "--mount", "sh", "-c", script], stdin=subprocess.DEVNULL,
+            stdout=open(self.folder / "out", "w"), stderr=subprocess.STDOUT,
+            start_new_session=True)
+        try:
+            wait_until(self.answers, type(self).__name__)
+        except AssertionError as error:
+            said = (self.folder / "out").read_text()
+            self.__exit__()
+            raise AssertionError(f"{error}: {said}") from None
+        return self
+
+    def answers(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
+                return probe.recv(1)
+        except OSError:
+            return False
+
+    def __exit__(self, *_):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        self.process.wait(20)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Exim(RealServer):
+    def command(self):
+        for name in "spool", "log":
+            (self.folder / name).mkdir()
+            os.chown(self.folder / name, ACCOUNTS["Debian-exim"], ACCOUNTS["Debian-exim"])
+        (self.folder / "conf").write_text(EXIM_CONF.format(
+            program=EXIM, folder=self.folder, port=self.port, next_port=self.next_port))
+        return f"exec {EXIM} -C {self.folder}/conf -bdf -q1h -oP {self.folder}/pid"
+
+
+class OpenSmtpd(RealServer):
+    def command(self):
+        (self.folder / "conf").write_text(OPENSMTPD_CONF.format(port=self.port,
+                                                                next_port=self.next_port))
+        return ("mount -t tmpfs none /var/lib && mkdir -p -m 711 /var/lib/opensmtpd/empty && "
+                "mount -t tmpfs none /var/spool && mkdir -m 711 /var/spool/smtpd && "
+                "mount -t tmpfs none /run && "
+                f"exec {OPENSMTPD} -d -f {self.folder}/conf")
