@@ -6,6 +6,7 @@
  */
 #include "delivery.h"
 #include "dialogue.h"
+#include "tls_policy.h"
 #include "report.h"
 #include "world.h"
 
@@ -84,9 +85,13 @@ static void converse(void *argument)
     struct scene *scene = argument;
     struct session *session = scene->session;
     struct delivery *delivery = new_delivery(scene->play);
+    const struct tls_policy policy = { .level = TLS_LEVEL_NONE };
     const struct failure *failure;
 
-    if (dialogue_greet(session, delivery, &failure)) {
+    session->tls_policy = &policy;
+    bool is_greeted = dialogue_greet(session, delivery, &failure);
+    session->tls_policy = NULL;
+    if (is_greeted) {
         dialogue_transact(session, delivery);
         finish(delivery);
         delivery = new_delivery(scene->play);

@@ -21,8 +21,8 @@ void loop_free(struct loop **loop);
 
 /* Runs until loop_stop; the iteration is: wait, timers, ready descriptors, fibers made runnable,
  * then the before-sleep hooks. While events follow each other closely it looks for the next one for
- * some microseconds before it sleeps. After loop_stop the iteration still goes to its end, and loop_run
- * may be called again. */
+ * some microseconds before it sleeps. After loop_stop the iteration still goes to its end, and
+ * loop_run may be called again. */
 void loop_run(struct loop *loop);
 void loop_stop(struct loop *loop);
 

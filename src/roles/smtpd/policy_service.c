@@ -370,6 +370,21 @@ static void put_peers(struct buf *out, const struct check *check)
     put_number(out, "server_port", net_address_port(&address));
 }
 
+/* The names of a certificate count where somebody vouches for it. */
+static void put_encryption(struct buf *out, const struct tls_facts *tls)
+{
+    static const struct tls_facts none;
+    const struct tls_facts *facts = tls != NULL ? tls : &none;
+
+    put(out, "ccert_subject", facts->is_trusted ? facts->subject : STR(""));
+    put(out, "ccert_issuer", facts->is_trusted ? facts->issuer : STR(""));
+    put(out, "ccert_fingerprint", facts->certificate_fingerprint);
+    put(out, "ccert_pubkey_fingerprint", facts->key_fingerprint);
+    put(out, "encryption_protocol", facts->protocol);
+    put(out, "encryption_cipher", facts->cipher);
+    put_number(out, "encryption_keysize", (uint64_t)facts->use_bits);
+}
+
 static void put_request(struct buf *out, const struct check *check, struct policy_service *service)
 {
     const struct session *session = &check->conversation->session;
@@ -394,13 +409,7 @@ static void put_request(struct buf *out, const struct check *check, struct polic
     put(out, "sasl_method", session->sasl_method);
     put(out, "sasl_username", session->sasl_username);
     put(out, "sasl_sender", transaction->sasl_sender);
-    put(out, "ccert_subject", STR(""));
-    put(out, "ccert_issuer", STR(""));
-    put(out, "ccert_fingerprint", STR(""));
-    put(out, "ccert_pubkey_fingerprint", STR(""));
-    put(out, "encryption_protocol", STR(""));
-    put(out, "encryption_cipher", STR(""));
-    put_number(out, "encryption_keysize", 0);
+    put_encryption(out, session->tls);
     put(out, "policy_context", service->context);
     buf_append_byte(out, '\n');
 }

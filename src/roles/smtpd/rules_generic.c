@@ -115,6 +115,8 @@ RULE(rule_reject_multi_recipient_bounce)
 RULE(rule_reject_plaintext_session)
 {
     (void)rule;
+    if (check->conversation->session.tls != NULL)
+        return RULE_PASSED_ON;
     return refuse(check, (unsigned)check_config(check)->plaintext_reject_code, "4.7.1",
                   "Session encryption is required");
 }

@@ -270,9 +270,11 @@ static const struct transcript_case cases[] = {
       "1/0 sent 2.0.0 250 d\n1 worked\n", "smtp_discard_ehlo_keywords = pipelining\n" },
 
     /* protection that is asked for and cannot be given yet */
-    { .name = "mail_that_needs_tls_stays", 1, "",
-      "1/0 deferred 4.7.5 TLS is required, but this version cannot send with TLS yet\n"
-      "1 untouched\n", "smtp_tls_security_level = encrypt\n" },
+    { .name = "mail_that_needs_tls_stays", 1,
+      "S: 220 x ESMTP\nC: EHLO client.example\nS: 250 x\nC: QUIT\nS: 221 x\n",
+      "1/0 deferred 4.7.4 TLS is required, but was not offered by host 127.0.0.1[127.0.0.1]\n"
+      "1 failed\n",
+      "smtp_tls_security_level = encrypt\n" },
     { .name = "mail_for_a_login_nobody_implements_stays", 1, "",
       "1/0 deferred 4.7.0 smtp_sasl_type names no client for SASL; there is only cyrus\n"
       "1 untouched\n", "smtp_sasl_auth_enable = yes\nsmtp_sasl_type = other\n" },
