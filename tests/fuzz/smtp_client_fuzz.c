@@ -85,7 +85,10 @@ static void converse(void *argument)
     struct session *session = scene->session;
     struct delivery *delivery = new_delivery(scene->play);
     const struct failure *failure;
+    /* Wants TLS and cannot: STARTTLS is never sent, the rest is as in clear. */
+    static const struct tls_policy policy = { .level = TLS_LEVEL_MAY };
 
+    session->tls_policy = &policy;
     if (dialogue_greet(session, delivery, &failure)) {
         dialogue_transact(session, delivery);
         finish(delivery);
