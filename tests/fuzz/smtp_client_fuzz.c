@@ -85,13 +85,12 @@ static void converse(void *argument)
     struct scene *scene = argument;
     struct session *session = scene->session;
     struct delivery *delivery = new_delivery(scene->play);
-    const struct tls_policy policy = { .level = TLS_LEVEL_NONE };
     const struct failure *failure;
+    /* Wants TLS and cannot: STARTTLS is never sent, the rest is as in clear. */
+    static const struct tls_policy policy = { .level = TLS_LEVEL_MAY };
 
     session->tls_policy = &policy;
-    bool is_greeted = dialogue_greet(session, delivery, &failure);
-    session->tls_policy = NULL;
-    if (is_greeted) {
+    if (dialogue_greet(session, delivery, &failure)) {
         dialogue_transact(session, delivery);
         finish(delivery);
         delivery = new_delivery(scene->play);

@@ -2,6 +2,7 @@
 """Mail goes through, from a socket to a socket; what an operator sees of it."""
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -246,6 +247,24 @@ def test_second_start_is_refused(relay):
     result = relay.run("postfix", "start", check=False)
     assert result.returncode == 1
     assert "the Postfix mail system is already running" in result.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the roles are of another user only for root")
+def test_queue_that_cannot_open_its_store_says_so_and_ends():
+    relay = Instance(relayhost="[127.0.0.1]:1").start()
+    relay.stop()
+    data = relay.queue / "store" / "data.mdb"
+    os.chown(data, 0, 0)
+    data.chmod(0o600)
+    try:
+        result = relay.run("postfix", "start", check=False)
+        print(result.stderr)
+        assert result.returncode != 0
+        assert "Permission denied" in result.stderr + relay.log()
+        assert "killed by signal" not in relay.log()
+        assert not relay.is_running()
+    finally:
+        shutil.rmtree(relay.folder)
 
 
 def test_roles_end_when_the_master_is_killed(relay):

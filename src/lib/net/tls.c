@@ -99,6 +99,13 @@ static bool set_tlsa(struct tls *tls, const struct tls_client_options *options, 
     return usable > 0 || error_set(error, "TLSA records unusable");
 }
 
+/* As SSL_set_tlsext_host_name, which casts const away. */
+static long set_host_name(SSL *library, const char *name)
+{
+    return SSL_ctrl(library, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                    (void *)(uintptr_t)name);
+}
+
 static bool set_client(struct tls *tls, const struct tls_client_options *options,
                        struct error *error)
 {
@@ -110,7 +117,7 @@ static bool set_client(struct tls *tls, const struct tls_client_options *options
         return error_set(error, "no cipher in \"%.*s\"", STR_ARGS(options->cipher_list));
     }
     if (options->servername.len > 0 &&
-        SSL_set_tlsext_host_name(library, arena_text(&tls->arena, options->servername)) != 1)
+        set_host_name(library, arena_text(&tls->arena, options->servername)) != 1)
         return error_set(error, "error setting SNI hostname to: %.*s",
                          STR_ARGS(options->servername));
     if (options->check == TLS_CHECK_DANE && !set_tlsa(tls, options, error))

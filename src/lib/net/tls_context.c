@@ -397,6 +397,12 @@ uint64_t tls_protocols_refused(struct tls_protocols protocols)
     return refused;
 }
 
+/* As SSL_CTX_set1_groups_list, which casts const away. */
+static long set_groups(SSL_CTX *library, const char *names)
+{
+    return SSL_CTX_ctrl(library, SSL_CTRL_SET_GROUPS_LIST, 0, (void *)(uintptr_t)names);
+}
+
 /* One that this OpenSSL does not know is left out. */
 static void set_curves(SSL_CTX *library, struct str curves)
 {
@@ -406,11 +412,11 @@ static void set_curves(SSL_CTX *library, struct str curves)
 
     while (str_next_word(&curves, ", \t\r\n:", &word)) {
         const char *name = arena_text(&arena, word);
-        if (SSL_CTX_set1_groups_list(library, name) == 1)
+        if (set_groups(library, name) == 1)
             known = arena_printf(&arena, "%s%s%s", known, *known != '\0' ? ":" : "", name);
     }
     if (*known != '\0')
-        SSL_CTX_set1_groups_list(library, known);
+        set_groups(library, known);
     ERR_clear_error();
 }
 

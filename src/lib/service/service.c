@@ -382,7 +382,11 @@ static const struct {
 static bool control_received(void *owner, struct channel *channel, uint16_t number,
                              struct str payload)
 {
+    const struct skeleton *skeleton = owner;
+
     (void)channel;
+    if (skeleton->exit_status != 0) /* it has failed, and only the loop is still to end */
+        return true;
     for (size_t i = 0; i < sizeof control_messages / sizeof *control_messages; i++)
         if (control_messages[i].number == number)
             return control_messages[i].handle(owner, payload);

@@ -269,12 +269,24 @@ static const struct transcript_case cases[] = {
       PIPELINED MAIL "S: 250 a\n" RCPT("r1") "S: 250 b\nC: DATA\nS: 354 c\nB:\nS: 250 d\n",
       "1/0 sent 2.0.0 250 d\n1 worked\n", "smtp_discard_ehlo_keywords = pipelining\n" },
 
-    /* protection that is asked for and cannot be given yet */
-    { .name = "mail_that_needs_tls_stays", 1,
-      "S: 220 x ESMTP\nC: EHLO client.example\nS: 250 x\nC: QUIT\nS: 221 x\n",
-      "1/0 deferred 4.7.4 TLS is required, but was not offered by host 127.0.0.1[127.0.0.1]\n"
-      "1 failed\n",
+    /* protection: what goes on inside is tested with peers that speak TLS (test_tls_out.py) */
+    { .name = "mail_that_needs_tls_stays_where_it_is_not_offered", 1,
+      PLAIN "C: QUIT\nS: 221 x\n",
+      "1/0 deferred 4.7.4 TLS is required, but was not offered by host " NAME "\n1 failed\n",
       "smtp_tls_security_level = encrypt\n" },
+    { .name = "mail_that_needs_tls_stays_where_it_is_refused", 1,
+      HELLO "S: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 554 5.7.9 no\nC: QUIT\nS: 221 x\n",
+      "1/0 deferred 4.7.9 TLS is required, but host " NAME
+      " refused to start TLS: 554 5.7.9 no\n1 failed\n",
+      "smtp_tls_security_level = encrypt\n" },
+    { .name = "mail_that_may_go_in_clear_goes_on_where_tls_is_refused", 1,
+      HELLO "S: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 454 4.7.0 no\n" MAIL "S: 250 a\n" RCPT("r1")
+      "S: 250 b\nC: DATA\nS: 354 c\nB:\nS: 250 d\n",
+      "1/0 sent 2.0.0 250 d\n1 worked\n", "smtp_tls_security_level = may\n" },
+    { .name = "words_in_clear_behind_the_reply_are_an_attack", 1,
+      HELLO "S: 250-x\nS: 250 STARTTLS\nC: STARTTLS\nS: 220 go\nS: 250 x\n",
+      "1/0 deferred 4.7.5 host " NAME " sent plaintext behind its reply to STARTTLS\n1 failed\n",
+      "smtp_tls_security_level = may\nminimal_backoff_time = 0\n" },
     { .name = "mail_for_a_login_nobody_implements_stays", 1, "",
       "1/0 deferred 4.7.0 smtp_sasl_type names no client for SASL; there is only cyrus\n"
       "1 untouched\n", "smtp_sasl_auth_enable = yes\nsmtp_sasl_type = other\n" },
