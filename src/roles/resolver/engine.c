@@ -136,10 +136,12 @@ static bool add_host(struct ub_ctx *context, const struct hosts_entry *entry, st
     while (str_next_word(&rest, " \t\r", &word)) {
         autofree_buf struct buf name = { 0 };
         const char *type = entry->address.any.sa_family == AF_INET ? "A" : "AAAA";
-        if (!dns_name_is_valid(word) || str_equal_fold(word, STR("localhost")))
-            continue; /* libunbound knows localhost */
+        if (!dns_name_is_valid(word))
+            continue;
         buf_append(&name, word);
-        if (!add_data(context, buf_text(&name), type, buf_text(&address), error))
+        /* libunbound knows localhost */
+        if (!str_equal_fold(word, STR("localhost")) &&
+            !add_data(context, buf_text(&name), type, buf_text(&address), error))
             return false;
         /* The first name of the first line with this address is the address's. */
         if (map_set(seen, buf_str(&reverse), seen) == NULL &&

@@ -41,7 +41,7 @@ static void open_bench(struct bench *bench)
 
     *bench = (struct bench){ .hosts = "/tmp/waypost-hosts-XXXXXX" };
     int fd = mkstemp(bench->hosts);
-    static const char lines[] = "# comment\n\n127.0.0.1 localhost\n"
+    static const char lines[] = "# comment\n\n127.0.0.1 localhost\n127.0.0.1 this-machine\n"
                                 "192.0.2.7\thost.example.test other.example.test # more\n"
                                 "192.0.2.7 third.example.test\nnonsense line\n192.0.2.9\n"
                                 "2001:db8::7 host.example.test  bad_\\name\n";
