@@ -46,9 +46,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     autoclear_arena struct arena arena = { 0 };
     struct str argument = str_of((const char *)data, size);
 
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 16; i++)
         check(&arena, argument,
-              (struct path_rules){ (i & 1) != 0 ? PATH_SENDER : PATH_RECIPIENT, (i & 2) != 0,
-                                   (i & 4) != 0 });
+              (struct path_rules){ .kind = (i & 1) != 0 ? PATH_SENDER : PATH_RECIPIENT,
+                                   .is_strict = (i & 2) != 0,
+                                   .is_utf8 = (i & 4) != 0,
+                                   .may_start_with_dash = (i & 8) != 0 });
     return 0;
 }

@@ -348,9 +348,8 @@ static enum path_outcome parse_inner(struct arena *arena, struct str inner, stru
         return PATH_BAD;
     struct str local = address_unquote(arena, str_take(inner, local_end));
     struct str domain = str_skip(inner, local_end);
-    /* A leading '-' could be taken for an option by some program on the way: as with
-     * allow_min_user = no. */
-    if (local.len == 0 || local.ptr[0] == '-')
+    /* A leading '-' could be taken for an option by some program on the way. */
+    if (local.len == 0 || (local.ptr[0] == '-' && !rules.may_start_with_dash))
         return PATH_BAD;
     if (domain.len == 0) {
         path->address = local;

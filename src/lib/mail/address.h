@@ -36,8 +36,9 @@ struct path {
 
 struct path_rules {
     enum path_kind kind;
-    bool is_strict; /* strict_rfc821_envelopes: angle brackets are needed */
-    bool is_utf8;   /* SMTPUTF8 was given */
+    bool is_strict;           /* strict_rfc821_envelopes: angle brackets are needed */
+    bool is_utf8;             /* SMTPUTF8 was given */
+    bool may_start_with_dash; /* allow_min_user */
 };
 
 /* The argument of MAIL or RCPT ("FROM:<a@b> SIZE=3"). Control characters, NUL, malformed UTF-8

@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "chunking.h"
 #include "data.h"
-#include "encryption.h"
 #include "ehlo.h"
+#include "encryption.h"
 #include "limits.h"
 #include "mail/address.h"
 #include "mail/request.h"
@@ -181,6 +181,7 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     const struct config *config = conversation->policy->config;
     struct path_rules rules = { .kind = PATH_SENDER,
                                 .is_strict = config->strict_rfc821_envelopes,
+                                .may_start_with_dash = config->allow_min_user,
                                 .is_utf8 = config->smtputf8_enable };
     struct submission_reply shut;
     struct mail_parameters parameters;
@@ -353,6 +354,7 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
     const struct config *config = conversation->policy->config;
     struct path_rules rules = { .kind = PATH_RECIPIENT,
                                 .is_strict = config->strict_rfc821_envelopes,
+                                .may_start_with_dash = config->allow_min_user,
                                 .is_utf8 = config->smtputf8_enable };
     struct recipient recipient = { 0 };
     struct parameter_problem problem;
@@ -406,7 +408,9 @@ static uint32_t take_smtputf8(struct str *argument)
 static enum next on_vrfy(struct conversation *conversation, struct str argument)
 {
     const struct config *config = conversation->policy->config;
-    struct path_rules rules = { .kind = PATH_RECIPIENT, .is_utf8 = config->smtputf8_enable };
+    struct path_rules rules = { .kind = PATH_RECIPIENT,
+                                .may_start_with_dash = config->allow_min_user,
+                                .is_utf8 = config->smtputf8_enable };
     uint32_t flags = config->smtputf8_enable ? take_smtputf8(&argument) : 0;
     enum reply_name refusal;
     struct arena *scratch = &conversation->scratch;

@@ -13,10 +13,12 @@
 
 static void paths_become_addresses_or_are_refused(void **state)
 {
-    static const struct path_rules sender = { PATH_SENDER, false, false };
-    static const struct path_rules recipient = { PATH_RECIPIENT, false, false };
-    static const struct path_rules strict = { PATH_RECIPIENT, true, false };
-    static const struct path_rules wide = { PATH_RECIPIENT, false, true };
+    static const struct path_rules sender = { .kind = PATH_SENDER };
+    static const struct path_rules recipient = { .kind = PATH_RECIPIENT };
+    static const struct path_rules strict = { .kind = PATH_RECIPIENT, .is_strict = true };
+    static const struct path_rules wide = { .kind = PATH_RECIPIENT, .is_utf8 = true };
+    static const struct path_rules dashing = { .kind = PATH_RECIPIENT,
+                                               .may_start_with_dash = true };
     static const struct {
         const struct path_rules *rules;
         const char *argument;
@@ -62,6 +64,7 @@ static void paths_become_addresses_or_are_refused(void **state)
         { &recipient, "TO:</etc/passwd>", PATH_OK, "/etc/passwd", "" },
         { &recipient, "TO:<:include:/x>", PATH_BAD, "", "" },
         { &recipient, "TO:<-oQ/tmp>", PATH_BAD, "", "" },
+        { &dashing, "TO:<-oQ/tmp>", PATH_OK, "-oQ/tmp", "" },
         { &recipient, "TO:<a(b)@c>", PATH_BAD, "", "" },
         { &recipient, "TO:<a,b@c>", PATH_BAD, "", "" },
         { &recipient, "TO:<a b@c>", PATH_BAD, "", "" },
@@ -105,7 +108,7 @@ static void paths_become_addresses_or_are_refused(void **state)
 
 static void a_nul_or_an_endless_address_is_refused(void **state)
 {
-    static const struct path_rules rules = { PATH_RECIPIENT, false, false };
+    static const struct path_rules rules = { .kind = PATH_RECIPIENT };
     struct arena arena = { 0 };
     struct buf argument = { 0 };
     struct path path;
