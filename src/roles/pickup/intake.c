@@ -163,9 +163,8 @@ static void format_received(const struct making *making, struct buf *out)
     received_format(&received, out);
 }
 
-/* Mail that is not to be queued now waits in its file. */
-/* What checks or tables say against the message. For good: it goes back to its sender, see
- * intake_run. */
+/* What checks or tables say against the message. For now: it waits in its file. For good: it goes
+ * back to its sender, see intake_run. */
 static enum maildrop_file_outcome refuse(struct making *making)
 {
     const struct cleanup_message *message = &making->cleanup;
