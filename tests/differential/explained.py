@@ -14,6 +14,4 @@ RESTRICTIONS = [
 LOG_LINES = [
     ("both", r".*550 5.1.1 <.*@valias.example>: Recipient address rejected: User unknown.*",
      "see recipient.unlisted_quiet"),
-    ("both", r".*(?:try again|450 4\.1\.8 .*Domain not found|450 4\.7\.1 .*Host not found).*",
-     "a name server that was late, see Pair.compare"),
 ]
