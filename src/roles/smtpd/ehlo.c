@@ -63,7 +63,7 @@ struct str ehlo_format(struct conversation *conversation)
         "PIPELINING", "SIZE",     "VRFY",
         "ETRN",       "STARTTLS", "AUTH",
         "XCLIENT",    "XFORWARD", "ENHANCEDSTATUSCODES",
-        "8BITMIME",   "SMTPUTF8", "CHUNKING",
+        "8BITMIME",   "DSN",      "SMTPUTF8", "CHUNKING",
     };
     autofree_buf struct buf text = { 0 };
 
