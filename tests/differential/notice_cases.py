@@ -145,6 +145,9 @@ def comparable_part(text):
         body = human_part(body)
     elif "delivery-status" in head:
         body = sorted_blocks(body)
+    else:  # a notice that is returned
+        body = re.sub(r"(?s)This is the mail system at host ([\w.]+)\..*?(?=\n<)",
+                      r"BUILT-IN \1\n", body)
     return f"--\n{head}\n\n{body.strip()}"
 
 

@@ -306,7 +306,7 @@ static void put_status_recipient(const struct dsn *dsn, const struct dsn_recipie
     }
     put_printable(out, is_theirs ? recipient->smtp_reply : diagnostic_of(recipient));
     fold_line(out, start);
-    if (str_equal(effective_action(dsn, recipient), STR("delayed")) && dsn->expires_s > 0)
+    if (dsn->kind == DSN_DELAY && dsn->expires_s > 0)
         put_date(out, "Will-Retry-Until: ", dsn->expires_s);
 }
 

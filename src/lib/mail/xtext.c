@@ -30,7 +30,7 @@ bool xtext_decode(struct str xtext, struct buf *out)
 {
     for (size_t i = 0; i < xtext.len; i++) {
         char byte = xtext.ptr[i];
-        if (byte <= ' ' || byte == 0x7f || byte == '=')
+        if (byte <= ' ' || byte == 0x7f)
             return false;
         if (byte == '+') {
             int high = i + 2 < xtext.len ? hex_value(xtext.ptr[i + 1]) : -1;
@@ -44,6 +44,13 @@ bool xtext_decode(struct str xtext, struct buf *out)
         buf_append_byte(out, byte);
     }
     return true;
+}
+
+void xtext_normalise(struct str xtext, struct buf *out)
+{
+    autofree_buf struct buf plain = { 0 };
+
+    xtext_encode(xtext_decode(xtext, &plain) ? buf_str(&plain) : xtext, out);
 }
 
 enum { CODE_POINT_DIGITS_MAX = 6 };

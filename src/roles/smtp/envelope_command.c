@@ -24,7 +24,7 @@ void envelope_command_mail(const struct session *session, struct buf *out)
     if ((features & FEATURE_DSN) != 0) {
         if (envelope->dsn_envid.len > 0) {
             buf_append_text(out, " ENVID=");
-            buf_append(out, envelope->dsn_envid);
+            xtext_normalise(envelope->dsn_envid, out);
         }
         if ((envelope->flags & ENVELOPE_RET_FULL) != 0)
             buf_append_text(out, " RET=FULL");
@@ -68,6 +68,18 @@ static void append_notify(uint8_t notify, struct buf *out)
     }
 }
 
+static void append_orcpt_address(struct str orcpt, struct buf *out)
+{
+    struct str address = orcpt, type = str_cut(&address, ";");
+
+    buf_append(out, type);
+    buf_append_byte(out, ';');
+    if (str_equal_fold(type, STR("utf-8")))
+        buf_append(out, address);
+    else
+        xtext_normalise(address, out);
+}
+
 /* ORCPT= goes on as it came; where the sender gave none it begins here. */
 static void append_orcpt(const struct session *session, const struct recipient *recipient,
                          struct buf *out)
@@ -80,7 +92,7 @@ static void append_orcpt(const struct session *session, const struct recipient *
         if (!is_ascii(recipient->dsn_orcpt) && !is_smtputf8(session))
             return; /* RFC 6533 has no place for it there */
         buf_append_text(out, " ORCPT=");
-        buf_append(out, recipient->dsn_orcpt);
+        append_orcpt_address(recipient->dsn_orcpt, out);
         return;
     }
     address_format(original, &external);
