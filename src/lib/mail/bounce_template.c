@@ -359,9 +359,7 @@ void bounce_templates_make(struct arena *arena, const struct config *config, con
         struct bounce_template *template = &templates->kinds[i];
         *template = built_in[i];
         template->charset = STR("us-ascii");
-        template->from = str_equal(config->header_from_format, STR("obsolete"))
-                             ? STR("MAILER-DAEMON (Mail Delivery System)")
-                             : STR("Mail Delivery System <MAILER-DAEMON>");
+        template->from = STR("Mail Delivery System <MAILER-DAEMON>");
         if (!expand_text(&reading, bounce_template_name(i), template->source, &template->text))
             template->text = template->source;
     }
