@@ -20,6 +20,7 @@ REPLIES = {
             "550 5.7.1 and this is the last: see https://example.com/why?a=b&c=d",
     "late": "450 4.2.0 <late>: not now",
     "bare": "550 no status here",
+    "odd": "503 5.5.1 odd: bad sequence of commands",
 }
 PICKUP = "pickup unix n - n 60 1 pickup\n"
 
@@ -119,6 +120,7 @@ def without_changing(text):
     text = re.sub(r"<\d{14}\.\w+@", "<STAMP.ID@", text)
     text = re.sub(r"\b(id|X-Postfix-Queue-ID:) [0-9A-Za-z]+", r"\1 ID", text)
     text = re.sub(r"userid \d+", "userid NUMBER", text)
+    text = re.sub(r"SIZE=\d+", "SIZE=BYTES", text)
     text = re.sub(r"(?s)\n[ \t]+(?=\S)", " ", text)
     text = re.sub(r"forwarded as [0-9A-Za-z]+", "forwarded as ID", text)
     text = re.sub(r"\]:\d+", "]:PORT", text)

@@ -208,6 +208,24 @@ def test_dsn_and_verp_parameters_are_checked():
         assert not differences, "\n".join(differences)
 
 
+def test_dialogues_that_went_wrong_are_shown_to_the_postmaster():
+    classes = "data, policy, protocol, resource, software"
+    with NoticePair({**BASE, "notify_classes": classes, "mynetworks": "127.0.0.0/8",
+                     "error_notice_recipient": "errors@chief.example",
+                     "smtpd_history_flush_threshold": "20"}, SERVICES, files=FILES) as pair:
+        compare(pair, [
+            Dialogue("plain", [b"EHLO a", b"MAIL FROM:<a@b.example> FOO=1", b"NONSENSE",
+                               b"RCPT TO:<a@b>", b"MAIL FROM:<sender@sender.example>",
+                               b"RCPT TO:<x@plain.example> NOTIFY=" + b"x" * 90, b"QUIT"]),
+            Dialogue("plain", [b"EHLO a", b"MAIL FROM:<sender@sender.example>",
+                               b"RCPT TO:<x@far.example>", b"QUIT"], client=STRANGER),
+            Dialogue("plain", [b"EHLO a", b"NONSENSE", b"EHLO a", b"QUIT"]),
+            Dialogue("plain", [b"EHLO a", b"MAIL FROM:<sender@sender.example>", b"QUIT"]),
+            Dialogue("plain", [b"EHLO a", b"DATA", b"NOOP"]),
+            dialogue("client", ["<odd@plain.example>"]),
+        ], 5)
+
+
 def test_a_verp_sender_has_an_address_for_each_recipient():
     with NoticePair(BASE, SERVICES, files=FILES) as pair:
         compare(pair, [

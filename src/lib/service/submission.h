@@ -73,3 +73,8 @@ must_check bool submission_send(struct submission_message *message, struct str c
 enum submission_outcome submission_finish(struct submission_message *message, struct str envelope,
                                           struct str content, int64_t deadline_ms);
 void submission_abort(struct submission_message *message);
+
+/* Mail for the postmaster (transcript.h), from its From: header on. Nobody waits for it: while there
+ * is no queue it is lost. */
+void submission_send_notice(struct submission *submission, struct str recipient,
+                            struct str content);

@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "base/memory.h"
 #include "leased_ids.h"
+#include "notice.h"
 #include "queue.h"
 #include "retry.h"
 #include "wire/wire.h"
@@ -471,6 +472,14 @@ static bool on_abort(struct submitter *submitter, struct str payload)
     return true;
 }
 
+static bool on_notice(struct submitter *submitter, struct str payload)
+{
+    struct wire_submit_notice message;
+
+    return wire_decode_submit_notice(submitter->channel, payload, &message) &&
+           notice_send(submitter->queue, message.recipient, message.content);
+}
+
 static bool submitter_received(void *owner, struct channel *channel, uint16_t number,
                                struct str payload)
 {
@@ -486,6 +495,8 @@ static bool submitter_received(void *owner, struct channel *channel, uint16_t nu
         return on_lease(submitter, payload);
     case WIRE_submit_abort:
         return on_abort(submitter, payload);
+    case WIRE_submit_notice:
+        return on_notice(submitter, payload);
     default:
         return false;
     }

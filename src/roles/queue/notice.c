@@ -6,7 +6,11 @@
 #include "mail/date.h"
 #include "queue.h"
 
-enum { HEAD_BYTES = 128 * 1024 }; /* so much is read where only headers go back */
+enum {
+    HEAD_BYTES = 128 * 1024, /* so much is read where only headers go back */
+    LONE_BYTES_MAX = 128 * 1024,
+    RECIPIENT_BYTES_MAX = 1000,
+};
 
 static enum bounce_template_kind template_of(enum dsn_kind kind)
 {
@@ -234,19 +238,36 @@ static void lone_done(struct commit_request *request)
     message_free(&notice);
 }
 
-bool notice_send(struct queue *queue, struct str sender, struct str recipient, struct str content)
+static struct message *make_lone(struct queue *queue, struct str recipient, struct str content)
 {
+    autoclear_arena struct arena scratch = { 0 };
+    int64_t wall_s = clock_wall_ms() / 1000;
     struct buf made = { 0 };
     uint64_t queue_id;
 
-    if (!lease_take(queue, 1, &queue_id))
-        return false;
+    if (!queue->intake.is_gate_open || !lease_take(queue, 1, &queue_id))
+        return NULL;
     struct queue_id_text id = queue_id_format(queue_id, queue->settings->has_long_ids);
-    put_received(queue, &id, clock_wall_ms() / 1000, &made);
+    put_received(queue, &id, wall_s, &made);
+    buf_append(&made, STR("Date: "));
+    date_format_mail(wall_s, &made);
+    buf_append(&made, STR("\r\n"));
     buf_append(&made, content);
-    struct message *notice = make_message(queue, queue_id, sender, recipient, 0, &made);
-    if (notice == NULL)
+    return make_message(queue, queue_id,
+                        settings_double_bounce_address(queue->settings, &scratch), recipient, 0,
+                        &made);
+}
+
+bool notice_send(struct queue *queue, struct str recipient, struct str content)
+{
+    if (recipient.len > RECIPIENT_BYTES_MAX || content.len > LONE_BYTES_MAX ||
+        str_find_byte(content, '\0') >= 0)
         return false;
-    submit(notice, false, lone_done);
+    struct message *notice = recipient.len > 0 ? make_lone(queue, recipient, content) : NULL;
+    if (notice != NULL)
+        submit(notice, false, lone_done);
+    else
+        log_warning(&queue->settings->speakers[SPEAKER_BOUNCE],
+                    "a notice to the postmaster was dropped: it cannot be queued now");
     return true;
 }

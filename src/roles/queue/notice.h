@@ -20,10 +20,9 @@ struct notice_order {
 /* Appends the notice to the original's list. False: cleanup does not take it just now. */
 must_check bool notice_make(struct message *original, uint64_t queue_id,
                             const struct notice_order *order);
-/* A notice that tells of no message: `content` from its first header on, without a Received:.
- * False: no queue id, or cleanup does not take it. The notice is accepted once it is durable. */
-must_check bool notice_send(struct queue *queue, struct str sender, struct str recipient,
-                            struct str content);
+/* A notice to the postmaster that tells of no message, as a worker made it: from its From: header
+ * on. False: it is none. Where it cannot be queued now it is dropped with a warning. */
+must_check bool notice_send(struct queue *queue, struct str recipient, struct str content);
 /* Puts the notices into the commit, together with the request that the caller submits next. When
  * they are done they have left the original's list and go their way as new mail. */
 void notices_submit(struct message *original);

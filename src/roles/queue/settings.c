@@ -50,16 +50,6 @@ static void name_speakers(struct settings *settings, struct log *log)
         };
 }
 
-static bool has_word(struct str list, struct str wanted)
-{
-    struct str word;
-
-    while (str_next_word(&list, ", \t\r\n", &word))
-        if (str_equal_fold(word, wanted))
-            return true;
-    return false;
-}
-
 static void warn_of_template(void *argument, const char *text)
 {
     const struct settings *settings = argument;
@@ -69,19 +59,9 @@ static void warn_of_template(void *argument, const char *text)
 
 static void set_notices(struct settings *settings)
 {
-    static const struct {
-        struct str name;
-        unsigned bit;
-    } classes[] = {
-        { STR_INIT("bounce"), ERROR_CLASS_BOUNCE },
-        { STR_INIT("2bounce"), ERROR_CLASS_2BOUNCE },
-        { STR_INIT("delay"), ERROR_CLASS_DELAY },
-    };
     const struct bounce_template_heard heard = { warn_of_template, settings };
 
-    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
-        if (has_word(settings->config->notify_classes, classes[i].name))
-            settings->notified |= classes[i].bit;
+    settings->notified = error_classes_parse(settings->config->notify_classes);
     bounce_templates_load(&settings->arena, settings->config, &heard, &settings->templates);
 }
 

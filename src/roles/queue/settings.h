@@ -11,16 +11,10 @@
 #include "config/config.h"
 #include "mail/bounce_template.h"
 #include "mail/cleanup.h"
+#include "mail/error_class.h"
 #include "mail/queue_id.h"
 #include "mail/route.h"
 #include "retry.h"
-
-/* What the postmaster may be told of. */
-enum error_class {
-    ERROR_CLASS_BOUNCE = 1,
-    ERROR_CLASS_2BOUNCE = 2,
-    ERROR_CLASS_DELAY = 4,
-};
 
 /* Whom the queue speaks as in the log. */
 enum speaker {

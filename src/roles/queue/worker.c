@@ -4,6 +4,7 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "notice.h"
 #include "queue.h"
 #include "wire/wire.h"
 
@@ -232,6 +233,14 @@ static bool on_done(struct worker *worker, struct str payload)
     return true;
 }
 
+static bool on_notice(struct worker *worker, struct str payload)
+{
+    struct wire_deliver_notice message;
+
+    return wire_decode_deliver_notice(worker->channel, payload, &message) &&
+           notice_send(worker->queue, message.recipient, message.content);
+}
+
 static bool worker_received(void *owner, struct channel *channel, uint16_t number,
                             struct str payload)
 {
@@ -242,6 +251,8 @@ static bool worker_received(void *owner, struct channel *channel, uint16_t numbe
         return on_result(worker, payload);
     if (number == WIRE_deliver_done)
         return on_done(worker, payload);
+    if (number == WIRE_deliver_notice)
+        return on_notice(worker, payload);
     return false;
 }
 

@@ -327,6 +327,18 @@ static int64_t command_deadline(const struct session *session, const struct comm
                           *(const config_type_TIME *)(const void *)(config + command->timeout));
 }
 
+/* Within a transaction: a reply that says the server does not follow us (RFC 5321's x0z, and what is
+ * no reply to these commands). The postmaster may want to see why. */
+static void look_for_misunderstanding(struct session *session)
+{
+    int code = session->reply.code;
+
+    if (session->delivery == NULL || (code >= 200 && code < 400))
+        return;
+    if (code < 400 || code > 599 || code == 555 || (code >= 500 && code < 510))
+        session->transcript.seen |= ERROR_CLASS_PROTOCOL;
+}
+
 static enum stream_outcome receive_reply(struct session *session, int64_t deadline_ms)
 {
     enum stream_outcome outcome;
@@ -342,6 +354,7 @@ static enum stream_outcome receive_reply(struct session *session, int64_t deadli
         case REPLY_MORE:
             break;
         case REPLY_COMPLETE:
+            look_for_misunderstanding(session);
             return STREAM_OK;
         case REPLY_MALFORMED:
             return STREAM_TOO_LONG;
@@ -634,6 +647,7 @@ void dialogue_transact(struct session *session, struct delivery *delivery)
     session->accepted_count = 0;
     session->use_count++;
     transact(session);
+    report_misunderstanding(session);
     session->expect_count = 0;
     session->delivery = NULL;
 }

@@ -145,6 +145,29 @@ void report_undone(struct delivery *delivery, size_t recipient)
     settle(delivery, recipient, DELIVERY_UNDONE, &outcome, DSN_ACTION_NONE);
 }
 
+void report_misunderstanding(struct session *session)
+{
+    const struct delivery *delivery = session->delivery;
+    const struct config *config = session->transport->config;
+    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    autofree_buf struct buf content = { 0 };
+    struct transcript_notice notice = {
+        .mail_name = config->mail_name,
+        .program = session->transport->is_lmtp ? "LMTP client" : "SMTP client",
+        .is_client = true,
+        .peer = session->relay,
+        .recipient = config->error_notice_recipient,
+    };
+
+    if (!transcript_is_due(&session->transcript) || queue == NULL)
+        return;
+    transcript_format(&session->transcript, &notice, &content);
+    wire_send_deliver_notice(queue, &(struct wire_deliver_notice){
+                                        .recipient = config->error_notice_recipient,
+                                        .content = buf_str(&content) });
+    transcript_clear(&session->transcript);
+}
+
 void report_done(struct delivery *delivery)
 {
     struct wire_deliver_done message = {

@@ -15,5 +15,7 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
                    const struct session *session /* NULL: no connection */);
 /* Not attempted; the queue keeps it as it was. */
 void report_undone(struct delivery *delivery, size_t recipient);
+/* The transcript of a session goes to the postmaster, where that is due. */
+void report_misunderstanding(struct session *session);
 /* After the last recipient. */
 void report_done(struct delivery *delivery);

@@ -72,6 +72,8 @@ struct session *session_new(struct loop *loop, struct stream *stream,
     session->stream = stream;
     session->transport = transport;
     session->phase = PHASE_GREETING;
+    session->transcript.wanted =
+        error_classes_parse(transport->config->notify_classes) & ERROR_CLASS_PROTOCOL;
     session->opened_ms = loop_now_ms(loop);
     session->host = arena_copy(&session->arena, target->host);
     session->port = target->path.len > 0 ? 0 : net_address_port(&target->address);
@@ -106,6 +108,7 @@ void session_free(struct session **session)
         stream_free(&(*session)->stream);
     reply_free(&(*session)->reply);
     memory_free((*session)->expects);
+    transcript_clear(&(*session)->transcript);
     arena_clear(&(*session)->heard);
     arena_clear(&(*session)->arena);
     memory_free(*session);
@@ -113,16 +116,21 @@ void session_free(struct session **session)
 }
 
 /* What is secret in it was never put into the line. */
-void session_trace(const struct session *session, char direction, struct str line)
+void session_trace(struct session *session, char direction, struct str line)
 {
     struct str text = line, each;
 
-    if (!session->is_traced)
+    if (!session->is_traced && session->transcript.wanted == 0)
         return;
     while (text.len > 0) {
-        each = str_cut(&text, "\n");
-        log_info(&session->transport->log, "%c %.*s: %.*s", direction, STR_ARGS(session->relay),
-                 STR_ARGS(str_trim_end(each)));
+        each = str_trim_end(str_cut(&text, "\n"));
+        if (direction == '<')
+            transcript_add_in(&session->transcript, each);
+        else
+            transcript_add_out(&session->transcript, each);
+        if (!session->is_traced)
+            continue;
+        log_info(&session->transport->log, "%c %.*s: %.*s", direction, STR_ARGS(session->relay), STR_ARGS(each));
     }
 }
 

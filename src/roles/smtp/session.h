@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "ehlo.h"
 #include "loop/fiber.h"
+#include "mail/transcript.h"
 #include "net/stream.h"
 #include "target.h"
 
@@ -84,6 +85,7 @@ struct session {
     struct offer offer;
     unsigned pix_workarounds;       /* enum pix_workaround bits */
     bool is_traced;                 /* debug_peer_list: the dialogue goes to the log */
+    struct transcript transcript;   /* for the postmaster, where something goes wrong */
     bool is_encrypted, is_verified; /* TLS, and with a certificate that was verified */
     bool is_authenticated;
     const struct tls_policy *tls_policy; /* the delivery's, while it is being greeted */
@@ -129,8 +131,8 @@ void session_enter(struct session *session, enum session_phase phase);
 /* "receiving the initial server greeting" */
 const char *session_phase_text(enum session_phase phase);
 
-/* A line of the dialogue, for the log where the peer is in debug_peer_list: '<' came, '>' went. */
-void session_trace(const struct session *session, char direction, struct str line);
+/* A line of the dialogue, for the transcript, and for the log where the peer is in debug_peer_list: '<' came, '>' went. */
+void session_trace(struct session *session, char direction, struct str line);
 /* A line as it came: to the log, and through smtp_reply_filter. What counts borrows from `line` or
  * from the session, until the next one. */
 struct str session_hear(struct session *session, struct str line);

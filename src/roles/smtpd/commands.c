@@ -7,6 +7,7 @@
 #include "data.h"
 #include "ehlo.h"
 #include "encryption.h"
+#include "history.h"
 #include "limits.h"
 #include "mail/address.h"
 #include "mail/request.h"
@@ -48,6 +49,8 @@ static enum next on_hello(struct conversation *conversation, struct str argument
     if (!verdict.is_accepted)
         return reply_verdict(conversation, &verdict);
     session_set_hello(&conversation->session, name, is_esmtp);
+    if (is_esmtp)
+        history_flush(conversation, history_threshold(conversation));
     return is_esmtp ? reply_lines(conversation, 250, ehlo_format(conversation))
                     : reply(conversation, REPLY_HELLO);
 }
@@ -72,6 +75,8 @@ static enum next refuse_with_log(struct conversation *conversation, const char *
 
     verdict_format(verdict, &text);
     conversation_log_reject(conversation, where, buf_str(&text), NULL);
+    history_blame(conversation,
+                  verdict->code == 452 ? ERROR_CLASS_RESOURCE : ERROR_CLASS_POLICY);
     return reply_text(conversation, verdict->code, buf_str(&text));
 }
 
@@ -465,6 +470,7 @@ static enum next on_rset(struct conversation *conversation, struct str argument)
     if (!str_is_empty(argument))
         return reply(conversation, REPLY_RSET_SYNTAX);
     session_reset_transaction(&conversation->session);
+    history_flush(conversation, history_threshold(conversation));
     return reply(conversation, REPLY_OK);
 }
 
@@ -640,6 +646,7 @@ static enum next deny(struct conversation *conversation)
 {
     struct log_client client = session_log_client(&conversation->session);
 
+    history_blame(conversation, ERROR_CLASS_POLICY);
     return reply_text(conversation, 503,
                       str_from(arena_printf(&conversation->scratch,
                                             "503 5.7.0 Error: access denied for %.*s[%.*s]",

@@ -6,6 +6,7 @@
 #include "client.h"
 #include "commands.h"
 #include "encryption.h"
+#include "history.h"
 #include "limits.h"
 #include "reject_footer.h"
 #include "trace.h"
@@ -98,6 +99,8 @@ static void log_lost(struct conversation *conversation, const char *what, struct
 enum next conversation_lost(struct conversation *conversation, enum stream_outcome outcome,
                             struct str where)
 {
+    conversation->session.abort_reason =
+        outcome != STREAM_TIMEOUT ? STR("lost connection") : STR("timeout");
     if (outcome != STREAM_TIMEOUT) {
         log_lost(conversation, "lost connection", where);
         return NEXT_CLOSE;
@@ -146,6 +149,8 @@ enum next reply(struct conversation *conversation, enum reply_name name)
 {
     struct buf *text = conversation_log_start(conversation);
 
+    if (reply_code(name) >= 400)
+        history_blame(conversation, reply_class(name));
     reply_format_fixed(name, conversation->policy->myhostname, text);
     return reply_text(conversation, reply_code(name), buf_str(text));
 }
@@ -155,6 +160,7 @@ enum next reply_verdict(struct conversation *conversation, const struct verdict 
     struct buf *text = conversation_log_start(conversation);
 
     verdict_format(verdict, text);
+    history_blame(conversation, ERROR_CLASS_POLICY);
     return reply_text(conversation, verdict->code, buf_str(text));
 }
 
@@ -224,6 +230,7 @@ static enum next conversation_greet(struct conversation *conversation)
     client_identify(conversation);
     xclient_authorise(conversation);
     trace_begin(conversation);
+    history_begin(conversation);
     log_line_connect(session_log_client(&conversation->session),
                      conversation_log_start(conversation));
     conversation_log_end(conversation, SEVERITY_INFO);
@@ -296,6 +303,7 @@ static void conversation_end(struct conversation *conversation)
     struct server *server = conversation->server;
 
     limits_end_connection(conversation);
+    history_flush(conversation, 0);
     session_enter(&conversation->session, PHASE_CLOSED);
     session_reset_transaction(&conversation->session);
     log_line_disconnect(session_log_client(&conversation->session), &conversation->session.counts,

@@ -24,6 +24,25 @@ static void format_codes(unsigned code, const char *enhanced, struct buf *out)
     }
 }
 
+enum error_class reply_class(enum reply_name name)
+{
+    switch ((int)name) {
+    case REPLY_NO_SPACE:
+    case REPLY_QUEUE_ERROR:
+        return ERROR_CLASS_RESOURCE;
+    case REPLY_TOO_BIG:
+    case REPLY_HEADER_TOO_BIG:
+    case REPLY_TOO_MANY_HOPS:
+        return ERROR_CLASS_DATA;
+    case REPLY_TOO_MANY_RECIPIENTS:
+    case REPLY_NO_AUTHORIZATION:
+    case REPLY_TLS_FIRST:
+        return ERROR_CLASS_POLICY;
+    default:
+        return ERROR_CLASS_PROTOCOL;
+    }
+}
+
 unsigned reply_code(enum reply_name name)
 {
     return replies[name].code;

@@ -2,6 +2,8 @@
 /* The fixed replies of the server, one table (replies.def). Pure values. */
 #pragma once
 
+#include "mail/error_class.h"
+
 #include "base/buf.h"
 
 enum reply_name {
@@ -21,5 +23,7 @@ struct verdict {
 /* The reply as it goes out, without its line end. */
 void reply_format_fixed(enum reply_name name, struct str myhostname, struct buf *out);
 unsigned reply_code(enum reply_name name);
+/* What of notify_classes it is about, where it refuses. */
+enum error_class reply_class(enum reply_name name);
 /* The same of a verdict that refuses. */
 void verdict_format(const struct verdict *verdict, struct buf *out);

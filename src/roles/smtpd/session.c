@@ -68,6 +68,7 @@ static void transaction_clear(struct transaction *transaction)
 
 void session_clear(struct session *session)
 {
+    transcript_clear(&session->history);
     transaction_clear(&session->transaction);
     buf_free(&session->helo_text);
     arena_clear(&session->arena);

@@ -11,6 +11,7 @@
 #include "mail/log_line.h"
 #include "mail/message_actions.h"
 #include "mail/queue_id.h"
+#include "mail/transcript.h"
 #include "net/tls.h"
 #include "replies.h"
 #include "service/submission.h"
@@ -79,6 +80,8 @@ struct session {
     struct str client_name; /* "unknown" where it did not verify */
     struct str client_address;
     bool may_xclient, may_xforward, may_verp;
+    struct transcript history; /* for the postmaster, see history.h */
+    struct str abort_reason;   /* "timeout"; empty: it was not aborted */
     struct str reverse_name; /* what its address's PTR record says, true or not; or "unknown" */
     enum peer_name client_name_status, reverse_name_status;
     uint64_t number;       /* of this worker's connections */

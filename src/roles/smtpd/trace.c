@@ -14,14 +14,30 @@ void trace_begin(struct conversation *conversation)
                                                 session->client_address, &error) == MATCH_FOUND;
 }
 
+static bool is_heard(const struct conversation *conversation)
+{
+    return conversation->session.is_traced || conversation->session.history.wanted != 0;
+}
+
 static void trace(struct conversation *conversation, char direction, struct str text,
                   const char *hidden)
 {
-    const struct session *session = &conversation->session;
+    struct session *session = &conversation->session;
+    struct str shown = str_take(text, LINE_BYTES_MAX);
 
+    if (session->history.wanted != 0) {
+        struct str line = str_from(
+            arena_printf(&conversation->scratch, "%.*s%s", STR_ARGS(shown), hidden));
+        if (direction == '<')
+            transcript_add_in(&session->history, line);
+        else
+            transcript_add_out(&session->history, line);
+    }
+    if (!session->is_traced)
+        return;
     log_info(&conversation->policy->log, "%c %.*s[%.*s]: %.*s%s", direction,
              STR_ARGS(session->client_name), STR_ARGS(session->client_address),
-             STR_ARGS(str_take(text, LINE_BYTES_MAX)), hidden);
+             STR_ARGS(shown), hidden);
 }
 
 void trace_command(struct conversation *conversation, struct str line)
@@ -29,7 +45,7 @@ void trace_command(struct conversation *conversation, struct str line)
     struct str rest = line;
     struct str verb, mechanism;
 
-    if (!conversation->session.is_traced)
+    if (!is_heard(conversation))
         return;
     if (!str_next_word(&rest, " \t", &verb) || !str_equal_fold(verb, STR("AUTH")) ||
         !str_next_word(&rest, " \t", &mechanism) || str_is_empty(str_trim(rest))) {
@@ -42,13 +58,13 @@ void trace_command(struct conversation *conversation, struct str line)
 
 void trace_secret(struct conversation *conversation)
 {
-    if (conversation->session.is_traced)
+    if (is_heard(conversation))
         trace(conversation, '<', STR(""), "****");
 }
 
 void trace_reply(struct conversation *conversation, struct str lines)
 {
-    while (conversation->session.is_traced && !str_is_empty(lines)) {
+    while (is_heard(conversation) && !str_is_empty(lines)) {
         struct str line = str_cut(&lines, "\n");
         if (str_starts_with(line, STR("334 ")))
             trace(conversation, '>', STR("334 "), "****");

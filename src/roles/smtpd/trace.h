@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
+ * What is said, without what a client proves itself with: into the history (history.h), and with
  * debug_peer_list: the dialogue with some clients in the log, "< name[address]: EHLO x" and
  * "> name[address]: 250 …", without what they prove themselves with.
  */
