@@ -18,7 +18,7 @@ struct reading {
 };
 
 #define CONTACT                                                                                    \
-    "If you need help, forward this whole report to your postmaster. You may\n"                   \
+    "If you need help, forward this whole report to your postmaster. You may\n"                    \
     "leave out your own text, which is attached.\n"
 
 static const struct bounce_template built_in[TEMPLATE_KINDS] = {
@@ -104,8 +104,8 @@ static bool seconds_of_unit(struct str unit, int64_t *seconds)
         struct str name;
         int64_t seconds;
     } units[] = {
-        { STR_INIT("seconds"), 1 },    { STR_INIT("minutes"), 60 },   { STR_INIT("hours"), 3600 },
-        { STR_INIT("days"), 86400 },   { STR_INIT("weeks"), 604800 },
+        { STR_INIT("seconds"), 1 },  { STR_INIT("minutes"), 60 },   { STR_INIT("hours"), 3600 },
+        { STR_INIT("days"), 86400 }, { STR_INIT("weeks"), 604800 },
     };
 
     for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
@@ -132,8 +132,8 @@ static bool find_time(struct reading *reading, struct str name, struct expand_va
         if (!str_starts_with(name, times[i].prefix) ||
             !seconds_of_unit(str_skip(name, times[i].prefix.len), &unit))
             continue;
-        value->text = str_from(arena_printf(reading->arena, "%lld",
-                                            (long long)(times[i].seconds / unit)));
+        value->text =
+            str_from(arena_printf(reading->arena, "%lld", (long long)(times[i].seconds / unit)));
         return true;
     }
     return false;
@@ -350,10 +350,9 @@ void bounce_templates_make(struct arena *arena, const struct config *config, con
                            struct str file, const struct bounce_template_heard *heard,
                            struct bounce_templates *templates)
 {
-    struct reading reading = { .arena = arena,
-                               .config = config,
-                               .name = "[built-in]",
-                               .heard = heard };
+    struct reading reading = {
+        .arena = arena, .config = config, .name = "[built-in]", .heard = heard
+    };
 
     for (int i = 0; i < TEMPLATE_KINDS; i++) {
         struct bounce_template *template = &templates->kinds[i];

@@ -325,8 +325,7 @@ static void put_status_part(const struct dsn *dsn, struct buf *out)
 
     put_separator(out, dsn, "");
     put(out, "Content-Description: Delivery report\r\nContent-Type: ");
-    put(out,
-        is_global(dsn) ? "message/global-delivery-status\r\n" : "message/delivery-status\r\n");
+    put(out, is_global(dsn) ? "message/global-delivery-status\r\n" : "message/delivery-status\r\n");
     if (is_global(dsn))
         put_encoding(dsn, out);
     put(out, "\r\nReporting-MTA: dns; ");

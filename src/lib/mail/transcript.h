@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What was said in a dialogue, for the postmaster where something went wrong in it (notify_classes).
- * Bounded: what is beyond that is left out. Secrets are never put in. One for each session.
+ * What was said in a dialogue, for the postmaster where something went wrong in it
+ * (notify_classes). Bounded: what is beyond that is left out. Secrets are never put in. One for
+ * each session.
  */
 #pragma once
 

@@ -110,8 +110,8 @@ bool unitext_decode(struct str unitext, struct buf *out)
         }
         uint32_t point;
         struct str rest = str_skip(unitext, i + 1);
-        size_t used = str_starts_with(rest, STR("x{")) ? take_code_point(str_skip(rest, 2), &point)
-                                                       : 0;
+        size_t used =
+            str_starts_with(rest, STR("x{")) ? take_code_point(str_skip(rest, 2), &point) : 0;
         if (used == 0)
             return false;
         append_code_point(point, out);

@@ -341,14 +341,13 @@ static bool wait_room(struct link *link, int64_t deadline_ms)
     return has_room;
 }
 
-void submission_send_notice(struct submission *submission, struct str recipient,
-                            struct str content)
+void submission_send_notice(struct submission *submission, struct str recipient, struct str content)
 {
     if (submission->link == NULL || submission->link->is_over)
         return;
-    wire_send_submit_notice(submission->link->channel, &(struct wire_submit_notice){
-                                                           .recipient = recipient,
-                                                           .content = content });
+    wire_send_submit_notice(
+        submission->link->channel,
+        &(struct wire_submit_notice){ .recipient = recipient, .content = content });
 }
 
 bool submission_send(struct submission_message *message, struct str chunk, int64_t deadline_ms)

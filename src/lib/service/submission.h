@@ -74,7 +74,7 @@ enum submission_outcome submission_finish(struct submission_message *message, st
                                           struct str content, int64_t deadline_ms);
 void submission_abort(struct submission_message *message);
 
-/* Mail for the postmaster (transcript.h), from its From: header on. Nobody waits for it: while there
- * is no queue it is lost. */
+/* Mail for the postmaster (transcript.h), from its From: header on. Nobody waits for it: while
+ * there is no queue it is lost. */
 void submission_send_notice(struct submission *submission, struct str recipient,
                             struct str content);

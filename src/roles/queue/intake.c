@@ -368,9 +368,9 @@ static bool on_chunk(struct submitter *submitter, struct str payload)
 static bool has_sane_texts(const struct envelope *envelope)
 {
     const struct str texts[] = {
-        envelope->sender,    envelope->dsn_envid, envelope->client_name,   envelope->client_address,
-        envelope->helo_name, envelope->protocol,  envelope->sasl_username, envelope->filter,
-        envelope->verp,
+        envelope->sender,         envelope->dsn_envid, envelope->client_name,
+        envelope->client_address, envelope->helo_name, envelope->protocol,
+        envelope->sasl_username,  envelope->filter,    envelope->verp,
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)

@@ -65,8 +65,7 @@ static void format_content(struct message *original, const struct queue_id_text 
         .recipients = order->recipients,
         .recipient_count = order->recipient_count,
         .wall_s = clock_wall_ms() / 1000,
-        .expires_s =
-            (original->envelope.arrival_us / 1000 + settings->retry.lifetime_ms) / 1000,
+        .expires_s = (original->envelope.arrival_us / 1000 + settings->retry.lifetime_ms) / 1000,
         .content_bytes = original->envelope.content_bytes,
         .bounce_size_limit = limit,
     };
@@ -253,9 +252,8 @@ static struct message *make_lone(struct queue *queue, struct str recipient, stru
     date_format_mail(wall_s, &made);
     buf_append(&made, STR("\r\n"));
     buf_append(&made, content);
-    return make_message(queue, queue_id,
-                        settings_double_bounce_address(queue->settings, &scratch), recipient, 0,
-                        &made);
+    return make_message(queue, queue_id, settings_double_bounce_address(queue->settings, &scratch),
+                        recipient, 0, &made);
 }
 
 bool notice_send(struct queue *queue, struct str recipient, struct str content)

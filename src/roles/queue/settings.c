@@ -118,12 +118,9 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },
-        { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },
-        { STR_INIT("discard"), TRANSPORT_DISCARD },
-        { STR_INIT("local"), TRANSPORT_LOCAL },
-        { STR_INIT("virtual"), TRANSPORT_LOCAL },
+        { STR_INIT("smtp"), TRANSPORT_WORKER }, { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR }, { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("local"), TRANSPORT_LOCAL }, { STR_INIT("virtual"), TRANSPORT_LOCAL },
         { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 

@@ -35,9 +35,9 @@ struct engine {
 #define LIBRARY_NAME "libunbound.so.8"
 #define FUNCTIONS(F)                                                                               \
     F(cancel)                                                                                      \
-    F(ctx_async) F(ctx_create) F(ctx_data_add) F(ctx_delete) F(ctx_resolvconf) F(ctx_set_fwd)      \
-        F(ctx_set_option) F(ctx_zone_add) F(fd) F(poll) F(process) F(resolve_async)                \
-            F(resolve_free) F(strerror)
+    F(ctx_async)                                                                                   \
+    F(ctx_create) F(ctx_data_add) F(ctx_delete) F(ctx_resolvconf) F(ctx_set_fwd) F(ctx_set_option) \
+        F(ctx_zone_add) F(fd) F(poll) F(process) F(resolve_async) F(resolve_free) F(strerror)
 
 static struct {
 #define FUNCTION(name) __typeof__(ub_##name) *name;

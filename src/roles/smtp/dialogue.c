@@ -327,8 +327,8 @@ static int64_t command_deadline(const struct session *session, const struct comm
                           *(const config_type_TIME *)(const void *)(config + command->timeout));
 }
 
-/* Within a transaction: a reply that says the server does not follow us (RFC 5321's x0z, and what is
- * no reply to these commands). The postmaster may want to see why. */
+/* Within a transaction: a reply that says the server does not follow us (RFC 5321's x0z, and what
+ * is no reply to these commands). The postmaster may want to see why. */
 static void look_for_misunderstanding(struct session *session)
 {
     int code = session->reply.code;

@@ -84,8 +84,8 @@ static void append_orcpt_address(struct str orcpt, struct buf *out)
 static void append_orcpt(const struct session *session, const struct recipient *recipient,
                          struct buf *out)
 {
-    struct str original = recipient->original_recipient.len > 0 ? recipient->original_recipient
-                                                                : recipient->address;
+    struct str original =
+        recipient->original_recipient.len > 0 ? recipient->original_recipient : recipient->address;
     autofree_buf struct buf external = { 0 };
 
     if (recipient->dsn_orcpt.len > 0) {

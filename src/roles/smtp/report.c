@@ -162,9 +162,9 @@ void report_misunderstanding(struct session *session)
     if (!transcript_is_due(&session->transcript) || queue == NULL)
         return;
     transcript_format(&session->transcript, &notice, &content);
-    wire_send_deliver_notice(queue, &(struct wire_deliver_notice){
-                                        .recipient = config->error_notice_recipient,
-                                        .content = buf_str(&content) });
+    wire_send_deliver_notice(
+        queue, &(struct wire_deliver_notice){ .recipient = config->error_notice_recipient,
+                                              .content = buf_str(&content) });
     transcript_clear(&session->transcript);
 }
 

@@ -3,8 +3,8 @@
 
 #include "base/ensure.h"
 #include "base/memory.h"
-#include "tls_sessions.h"
 #include "net/sasl_client.h"
+#include "tls_sessions.h"
 
 enum { EXPECTS_FIRST_CAPACITY = 16 };
 
@@ -130,7 +130,8 @@ void session_trace(struct session *session, char direction, struct str line)
             transcript_add_out(&session->transcript, each);
         if (!session->is_traced)
             continue;
-        log_info(&session->transport->log, "%c %.*s: %.*s", direction, STR_ARGS(session->relay), STR_ARGS(each));
+        log_info(&session->transport->log, "%c %.*s: %.*s", direction, STR_ARGS(session->relay),
+                 STR_ARGS(each));
     }
 }
 

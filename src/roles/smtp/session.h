@@ -131,7 +131,8 @@ void session_enter(struct session *session, enum session_phase phase);
 /* "receiving the initial server greeting" */
 const char *session_phase_text(enum session_phase phase);
 
-/* A line of the dialogue, for the transcript, and for the log where the peer is in debug_peer_list: '<' came, '>' went. */
+/* A line of the dialogue, for the transcript, and for the log where the peer is in debug_peer_list:
+ * '<' came, '>' went. */
 void session_trace(struct session *session, char direction, struct str line);
 /* A line as it came: to the log, and through smtp_reply_filter. What counts borrows from `line` or
  * from the session, until the next one. */

@@ -75,8 +75,7 @@ static enum next refuse_with_log(struct conversation *conversation, const char *
 
     verdict_format(verdict, &text);
     conversation_log_reject(conversation, where, buf_str(&text), NULL);
-    history_blame(conversation,
-                  verdict->code == 452 ? ERROR_CLASS_RESOURCE : ERROR_CLASS_POLICY);
+    history_blame(conversation, verdict->code == 452 ? ERROR_CLASS_RESOURCE : ERROR_CLASS_POLICY);
     return reply_text(conversation, verdict->code, buf_str(&text));
 }
 

@@ -62,10 +62,9 @@ struct str ehlo_format(struct conversation *conversation)
 {
     /* In Postfix's order. */
     static const char *const keywords[] = {
-        "PIPELINING", "SIZE",     "VRFY",  "ETRN",
-        "STARTTLS",   "AUTH",     "XVERP", "XCLIENT",
-        "XFORWARD",   "ENHANCEDSTATUSCODES",
-        "8BITMIME",   "DSN",      "SMTPUTF8", "CHUNKING",
+        "PIPELINING", "SIZE",  "VRFY",     "ETRN",     "STARTTLS",
+        "AUTH",       "XVERP", "XCLIENT",  "XFORWARD", "ENHANCEDSTATUSCODES",
+        "8BITMIME",   "DSN",   "SMTPUTF8", "CHUNKING",
     };
     autofree_buf struct buf text = { 0 };
 

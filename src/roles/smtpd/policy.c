@@ -132,8 +132,8 @@ static bool make_lists(struct policy *policy, struct error *error)
                      config->smtpd_authorized_xclient_hosts, &policy->xclient_hosts, error) &&
            make_list(policy, "smtpd_authorized_xforward_hosts",
                      config->smtpd_authorized_xforward_hosts, &policy->xforward_hosts, error) &&
-           make_list(policy, "smtpd_authorized_verp_clients",
-                     config->smtpd_authorized_verp_clients, &policy->verp_clients, error);
+           make_list(policy, "smtpd_authorized_verp_clients", config->smtpd_authorized_verp_clients,
+                     &policy->verp_clients, error);
 }
 
 static bool set_bare_newline(struct policy *policy, struct error *error)

@@ -82,7 +82,7 @@ struct session {
     bool may_xclient, may_xforward, may_verp;
     struct transcript history; /* for the postmaster, see history.h */
     struct str abort_reason;   /* "timeout"; empty: it was not aborted */
-    struct str reverse_name; /* what its address's PTR record says, true or not; or "unknown" */
+    struct str reverse_name;   /* what its address's PTR record says, true or not; or "unknown" */
     enum peer_name client_name_status, reverse_name_status;
     uint64_t number;       /* of this worker's connections */
     int64_t connected_us;  /* wall clock */

@@ -26,8 +26,8 @@ static void trace(struct conversation *conversation, char direction, struct str 
     struct str shown = str_take(text, LINE_BYTES_MAX);
 
     if (session->history.wanted != 0) {
-        struct str line = str_from(
-            arena_printf(&conversation->scratch, "%.*s%s", STR_ARGS(shown), hidden));
+        struct str line =
+            str_from(arena_printf(&conversation->scratch, "%.*s%s", STR_ARGS(shown), hidden));
         if (direction == '<')
             transcript_add_in(&session->history, line);
         else
@@ -36,8 +36,8 @@ static void trace(struct conversation *conversation, char direction, struct str 
     if (!session->is_traced)
         return;
     log_info(&conversation->policy->log, "%c %.*s[%.*s]: %.*s%s", direction,
-             STR_ARGS(session->client_name), STR_ARGS(session->client_address),
-             STR_ARGS(shown), hidden);
+             STR_ARGS(session->client_name), STR_ARGS(session->client_address), STR_ARGS(shown),
+             hidden);
 }
 
 void trace_command(struct conversation *conversation, struct str line)
