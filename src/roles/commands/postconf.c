@@ -11,6 +11,7 @@
 
 const char postconf_help[] =
     "usage: postconf [-dfhHnpvx] [-c dir] [-C class] [-o name=value] [name ...]\n"
+    "       postconf -b|-t [-c dir] [file]\n"
     "       postconf [-c dir] -e name=value ...    or -X, -# name ...\n"
     "       postconf -M|-F|-P [-fhHvx] [-c dir] [service[/type[/name]] ...]\n"
     "       postconf -Me|-Fe|-Pe service/type[/name]=value ...    or -MX, -M#, -PX\n"
@@ -26,12 +27,14 @@ const char postconf_help[] =
     "  -o N=V    as if main.cf ended with this line\n"
     "  -e        set; -X remove; -# turn into a comment\n"
     "  -M        services; -F their fields one by one; -P their own parameters\n"
+    "  -b        the texts of notices, as they are sent; -t with $name and the like in them;\n"
+    "            from FILE, or bounce_template_file; \"\" for the built-in ones\n"
     "  -c DIR    the configuration in DIR\n"
     "  --print-man-page   the manual page of the parameters\n"
     "  --help    show this text\n"
     "  --version show the version\n"
     "\n"
-    "Not yet: -a, -A, -b, -l, -m, -t, -T, -j.\n";
+    "Not yet: -a, -A, -l, -m, -T, -j.\n";
 
 static const size_t file_limit_bytes = 16 << 20;
 
@@ -86,6 +89,7 @@ static unsigned flag_of(int option)
         { 'x', POSTCONF_EXPAND },   { 'H', POSTCONF_NAMES_ONLY }, { 'f', POSTCONF_FOLD },
         { 'M', POSTCONF_SERVICES }, { 'F', POSTCONF_FIELDS },     { 'P', POSTCONF_OVERRIDES },
         { 'e', POSTCONF_EDIT },     { 'X', POSTCONF_EXCLUDE },    { '#', POSTCONF_COMMENT },
+        { 'b', POSTCONF_TEXTS },    { 't', POSTCONF_TEMPLATES },
     };
 
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -109,7 +113,7 @@ static bool parse_options(struct postconf *postconf, int argc, char **argv, int 
         else if (option == 'C' && !parse_class(postconf, str_from(optarg))) {
             tool_fail(&postconf->tool, POSTCONF_FAILED, "bad parameter class: \"%s\"", optarg);
             return false;
-        } else if (strchr("aAbjlmtT", option) != NULL) {
+        } else if (strchr("aAjlmT", option) != NULL) {
             *status = tool_fail(&postconf->tool, EX_UNAVAILABLE, "-%c is not built yet", option);
             return false;
         } else if (option == '?') {
@@ -199,6 +203,17 @@ static bool read_source(struct postconf *postconf, struct error *error)
                                &postconf->tool.source, error);
 }
 
+static int show_templates(struct postconf *postconf)
+{
+    struct error error = { 0 };
+
+    if (postconf->word_count > 1)
+        return tool_fail(&postconf->tool, POSTCONF_FAILED, "-b and -t take one file at most");
+    if (!read_source(postconf, &error))
+        return tool_fail(&postconf->tool, POSTCONF_FAILED, "%s", error.message);
+    return postconf_show_templates(postconf, (postconf->flags & POSTCONF_TEXTS) != 0);
+}
+
 static int show(struct postconf *postconf)
 {
     struct error error = { 0 };
@@ -223,6 +238,8 @@ static int show(struct postconf *postconf)
 
 static int run(struct postconf *postconf)
 {
+    if ((postconf->flags & (POSTCONF_TEXTS | POSTCONF_TEMPLATES)) != 0)
+        return show_templates(postconf);
     if ((postconf->flags & (POSTCONF_EXCLUDE | POSTCONF_COMMENT)) == 0)
         imply_edit(postconf);
     const char *conflict = find_conflict(postconf);

@@ -21,6 +21,8 @@ enum postconf_flag {
     POSTCONF_EDIT = 1 << 9,       /* -e */
     POSTCONF_EXCLUDE = 1 << 10,   /* -X */
     POSTCONF_COMMENT = 1 << 11,   /* -# */
+    POSTCONF_TEXTS = 1 << 12,     /* -b */
+    POSTCONF_TEMPLATES = 1 << 13, /* -t */
 };
 enum postconf_class {
     POSTCONF_BUILTIN = 1 << 0,
@@ -44,6 +46,8 @@ struct postconf {
 /* Each prints what is asked for and returns the exit status. */
 int postconf_show_parameters(struct postconf *postconf);
 int postconf_show_services(struct postconf *postconf);
+/* -b, -t. */
+int postconf_show_templates(struct postconf *postconf, bool is_expanded);
 int postconf_edit_main(struct postconf *postconf);
 int postconf_edit_master(struct postconf *postconf);
 
