@@ -367,6 +367,9 @@ void log_line_notification(struct str queue_id, enum notification notification,
     case NOTIFICATION_POSTMASTER:
         put(out, "postmaster non-delivery notification: ");
         break;
+    case NOTIFICATION_POSTMASTER_DELAY:
+        put(out, "postmaster delay notification: ");
+        break;
     }
     buf_append(out, notification_id);
 }

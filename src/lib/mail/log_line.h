@@ -160,6 +160,7 @@ enum notification {
     NOTIFICATION_DELAY,      /* "sender delay notification" */
     NOTIFICATION_SUCCESS,    /* "sender delivery status notification" */
     NOTIFICATION_POSTMASTER, /* "postmaster non-delivery notification" */
+    NOTIFICATION_POSTMASTER_DELAY, /* "postmaster delay notification" */
 };
 /* "ID: sender non-delivery notification: ID2" */
 void log_line_notification(struct str queue_id, enum notification notification,

@@ -93,13 +93,14 @@ static void print_recipient(const struct recipient *recipient)
         [RECIPIENT_WAITING] = "recipient",
         [RECIPIENT_DELIVERED] = "done_recipient",
         [RECIPIENT_BOUNCED] = "done_recipient",
+        [RECIPIENT_UNREPORTED] = "done_recipient",
     };
 
     print_attribute("dsn_orig_rcpt", recipient->dsn_orcpt);
     print_field("original_recipient", str_is_empty(recipient->original_recipient)
                                           ? recipient->address
                                           : recipient->original_recipient);
-    print_field(recipient->state <= RECIPIENT_BOUNCED ? names[recipient->state] : "recipient",
+    print_field(recipient->state <= RECIPIENT_UNREPORTED ? names[recipient->state] : "recipient",
                 recipient->address);
     if (!str_is_empty(recipient->diagnostic))
         print_field("reason", recipient->diagnostic);

@@ -25,10 +25,13 @@ struct gathering {
     struct gathering *next;
 };
 
-static size_t batch_limit(const struct destination *destination, size_t remaining)
+static size_t batch_limit(const struct message *message, const struct destination *destination,
+                          size_t remaining)
 {
     size_t limit = destination->transport->settings.recipient_limit;
 
+    if (message->envelope.verp.len > 0)
+        limit = 1; /* each recipient has a sender of its own */
     if (limit == 0 || limit > BATCH_MAX)
         limit = BATCH_MAX;
     return limit > remaining ? remaining : limit;
@@ -57,7 +60,7 @@ static void gather(struct message *message, struct gathering *gathering, uint32_
     struct attempt *attempt = gathering->attempt;
 
     if (attempt == NULL || attempt->count == gathering->capacity) {
-        gathering->capacity = batch_limit(gathering->destination, remaining);
+        gathering->capacity = batch_limit(message, gathering->destination, remaining);
         attempt = gathering->attempt =
             attempt_new(message, gathering->destination, gathering->capacity);
     }

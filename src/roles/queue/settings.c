@@ -60,6 +60,38 @@ static bool has_word(struct str list, struct str wanted)
     return false;
 }
 
+static void warn_of_template(void *argument, const char *text)
+{
+    const struct settings *settings = argument;
+
+    log_warning(&settings->speakers[SPEAKER_BOUNCE], "%s", text);
+}
+
+static void set_notices(struct settings *settings)
+{
+    static const struct {
+        struct str name;
+        unsigned bit;
+    } classes[] = {
+        { STR_INIT("bounce"), ERROR_CLASS_BOUNCE },
+        { STR_INIT("2bounce"), ERROR_CLASS_2BOUNCE },
+        { STR_INIT("delay"), ERROR_CLASS_DELAY },
+    };
+    const struct bounce_template_heard heard = { warn_of_template, settings };
+
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (has_word(settings->config->notify_classes, classes[i].name))
+            settings->notified |= classes[i].bit;
+    bounce_templates_load(&settings->arena, settings->config, &heard, &settings->templates);
+}
+
+struct str settings_double_bounce_address(const struct settings *settings, struct arena *arena)
+{
+    return str_from(arena_printf(arena, "%.*s@%.*s",
+                                 STR_ARGS(settings->config->double_bounce_sender),
+                                 STR_ARGS(settings->config->myhostname)));
+}
+
 struct settings *settings_new(const struct config_source *source, struct config *config,
                               const struct settings_surroundings *surroundings, struct error *error)
 {
@@ -81,10 +113,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->minfree_bytes = (uint64_t)config->queue_minfree;
     settings->bounce_size_limit = (uint64_t)config->bounce_size_limit;
     settings->has_long_ids = config->enable_long_queue_ids;
-    settings->notifies_double_bounces = has_word(config->notify_classes, STR("2bounce"));
-    settings->double_bounce_sender = config->double_bounce_sender;
-    settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
+    set_notices(settings);
     if (!make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
         !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
