@@ -75,6 +75,7 @@ struct settings *settings_new(const struct config_source *source, struct config 
         .maximal_backoff_ms = config->maximal_backoff_time * 1000,
         .lifetime_ms = config->maximal_queue_lifetime * 1000,
         .bounce_lifetime_ms = config->bounce_queue_lifetime * 1000,
+        .jitter_percent = config->queue_retry_jitter < 100 ? config->queue_retry_jitter : 100,
     };
     settings->active_limit =
         config->qmgr_message_active_limit > 0 ? (size_t)config->qmgr_message_active_limit : 1;

@@ -30,8 +30,25 @@ static void waits_as_long_as_the_message_is_old(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        assert_int_equal(retry_next_ms(&limits, 1000, 1000 + cases[i][0]),
+        assert_int_equal(retry_next_ms(&limits, 1000, 1000 + cases[i][0], 12345),
                          1000 + cases[i][0] + cases[i][1]);
+}
+
+static void jitter_makes_waits_longer_by_its_percentage_at_most(void **state)
+{
+    struct retry_limits jittered = limits;
+    int64_t least = INT64_MAX, most = 0;
+
+    (void)state;
+    jittered.jitter_percent = 10;
+    for (uint64_t id = 1; id <= 1000; id++) {
+        int64_t wait_ms = retry_next_ms(&jittered, 0, 0, retry_chance(id, 0));
+        least = wait_ms < least ? wait_ms : least;
+        most = wait_ms > most ? wait_ms : most;
+    }
+    assert_true(least >= 300000 && least < 301000);
+    assert_true(most <= 330000 && most > 329000);
+    assert_false(retry_is_due(&jittered, 4400000, 0)); /* the longest that it can make */
 }
 
 static void expires_at_the_end_of_its_lifetime(void **state)
@@ -388,6 +405,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(waits_as_long_as_the_message_is_old),
+        cmocka_unit_test(jitter_makes_waits_longer_by_its_percentage_at_most),
         cmocka_unit_test(expires_at_the_end_of_its_lifetime),
         cmocka_unit_test(what_lies_beyond_any_backoff_is_due),
         cmocka_unit_test(step_of_the_clock_is_no_age),
