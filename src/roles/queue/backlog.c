@@ -158,6 +158,7 @@ static void scan_flush(struct queue *queue)
             active_find(queue, found[i]) != NULL ? NULL : read_message(queue, found[i]);
         if (message == NULL)
             continue;
+        message->is_flushed = !backlog->is_far_only;
         if (is_wanted(queue, message))
             active_take(queue, message);
         else
@@ -200,6 +201,7 @@ bool backlog_take(struct queue *queue, uint64_t queue_id)
     message = read_message(queue, queue_id);
     if (message == NULL)
         return false;
+    message->is_flushed = true;
     active_take(queue, message);
     scheduler_run(queue);
     return true;
