@@ -75,10 +75,13 @@ def test_delete_one_says_so_and_deletes_just_that(filled):
 
 def test_delete_from_standard_input_refuses_marks(filled):
     first, second, third = ids(filled)
-    result = filled.run("postsuper", "-d", "-", input=f"{first}\n{second}*\n\n  {third}  \n")
-    assert f"{first}: removed" in result.stderr and f"{third}: removed" in result.stderr
-    assert f"warning: invalid mail queue id: {second}*" in result.stderr
-    assert result.stderr.endswith("Deleted: 2 messages\n")
+    result = filled.run("postsuper", "-d", "-", input=f"{first}\n{second}*\n\n{third}")
+    assert result.stderr.endswith(
+        f"postsuper: {first}: removed\n"
+        f"postsuper: warning: invalid mail queue id: {second}*\n"
+        "postsuper: warning: invalid mail queue id: \n"
+        f"postsuper: {third}: removed\n"
+        "postsuper: Deleted: 2 messages\n")
     assert ids(filled) == [second]
 
 
@@ -120,22 +123,15 @@ def test_strange_ids_touch_nothing(relay, name, refused):
     assert relay.run("postqueue", "-i", name, check=False).returncode in (0, 64, 65, 69)
 
 
-def test_wrong_command_lines_exit_64_and_say_what_to_do(relay):
-    for command, *arguments in (["postqueue"], ["postqueue", "-Z"], ["postqueue", "-p", "-j"],
-                                ["postsuper", "-d"], ["postsuper", "-Z"],
-                                ["postsuper", "-d", "ALL", "nonsense"], ["postcat"],
-                                ["postcat", "-Z"], ["postkick", "a"], ["postlog", "-p", "foo", "x"],
-                                ["postlog", "-Z"]):
+def test_wrong_command_lines_exit_as_postfixs_do(relay):
+    for status, command, *arguments in (
+            [69, "postqueue"], [69, "postqueue", "-Z"], [69, "postqueue", "-p", "-j"],
+            [1, "postsuper", "-d"], [1, "postsuper", "-Z"],
+            [1, "postsuper", "-d", "ALL", "nonsense"], [1, "postcat", "-Z"], [1, "postkick", "a"],
+            [64, "postlog", "-p", "foo", "x"], [64, "postlog", "-Z"]):
         result = relay.run(command, *arguments, check=False)
-        assert result.returncode == 64, (command, arguments, result.stderr)
-        assert re.match(rf"{command}: fatal: .+", result.stderr)
-
-
-@pytest.mark.parametrize("option", ["-r", "-e", "-f"])
-def test_what_is_not_built_says_so(relay, option):
-    result = relay.run("postsuper", option, "ALL", check=False)
-    assert result.returncode == 69
-    assert "not yet" in result.stderr
+        assert result.returncode == status, (command, arguments, result.stderr)
+        assert re.search(rf"^{command}: fatal: .+", result.stderr, re.MULTILINE)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else needs root")
@@ -143,7 +139,7 @@ def test_ordinary_users_may_list_but_not_delete(relay):
     fill(relay, 1)
     as_nobody = {"user": 65534, "group": 65534, "extra_groups": []}
     result = relay.run("postsuper", "-d", "ALL", check=False, **as_nobody)
-    assert result.returncode == 77
+    assert result.returncode == 1
     assert "reserved for the superuser" in result.stderr
     assert len(relay.run("postqueue", "-j", **as_nobody).stdout.splitlines()) == 1
     assert len(ids(relay)) == 1
@@ -204,4 +200,7 @@ def test_log_lines_reach_the_mail_log(relay):
 def test_kick_wakes_the_queue(relay):
     relay.run("postkick", "public", "qmgr", "IDFA")
     relay.run("postkick", "public", "pickup", "W")
-    assert relay.run("postkick", "private", "smtp", "W", check=False).returncode == 69
+    assert relay.run("postkick", "private", "smtp", "W").returncode == 0
+    result = relay.run("postkick", "public", "nothing", "W", check=False)
+    assert result.returncode == 1
+    assert "unable to look up public/nothing: No such file or directory" in result.stderr

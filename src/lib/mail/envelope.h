@@ -43,6 +43,10 @@ enum envelope_flag {
     ENVELOPE_HELD = 32,         /* in the hold queue; also of new mail */
     ENVELOPE_RET_FULL = 64,     /* RET=FULL */
     ENVELOPE_RET_HEADERS = 128, /* RET=HDRS */
+    /* By an operator: it goes back to its sender instead of being tried again. */
+    ENVELOPE_FORCE_EXPIRED = 4096,
+    /* By an operator: it is to pass cleanup again and to become another message. */
+    ENVELOPE_REQUEUED = 8192,
 };
 
 struct envelope {
