@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "mail/maildrop_file.h"
 #include "mail/queue_id.h"
+#include "postsuper_id.h"
 #include "queue_client.h"
 #include "queue_file_view.h"
 
@@ -136,6 +137,9 @@ static int show(const struct tool *tool, const struct queue_file_view *view,
 {
     struct showing showing = { .tool = tool, .view = *view, .id = id };
     uint64_t queue_id;
+
+    if (postsuper_id_parse(str_from(id)) == POSTSUPER_ID_INVALID)
+        return tool_fail(tool, STATUS_FATAL, "bad mail queue ID: %.300s", id);
     int status = queue_id_parse(str_from(id), &queue_id) ? show_queued(&showing, client)
                                                          : show_maildrop(&showing);
 

@@ -151,7 +151,7 @@ static int flush_queue(const struct tool *tool, struct str id, struct str site)
 
     if (!queue_client_open(&client, tool, QUEUE_ONLY_WHEN_UP, &error)) {
         if (id.len > 0 || site.len > 0)
-            tool_warn(tool, "%s", error.message);
+            tool_warn(tool, "connect to public/flush: %s", strerror(error.system_errno));
         return tool_fail(tool, EX_UNAVAILABLE, "Cannot flush mail queue - mail system is down");
     }
     wire_encode_tool_flush(&payload, &request);
