@@ -59,6 +59,7 @@ struct message {
     bool is_dirty;            /* results wait to be written while attempts are open */
     bool is_deleted;          /* by an operator, meanwhile: nothing is written any more */
     bool is_to_hold;          /* hold it as soon as it is finished */
+    bool is_to_requeue;       /* the same, to pass cleanup again */
     struct list waiting_link; /* in the completion's list of dirty or unsaved messages */
 };
 

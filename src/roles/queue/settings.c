@@ -40,7 +40,7 @@ static void name_speakers(struct settings *settings, struct log *log)
         [SPEAKER_QMGR] = "qmgr",
         [SPEAKER_BOUNCE] = "bounce",
         [SPEAKER_CLEANUP] = "cleanup",
-        [SPEAKER_POSTSUPER] = "postsuper",
+        [SPEAKER_PICKUP] = "pickup",
     };
 
     for (int i = 0; i < SPEAKER_COUNT; i++)
