@@ -43,6 +43,8 @@ enum envelope_flag {
     ENVELOPE_HELD = 32,         /* in the hold queue; also of new mail */
     ENVELOPE_RET_FULL = 64,     /* RET=FULL */
     ENVELOPE_RET_HEADERS = 128, /* RET=HDRS */
+    /* An address is being verified: nothing is delivered, nothing stored, nobody told. */
+    ENVELOPE_PROBE = 65536,
 };
 
 struct envelope {

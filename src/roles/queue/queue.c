@@ -158,6 +158,7 @@ void queue_free(struct queue **queue)
     intake_clear(gone);
     committer_free(&gone->committer); /* calls what waits for a commit */
     tools_clear(gone);
+    probes_clear(gone);
     completion_clear(gone);
     backlog_clear(gone);
     active_clear(gone);

@@ -13,6 +13,7 @@
 #include "content.h"
 #include "intake.h"
 #include "lease.h"
+#include "probe.h"
 #include "retry.h"
 #include "scheduler.h"
 #include "settings.h"
@@ -44,6 +45,7 @@ struct queue {
     struct content_cache content_cache;
     struct completion completion;
     struct backlog backlog;
+    struct probes probes;
     struct tools tools;
     struct wall_clock clock;
     struct timer space_check;
