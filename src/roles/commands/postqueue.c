@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* postqueue: what any user may do with the queue: list it, and have deferred mail tried now. */
 #include "commands.h"
+#include "mail/flush_domains.h"
 #include "mail/maildrop_file.h"
 #include "mail/queue_format.h"
 #include "mail/queue_id.h"
@@ -133,7 +134,38 @@ static int list_queue(const struct tool *tool, bool is_json)
     return status != EX_OK ? status : flushed;
 }
 
-static int flush_queue(const struct tool *tool, const char *id, const char *site)
+static void warn_of_list(void *argument, const char *text)
+{
+    const struct tool *tool = argument;
+
+    tool_warn(tool, "%s", text);
+}
+
+/* False, and told: the domain is none of fast_flush_domains. */
+static bool may_flush(struct tool *tool, const char *site)
+{
+    struct error error = { 0 };
+    struct match_list *domains;
+    enum match_outcome outcome = MATCH_FAILED;
+
+    if (!flush_site_is_valid(str_from(site))) {
+        tool_fail(tool, EX_UNAVAILABLE, "Cannot flush mail queue - invalid destination: \"%.100s\"",
+                  site);
+        return false;
+    }
+    domains = flush_domains_new(tool->config, warn_of_list, tool, &error);
+    if (domains != NULL)
+        outcome = match_list_find_name(domains, str_from(site), &error);
+    match_list_free(&domains);
+    if (outcome == MATCH_ABSENT)
+        tool_fail(tool, EX_UNAVAILABLE,
+                  "Flush service is not configured for destination \"%.100s\"", site);
+    else if (outcome == MATCH_FAILED)
+        tool_fail(tool, EX_UNAVAILABLE, "fast_flush_domains: %s", error.message);
+    return outcome == MATCH_FOUND;
+}
+
+static int flush_queue(struct tool *tool, const char *id, const char *site)
 {
     struct wire_tool_flush request = { .id = str_from(id), .site = str_from(site) };
     struct queue_client client;
@@ -144,6 +176,8 @@ static int flush_queue(const struct tool *tool, const char *id, const char *site
     uint64_t queue_id;
     int status = EX_OK;
 
+    if (site != NULL && !may_flush(tool, site))
+        return EX_UNAVAILABLE;
     if (id != NULL && !queue_id_parse(request.id, &queue_id))
         return tool_fail(tool, EX_USAGE, "invalid mail queue id: %.100s; 'mailq' lists them", id);
     if (!queue_client_open(&client, tool, QUEUE_ONLY_WHEN_UP, &error)) {

@@ -439,6 +439,17 @@ static void abort_transaction(struct transaction *transaction)
     transaction_proceed(transaction);
 }
 
+static bool on_flush(struct submitter *submitter, struct str payload)
+{
+    struct wire_submit_flush message;
+
+    if (!wire_decode_submit_flush(submitter->channel, payload, &message) || message.site.len == 0 ||
+        message.site.len > TEXT_BYTES_MAX)
+        return false;
+    queue_flush_site(submitter->queue, message.site);
+    return true;
+}
+
 static bool on_abort(struct submitter *submitter, struct str payload)
 {
     struct wire_submit_abort message;
@@ -470,6 +481,8 @@ static bool submitter_received(void *owner, struct channel *channel, uint16_t nu
         return on_lease(submitter, payload);
     case WIRE_submit_abort:
         return on_abort(submitter, payload);
+    case WIRE_submit_flush:
+        return on_flush(submitter, payload);
     default:
         return false;
     }

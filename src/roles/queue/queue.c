@@ -138,6 +138,12 @@ void queue_flush(struct queue *queue)
     backlog_flush(queue, STR(""));
 }
 
+void queue_flush_site(struct queue *queue, struct str site)
+{
+    scheduler_forget_dead(queue);
+    backlog_flush(queue, site);
+}
+
 void queue_drain(struct queue *queue)
 {
     tools_drain(queue);

@@ -61,6 +61,8 @@ void queue_start(struct queue *queue);
 void queue_reload(struct queue *queue, struct settings *settings);
 /* postqueue -f. */
 void queue_flush(struct queue *queue);
+/* ETRN, postqueue -s: what waits for one domain. */
+void queue_flush_site(struct queue *queue, struct str site);
 /* No delivery starts any more; calls options.drained when what is in flight has ended and is
  * committed. */
 void queue_drain(struct queue *queue);
