@@ -63,6 +63,8 @@ enum envelope_flag {
     ENVELOPE_FORCE_EXPIRED = 4096,
     /* By an operator: it is to pass cleanup again and to become another message. */
     ENVELOPE_REQUEUED = 8192,
+    /* An address is being verified: nothing is delivered, nothing stored, nobody told. */
+    ENVELOPE_PROBE = 65536,
 };
 
 struct envelope {

@@ -2,6 +2,7 @@
 /* postqueue: what any user may do with the queue: list it, and have deferred mail tried now. */
 #include "commands.h"
 #include "mail/address.h"
+#include "mail/flush_domains.h"
 #include "mail/maildrop_file.h"
 #include "mail/queue_format.h"
 #include "mail/queue_id.h"
@@ -138,6 +139,38 @@ static int list_queue(const struct tool *tool, bool is_json)
     return status != EX_OK ? status : flushed;
 }
 
+static void warn_of_list(void *argument, const char *text)
+{
+    const struct tool *tool = argument;
+
+    tool_warn(tool, "%s", text);
+}
+
+/* False, and told: the domain is none of fast_flush_domains. */
+static bool may_flush(const struct tool *tool, struct str site)
+{
+    struct error error = { 0 };
+    struct match_list *domains;
+    enum match_outcome outcome = MATCH_FAILED;
+
+    if (!flush_site_is_valid(site)) {
+        tool_fail(tool, EX_UNAVAILABLE, "Cannot flush mail queue - invalid destination: \"%.*s\"",
+                  STR_ARGS(str_take(site, 100)));
+        return false;
+    }
+    domains = flush_domains_new(tool->config, warn_of_list, tool, &error);
+    if (domains != NULL)
+        outcome = match_list_find_name(domains, site, &error);
+    match_list_free(&domains);
+    if (outcome == MATCH_ABSENT)
+        tool_fail(tool, EX_UNAVAILABLE,
+                  "Flush service is not configured for destination \"%.*s\"",
+                  STR_ARGS(str_take(site, 100)));
+    else if (outcome == MATCH_FAILED)
+        tool_fail(tool, EX_UNAVAILABLE, "fast_flush_domains: %s", error.message);
+    return outcome == MATCH_FOUND;
+}
+
 /* Flushes nothing where there is nothing of that name; 69 as in Postfix for all that fails. */
 static int flush_queue(const struct tool *tool, struct str id, struct str site)
 {
@@ -175,22 +208,9 @@ static int flush_message(const struct tool *tool, struct str id)
     return flush_queue(tool, kind == POSTSUPER_ID_ALL ? STR("0") : id, STR(""));
 }
 
-static bool site_is_valid(struct str site)
-{
-    struct net_address address;
-
-    if (domain_is_literal(site))
-        return net_address_parse(str_of(site.ptr + 1, site.len - 2), 25, &address);
-    return domain_is_valid(site, true) && !net_address_parse(site, 25, &address);
-}
-
 static int flush_site(const struct tool *tool, struct str site)
 {
-    if (!site_is_valid(site))
-        return tool_fail(tool, EX_UNAVAILABLE,
-                         "Cannot flush mail queue - invalid destination: \"%.*s\"",
-                         STR_ARGS(str_take(site, 200)));
-    return flush_queue(tool, STR(""), site);
+    return may_flush(tool, site) ? flush_queue(tool, STR(""), site) : EX_UNAVAILABLE;
 }
 
 static int run(const struct tool *tool, int action, const char *value)

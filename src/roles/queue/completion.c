@@ -313,6 +313,11 @@ static void write_dirty_expired(struct timer *timer)
 
 void completion_progress(struct message *message)
 {
+    if (message_is_probe(message)) {
+        if (message->attempts_open == 0)
+            probe_finish(message);
+        return;
+    }
     if (message->attempts_open > 0) {
         mark_dirty(message);
         return;

@@ -98,10 +98,12 @@ static struct destination *route_recipient(struct message *message, struct arena
     struct queue *queue = message->queue;
     struct str address = message->envelope.recipients[index].address;
     struct str sender = message->envelope.sender;
+    struct router *router =
+        message_is_probe(message) ? queue->settings->probe_router : queue->settings->router;
     struct route route;
     struct error error = { 0 };
 
-    if (!router_find(queue->settings->router, scratch, sender, address, &route, &error)) {
+    if (!router_find(router, scratch, sender, address, &route, &error)) {
         log_warning(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s", message->id.text,
                     error.message);
         route = (struct route){ .transport = STR("retry"),

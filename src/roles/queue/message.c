@@ -150,6 +150,8 @@ void message_record(struct message *message, size_t index, const struct result *
     message->is_changed = true;
     if (result->status == DELIVERY_SENT && !wants_success(message, recipient, result)) {
         recipient->state = RECIPIENT_DELIVERED;
+        if (message_is_probe(message))
+            recipient->diagnostic = bounded_copy(&message->arena, result->diagnostic);
         return;
     }
     recipient->dsn_status = checked_status(&message->arena, result->dsn, result->status);

@@ -39,6 +39,8 @@ struct message {
     int content_fd; /* sealed; -1: none */
     size_t content_users;
 
+    uint64_t probe; /* of an address verification: its number */
+
     int64_t taken_up_us; /* wall clock: when it became active */
     size_t attempts_open;
     struct list attempts;          /* those, by their message_link */

@@ -139,6 +139,12 @@ void queue_flush(struct queue *queue)
     backlog_flush(queue, STR(""));
 }
 
+void queue_flush_site(struct queue *queue, struct str site)
+{
+    scheduler_forget_dead(queue);
+    backlog_flush(queue, site);
+}
+
 void queue_drain(struct queue *queue)
 {
     tools_drain(queue);
@@ -159,6 +165,7 @@ void queue_free(struct queue **queue)
     intake_clear(gone);
     committer_free(&gone->committer); /* calls what waits for a commit */
     tools_clear(gone);
+    probes_clear(gone);
     completion_clear(gone);
     backlog_clear(gone);
     requeue_clear(gone);

@@ -16,7 +16,14 @@ static bool make_router(struct settings *settings, const struct settings *old,
     struct route_settings route = route_settings_from(settings->config, own_addresses);
 
     settings->router = router_new(&route, old != NULL ? old->router : NULL, warn, settings, error);
-    return settings->router != NULL;
+    if (settings->router == NULL || !route_settings_for_probes(settings->config, &route)) {
+        settings->probe_router = settings->router;
+        return settings->router != NULL;
+    }
+    struct router *lender =
+        old != NULL && old->probe_router != old->router ? old->probe_router : NULL;
+    settings->probe_router = router_new(&route, lender, warn, settings, error);
+    return settings->probe_router != NULL;
 }
 
 static bool make_cleanup(struct settings *settings,
@@ -126,6 +133,8 @@ void settings_free(struct settings **settings)
 {
     if (*settings == NULL)
         return;
+    if ((*settings)->probe_router != (*settings)->router)
+        router_free(&(*settings)->probe_router);
     router_free(&(*settings)->router);
     cleanup_free(&(*settings)->cleanup);
     arena_clear(&(*settings)->arena);
@@ -139,12 +148,9 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },
-        { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },
-        { STR_INIT("discard"), TRANSPORT_DISCARD },
-        { STR_INIT("local"), TRANSPORT_LOCAL },
-        { STR_INIT("virtual"), TRANSPORT_LOCAL },
+        { STR_INIT("smtp"), TRANSPORT_WORKER }, { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR }, { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("local"), TRANSPORT_LOCAL }, { STR_INIT("virtual"), TRANSPORT_LOCAL },
         { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 

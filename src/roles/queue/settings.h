@@ -37,7 +37,8 @@ struct settings {
     struct log *log;
     struct arena arena;
     struct router *router;
-    struct cleanup *cleanup; /* for notices */
+    struct router *probe_router; /* by address_verify_*; the same where they say nothing else */
+    struct cleanup *cleanup;     /* for notices */
     struct retry_limits retry;
     int64_t minimal_backoff_ms; /* also how long a destination stays dead */
     size_t active_limit;
