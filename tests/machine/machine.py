@@ -41,6 +41,8 @@ mount -t tmpfs none dev/shm
 mount -t tmpfs -o mode=755 none run
 mkdir run/lock
 mount -t tmpfs -o mode=1777 none tmp
+# Installing is quicker without an index of manual pages.
+rm -f var/lib/man-db/auto-update
 # Packages start what they install, as where init has reached its runlevel.
 rm -f usr/sbin/policy-rc.d sbin/runlevel
 printf '#!/bin/sh\necho N 2\n' >sbin/runlevel
