@@ -4,15 +4,13 @@
 #include "base/base64.h"
 #include "base/ensure.h"
 #include "base/memory.h"
+#include "net/crypto.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <string.h>
 #include <sys/random.h>
 
 enum {
     NONCE_BYTES = 18,
-    DIGEST_BYTES_MAX = 32,
     ITERATIONS_MAX = 100 * 1000, /* a server must not keep us busy: some 50 ms */
     CHALLENGE_BYTES_MAX = 4096,
 };
@@ -22,7 +20,7 @@ struct mechanism {
     unsigned fulfils; /* enum sasl_demand bits */
     bool (*begin)(struct sasl_client *client, struct buf *response);
     bool (*respond)(struct sasl_client *client, struct str challenge, struct buf *response);
-    const EVP_MD *(*digest)(void);
+    enum crypto_digest digest; /* of those that have one */
 };
 
 struct sasl_client {
@@ -31,13 +29,13 @@ struct sasl_client {
     int step;
     bool is_proved; /* SCRAM: the server's signature was right */
     struct buf nonce, first_bare;
-    unsigned char server_signature[DIGEST_BYTES_MAX];
+    unsigned char server_signature[CRYPTO_DIGEST_BYTES_MAX];
 };
 
 void sasl_wipe(struct buf *buf)
 {
     if (buf->ptr != NULL)
-        OPENSSL_cleanse(buf->ptr, buf->capacity);
+        explicit_bzero(buf->ptr, buf->capacity);
     buf_clear(buf);
 }
 
@@ -49,7 +47,7 @@ void sasl_wipe_text(struct str text)
     } memory = { .text = text.ptr };
 
     if (text.len > 0)
-        OPENSSL_cleanse(memory.bytes, text.len);
+        explicit_bzero(memory.bytes, text.len);
 }
 
 static void wipe_and_free(struct buf *buf)
@@ -127,20 +125,12 @@ static void append_hex(const unsigned char *bytes, size_t count, struct buf *out
         buf_printf(out, "%02x", bytes[i]);
 }
 
-static bool make_mac(const EVP_MD *digest, struct str key, struct str text, unsigned char *mac)
-{
-    unsigned len = 0;
-
-    return HMAC(digest, key.ptr, (int)key.len, (const unsigned char *)text.ptr, text.len, mac,
-                &len) != NULL;
-}
-
 static bool cram_respond(struct sasl_client *client, struct str challenge, struct buf *response)
 {
-    unsigned char mac[DIGEST_BYTES_MAX];
+    unsigned char mac[CRYPTO_DIGEST_BYTES_MAX];
 
     if (client->step > 1 || challenge.len == 0 ||
-        !make_mac(EVP_md5(), buf_str(&client->password), challenge, mac))
+        !crypto_mac(CRYPTO_MD5, buf_str(&client->password), challenge, mac))
         return false;
     buf_append(response, buf_str(&client->user));
     buf_append_byte(response, ' ');
@@ -199,25 +189,26 @@ static bool parse_server_first(const struct sasl_client *client, struct str text
 static bool scram_prove(struct sasl_client *client, const struct server_first *first,
                         struct str message, unsigned char *proof)
 {
-    const EVP_MD *digest = client->mechanism->digest();
-    size_t size = (size_t)EVP_MD_size(digest);
-    unsigned char salted[DIGEST_BYTES_MAX], key[DIGEST_BYTES_MAX], stored[DIGEST_BYTES_MAX];
-    unsigned char signature[DIGEST_BYTES_MAX];
+    enum crypto_digest digest = client->mechanism->digest;
+    size_t size = crypto_digest_bytes(digest);
+    unsigned char salted[CRYPTO_DIGEST_BYTES_MAX], key[CRYPTO_DIGEST_BYTES_MAX],
+        stored[CRYPTO_DIGEST_BYTES_MAX];
+    unsigned char signature[CRYPTO_DIGEST_BYTES_MAX];
     struct str salted_key = str_of((const char *)salted, size);
-    bool is_done = PKCS5_PBKDF2_HMAC(buf_text(&client->password), (int)client->password.len,
-                                     (const unsigned char *)first->salt.ptr, (int)first->salt.len,
-                                     first->iterations, digest, (int)size, salted) == 1 &&
-                   make_mac(digest, salted_key, STR("Client Key"), key) &&
-                   EVP_Digest(key, size, stored, NULL, digest, NULL) == 1 &&
-                   make_mac(digest, str_of((const char *)stored, size), message, signature);
+    bool is_done = crypto_stretch(digest, buf_str(&client->password), buf_str(&first->salt),
+                                  first->iterations, salted) &&
+                   crypto_mac(digest, salted_key, STR("Client Key"), key) &&
+                   crypto_hash(digest, str_of((const char *)key, size), stored) &&
+                   crypto_mac(digest, str_of((const char *)stored, size), message, signature);
 
     for (size_t i = 0; is_done && i < size; i++)
         proof[i] = key[i] ^ signature[i];
-    is_done = is_done && make_mac(digest, salted_key, STR("Server Key"), key) &&
-              make_mac(digest, str_of((const char *)key, size), message, client->server_signature);
-    OPENSSL_cleanse(salted, sizeof salted);
-    OPENSSL_cleanse(key, sizeof key);
-    OPENSSL_cleanse(stored, sizeof stored);
+    is_done =
+        is_done && crypto_mac(digest, salted_key, STR("Server Key"), key) &&
+        crypto_mac(digest, str_of((const char *)key, size), message, client->server_signature);
+    explicit_bzero(salted, sizeof salted);
+    explicit_bzero(key, sizeof key);
+    explicit_bzero(stored, sizeof stored);
     return is_done;
 }
 
@@ -226,7 +217,7 @@ static bool scram_answer_first(struct sasl_client *client, struct str challenge,
 {
     struct server_first first = { 0 };
     autofree_buf struct buf message = { 0 };
-    unsigned char proof[DIGEST_BYTES_MAX];
+    unsigned char proof[CRYPTO_DIGEST_BYTES_MAX];
     bool is_fine = parse_server_first(client, challenge, &first);
 
     if (is_fine) {
@@ -236,7 +227,7 @@ static bool scram_answer_first(struct sasl_client *client, struct str challenge,
         is_fine = scram_prove(client, &first, buf_str(&message), proof);
     }
     if (is_fine) {
-        size_t size = (size_t)EVP_MD_size(client->mechanism->digest());
+        size_t size = crypto_digest_bytes(client->mechanism->digest);
         buf_append_text(response, ",p=");
         base64_encode(str_of((const char *)proof, size), response);
     }
@@ -246,13 +237,13 @@ static bool scram_answer_first(struct sasl_client *client, struct str challenge,
 
 static bool scram_check_last(struct sasl_client *client, struct str challenge)
 {
-    size_t size = (size_t)EVP_MD_size(client->mechanism->digest());
+    size_t size = crypto_digest_bytes(client->mechanism->digest);
     struct str signature = str_cut(&challenge, ",");
     autofree_buf struct buf bytes = { 0 };
 
     client->is_proved = str_starts_with(signature, STR("v=")) &&
                         base64_decode(str_skip(signature, 2), &bytes) && bytes.len == size &&
-                        CRYPTO_memcmp(bytes.ptr, client->server_signature, size) == 0;
+                        crypto_is_equal(bytes.ptr, client->server_signature, size);
     return client->is_proved;
 }
 
@@ -268,11 +259,11 @@ static bool scram_respond(struct sasl_client *client, struct str challenge, stru
 /* clang-format off */
 /* The best first. */
 static const struct mechanism mechanisms[] = {
-    { "SCRAM-SHA-256", SASL_NO_PLAINTEXT | SASL_NO_ACTIVE | SASL_NO_ANONYMOUS | SASL_MUTUAL_AUTH, scram_begin, scram_respond, EVP_sha256 },
-    { "SCRAM-SHA-1", SASL_NO_PLAINTEXT | SASL_NO_ACTIVE | SASL_NO_ANONYMOUS | SASL_MUTUAL_AUTH, scram_begin, scram_respond, EVP_sha1 },
-    { "CRAM-MD5", SASL_NO_PLAINTEXT | SASL_NO_ANONYMOUS, nothing_to_begin, cram_respond, NULL },
-    { "PLAIN", SASL_NO_ANONYMOUS, plain_begin, plain_respond, NULL },
-    { "LOGIN", SASL_NO_ANONYMOUS, nothing_to_begin, login_respond, NULL },
+    { "SCRAM-SHA-256", SASL_NO_PLAINTEXT | SASL_NO_ACTIVE | SASL_NO_ANONYMOUS | SASL_MUTUAL_AUTH, scram_begin, scram_respond, CRYPTO_SHA256 },
+    { "SCRAM-SHA-1", SASL_NO_PLAINTEXT | SASL_NO_ACTIVE | SASL_NO_ANONYMOUS | SASL_MUTUAL_AUTH, scram_begin, scram_respond, CRYPTO_SHA1 },
+    { "CRAM-MD5", SASL_NO_PLAINTEXT | SASL_NO_ANONYMOUS, nothing_to_begin, cram_respond, CRYPTO_MD5 },
+    { "PLAIN", SASL_NO_ANONYMOUS, plain_begin, plain_respond, 0 },
+    { "LOGIN", SASL_NO_ANONYMOUS, nothing_to_begin, login_respond, 0 },
 };
 /* clang-format on */
 
@@ -335,5 +326,5 @@ bool sasl_client_respond(struct sasl_client *client, struct str challenge, struc
 
 bool sasl_client_is_satisfied(const struct sasl_client *client)
 {
-    return client->mechanism->digest == NULL || client->is_proved;
+    return (client->mechanism->fulfils & SASL_MUTUAL_AUTH) == 0 || client->is_proved;
 }

@@ -313,7 +313,8 @@ static int ticket_key(SSL *library, unsigned char *name, unsigned char *iv, EVP_
     bool is_current = true;
 
     if (is_sealing) {
-        tls_tickets_current(context->tickets, context->listener, wall_s, &key);
+        if (!tls_tickets_current(context->tickets, context->listener, wall_s, &key))
+            return -1;
         memcpy(name, key.name, sizeof key.name);
         if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
             return -1;

@@ -4,10 +4,12 @@
  * make the same keys of it, so each resumes what another began. The seed moves on with the clock
  * through a one-way step: a key whose period is over can be made from nothing that is left. A
  * key also depends on the listener's name, so a ticket of one listener is not worth anything at
- * another one.
+ * another one. Keys are made with net/crypto.h, when they are wanted: who only keeps the seed need
+ * not have that loaded.
  */
 #pragma once
 
+#include "base/error.h"
 #include "base/str.h"
 
 #include <stdint.h>
@@ -39,9 +41,9 @@ struct tls_ticket_key {
     unsigned char cipher_key[TICKET_KEY_BYTES];
     unsigned char digest_key[TICKET_KEY_BYTES];
 };
-/* The key to seal with now. */
-void tls_tickets_current(struct tls_tickets *tickets, struct str listener, int64_t wall_s,
-                         struct tls_ticket_key *key);
+/* The key to seal with now. False where the library does not make it. */
+must_check bool tls_tickets_current(struct tls_tickets *tickets, struct str listener,
+                                    int64_t wall_s, struct tls_ticket_key *key);
 /* The key of that name; false where it is none of this listener's, or too old. `is_current` tells
  * whether a new ticket would get the same. */
 bool tls_tickets_find(struct tls_tickets *tickets, struct str listener, int64_t wall_s,

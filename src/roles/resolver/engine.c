@@ -8,6 +8,7 @@
 #include "hosts.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <unbound.h>
@@ -28,6 +29,36 @@ struct engine {
     struct ub_ctx *context;
     struct watch watch;
 };
+
+/* Loaded by this role alone: every process that has it pays for its tables and those of the
+ * libraries that it brings. */
+#define LIBRARY_NAME "libunbound.so.8"
+#define FUNCTIONS(F)                                                                               \
+    F(cancel)                                                                                      \
+    F(ctx_async) F(ctx_create) F(ctx_data_add) F(ctx_delete) F(ctx_resolvconf) F(ctx_set_fwd)      \
+        F(ctx_set_option) F(ctx_zone_add) F(fd) F(poll) F(process) F(resolve_async)                \
+            F(resolve_free) F(strerror)
+
+static struct {
+#define FUNCTION(name) __typeof__(ub_##name) *name;
+    FUNCTIONS(FUNCTION)
+#undef FUNCTION
+} unbound;
+
+static bool load_library(struct error *error)
+{
+    void *library = dlopen(LIBRARY_NAME, RTLD_NOW | RTLD_LOCAL);
+
+    if (library == NULL)
+        return error_set(error, "%s: install libunbound8", dlerror());
+#define FUNCTION(name)                                                                             \
+    *(void **)&unbound.name = dlsym(library, "ub_" #name);                                         \
+    if (unbound.name == NULL)                                                                      \
+        return error_set(error, "%s has no ub_" #name, LIBRARY_NAME);
+    FUNCTIONS(FUNCTION)
+#undef FUNCTION
+    return true;
+}
 
 static const char *const settings[][2] = {
     /* Small caches: 100,000 domains fit, and an idle relay stays small. */
@@ -56,7 +87,7 @@ static const char *const settings[][2] = {
 
 static bool unbound_failed(struct error *error, const char *what, int status)
 {
-    return error_set(error, "%s: %s", what, ub_strerror(status));
+    return error_set(error, "%s: %s", what, unbound.strerror(status));
 }
 
 /* libunbound's own spelling: address@port. */
@@ -82,7 +113,7 @@ static bool add_server(struct ub_ctx *context, struct str entry, struct error *e
                          STR_ARGS(entry));
     net_address_format(&address, &forward);
     buf_printf(&forward, "@%u", (unsigned)port);
-    int status = ub_ctx_set_fwd(context, buf_text(&forward));
+    int status = unbound.ctx_set_fwd(context, buf_text(&forward));
     return status == 0 || unbound_failed(error, "dns_servers", status);
 }
 
@@ -98,7 +129,7 @@ static bool add_servers(struct ub_ctx *context, const struct engine_options *opt
         if (!add_server(context, entry, error))
             return false;
     }
-    if (!is_any && ub_ctx_resolvconf(context, options->resolv_conf) != 0 &&
+    if (!is_any && unbound.ctx_resolvconf(context, options->resolv_conf) != 0 &&
         options->warning != NULL) {
         autofree_buf struct buf text = { 0 };
         buf_printf(&text,
@@ -115,11 +146,11 @@ static bool add_data(struct ub_ctx *context, const char *name, const char *type,
                      struct error *error)
 {
     autofree_buf struct buf record = { 0 };
-    int status = ub_ctx_zone_add(context, name, "typetransparent");
+    int status = unbound.ctx_zone_add(context, name, "typetransparent");
 
     buf_printf(&record, "%s 3600 IN %s %s", name, type, data);
     if (status == 0)
-        status = ub_ctx_data_add(context, buf_text(&record));
+        status = unbound.ctx_data_add(context, buf_text(&record));
     return status == 0 || unbound_failed(error, buf_text(&record), status);
 }
 
@@ -175,13 +206,13 @@ static bool configure(struct ub_ctx *context, const struct engine_options *optio
                       struct error *error)
 {
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        int status = ub_ctx_set_option(context, settings[i][0], settings[i][1]);
+        int status = unbound.ctx_set_option(context, settings[i][0], settings[i][1]);
         if (status != 0)
             return unbound_failed(error, settings[i][0], status);
     }
     if (!add_servers(context, options, error))
         return false;
-    int status = ub_ctx_async(context, 1);
+    int status = unbound.ctx_async(context, 1);
     if (status != 0)
         return unbound_failed(error, "start the resolver's thread", status);
     return add_hosts(context, options->hosts, error); /* after this its settings are fixed */
@@ -193,26 +224,28 @@ static void answers_ready(struct watch *watch, uint32_t events)
 
     (void)events;
     /* The watch is edge-triggered: take everything there is. */
-    while (ub_poll(engine->context))
-        if (ub_process(engine->context) != 0)
+    while (unbound.poll(engine->context))
+        if (unbound.process(engine->context) != 0)
             break;
 }
 
 struct engine *engine_new(struct loop *loop, const struct engine_options *options,
                           struct error *error)
 {
+    if (!load_library(error))
+        return NULL;
     struct engine *engine = memory_new(sizeof *engine);
-
     engine->loop = loop;
     engine->watch.fd = -1;
-    engine->context = ub_ctx_create();
+    engine->context = unbound.ctx_create();
     if (engine->context == NULL) {
         (void)error_set(error, "libunbound cannot start; is there enough memory?");
         engine_free(&engine);
         return NULL;
     }
     if (!configure(engine->context, options, error) ||
-        !watch_open(loop, &engine->watch, ub_fd(engine->context), EPOLLIN, answers_ready, error))
+        !watch_open(loop, &engine->watch, unbound.fd(engine->context), EPOLLIN, answers_ready,
+                    error))
         engine_free(&engine);
     return engine;
 }
@@ -224,7 +257,7 @@ void engine_free(struct engine **engine)
     if ((*engine)->watch.fd >= 0)
         watch_close((*engine)->loop, &(*engine)->watch);
     if ((*engine)->context != NULL)
-        ub_ctx_delete((*engine)->context);
+        unbound.ctx_delete((*engine)->context);
     memory_free(*engine);
     *engine = NULL;
 }
@@ -287,7 +320,7 @@ static void unbound_answered(void *argument, int status, struct ub_result *resul
         fill_answer(&arena, question->type, result, &answer);
     question->answered(question, &answer);
     if (result != NULL)
-        ub_resolve_free(result);
+        unbound.resolve_free(result);
 }
 
 bool engine_ask(struct engine *engine, struct engine_question *question, struct str name)
@@ -297,13 +330,14 @@ bool engine_ask(struct engine *engine, struct engine_question *question, struct 
     buf_append(&text, name);
     question->engine = engine;
     question->async_id = 0;
-    return ub_resolve_async(engine->context, buf_text(&text), (int)question->type, DNS_CLASS_IN,
-                            question, unbound_answered, &question->async_id) == 0;
+    return unbound.resolve_async(engine->context, buf_text(&text), (int)question->type,
+                                 DNS_CLASS_IN, question, unbound_answered,
+                                 &question->async_id) == 0;
 }
 
 void engine_cancel(struct engine_question *question)
 {
     if (question->async_id != 0)
-        (void)ub_cancel(question->engine->context, question->async_id);
+        (void)unbound.cancel(question->engine->context, question->async_id);
     question->async_id = 0;
 }

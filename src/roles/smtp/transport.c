@@ -3,6 +3,7 @@
 
 #include "config/twins.h"
 #include "net/sasl_client.h"
+#include "net/tls_library.h"
 #include "nexthop.h"
 
 void transports_init(struct transports *transports, const struct config_source *source,
@@ -137,7 +138,8 @@ static bool set_sasl(struct transport *transport, struct error *error)
 
     if (!config->smtp_sasl_auth_enable)
         return true;
-    if (!sasl_demands_parse(config->smtp_sasl_security_options, &transport->sasl_demands, error) ||
+    if (!tls_library_load(error) || /* the mechanisms' digests; once confined it cannot be */
+        !sasl_demands_parse(config->smtp_sasl_security_options, &transport->sasl_demands, error) ||
         !sasl_demands_parse(config->smtp_sasl_tls_security_options, &transport->sasl_tls_demands,
                             error) ||
         !sasl_demands_parse(config->smtp_sasl_tls_verified_security_options,

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an idle relay holds in memory. (Figures under AddressSanitizer say nothing; only the built
+program is looked at.)"""
+import pathlib
+
+import pytest
+
+from certificates import Certificates
+from world import Instance
+
+PSS_KB_MAX = 15 * 1024
+
+
+def roles_with(instance, library):
+    return {role for role, pids in instance.role_pids().items() for pid in pids
+            if f"/{library}.so" in pathlib.Path(f"/proc/{pid}/maps").read_text()}
+
+
+def pss_kb(pid):
+    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+
+
+@pytest.fixture
+def idle():
+    with Instance() as instance:
+        yield instance
+
+
+def test_idle_relay_fits_into_fifteen_megabytes(idle):
+    pids = [idle.master_pid(), *sum(idle.role_pids().values(), [])]
+
+    assert sum(map(pss_kb, pids)) < PSS_KB_MAX
+
+
+def test_only_the_resolver_has_the_dns_library(idle):
+    assert roles_with(idle, "libunbound") == {"resolver"}
+
+
+def test_without_tls_nobody_has_the_tls_library(idle):
+    assert roles_with(idle, "libcrypto") == set()
+
+
+def test_only_the_server_has_the_tls_library_where_only_it_offers_tls():
+    certificates = Certificates()
+    certificates.make("relay.example.test")
+    files = {"smtpd_tls_cert_file": certificates.folder / "relay.example.test.pem",
+             "smtpd_tls_key_file": certificates.folder / "relay.example.test.key"}
+    with Instance(smtpd_tls_security_level="may", **files) as instance:
+        assert roles_with(instance, "libcrypto") == {"smtpd"}
