@@ -242,6 +242,7 @@ def test_sendmail_asks_for_notices_reports_and_verp():
         for arguments in [
                 ["-N", "success,failure", "-R", "hdrs", "-V", "env+id =x", *recipients],
                 ["-v", *recipients, "late@plain.example", "who@virtual.example"],
+                ["-bv", *recipients, "late@plain.example", "who@virtual.example"],
                 ["-XV", *recipients], ["-XV-+", "bad@plain.example"], ["-V+=", "bad@plain.example"],
                 ["-N", "never", "bad@plain.example"], ["-N", "bogus", "bad@plain.example"],
                 ["-R", "bogus", "bad@plain.example"]]:
@@ -251,5 +252,5 @@ def test_sendmail_asks_for_notices_reports_and_verp():
                           ["-XV", "-f", "", "bad@plain.example"]]:
             results = send_locally(pair, arguments)
             assert results[0][0] != 0 and results[1][0] != 0
-        compare(pair, [], 9)
+        compare(pair, [], 10)
         assert body_of(pair.sides[1].sink.messages[0])

@@ -298,6 +298,19 @@ def test_sendmail_v_mails_a_report_of_the_first_attempt():
                                     "late@plain.example": "delayed"}
 
 
+def test_sendmail_bv_reports_and_delivers_nothing():
+    with World() as world:
+        result = world.relay.sendmail("-bv", "-f", SENDER, "good@plain.example",
+                                      "bad@plain.example", "late@dsn.example")
+        assert result.stdout == f"Mail Delivery Status Report will be mailed to <{SENDER}>.\n"
+        delivered, = world.sink.wait(1)
+        assert re.findall(r"Action: (\w+)", delivered.text) == \
+            ["deliverable", "undeliverable", "undeliverable"]
+        wait_until(world.relay.queue_is_empty, "an empty queue")
+        assert world.servers["127.0.0.2"].messages == []
+        assert "DATA" not in world.servers["127.0.0.2"].commands
+
+
 def test_verp_bounces_can_be_put_together():
     with World(disable_verp_bounces="yes") as world:
         world.relay.sendmail("-XV", "-f", SENDER, "bad@plain.example", "bad@dsn.example",

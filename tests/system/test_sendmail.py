@@ -89,7 +89,7 @@ def test_content_is_kept_as_given(down, arguments, input, kept):
     (("-Z",), USAGE, "invalid option -- 'Z'"),
     (("-qSx",), USAGE, "not implemented"),
     (("-B", "9BIT", "user@example.com"), USAGE, "needs 8BITMIME or 7BIT"),
-    (("-bv", "user@example.com"), UNAVAILABLE, "not yet"),
+    (("-bv",), USAGE, "Recipient addresses must be specified"),
     (("-q",), UNAVAILABLE, "Cannot flush mail queue - mail system is down"),
 ])
 def test_what_cannot_be_done_is_said_and_leaves_nothing(down, arguments, status, text):

@@ -59,6 +59,12 @@ enum envelope_flag {
     ENVELOPE_RET_HEADERS = 128, /* RET=HDRS */
     ENVELOPE_REPORT = 256,      /* sendmail -v: the sender gets a report of the first attempt */
     ENVELOPE_VERIFY = 512,      /* sendmail -bv: the same, and nothing is delivered */
+    /* By an operator: it goes back to its sender instead of being tried again. */
+    ENVELOPE_FORCE_EXPIRED = 4096,
+    /* By an operator: it is to pass cleanup again and to become another message. */
+    ENVELOPE_REQUEUED = 8192,
+    /* An address is being verified: nothing is delivered, nothing stored, nobody told. */
+    ENVELOPE_PROBE = 65536,
 };
 
 struct envelope {

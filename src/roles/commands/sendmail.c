@@ -44,7 +44,7 @@ const char sendmail_help[] =
     "  -bi, -I         rebuild the alias database: newaliases; -oA FILE names another one\n"
     "  -bd, -bl        start the mail system: postfix start\n"
     "  -q              attempt all queued mail now; -qI ID one message, -qR SITE one destination\n"
-    "  -bv             verify addresses: not yet\n"
+    "  -bv             deliver nothing, mail a report to the sender: whether it would be\n"
     "  -A X, -bh, -bH, -c, -e X, -h N, -L TAG, -m, -n, -O NAME=VALUE, -o X, -p X, -q5m,\n"
     "  -U, -X FILE, -x  accepted, do nothing\n"
     "  --help          show this text\n"
@@ -222,7 +222,9 @@ static int prepare(const struct tool *tool, const struct sendmail_options *optio
                       .arrival_us = clock_wall_us(),
                       .dsn_envid = envelope_id(arena, options->dsn_envid) },
     };
-    if (options->wants_report)
+    if (options->mode == SENDMAIL_VERIFY)
+        envelope->envelope.flags |= ENVELOPE_VERIFY;
+    else if (options->wants_report)
         envelope->envelope.flags |= ENVELOPE_REPORT;
     envelope->full_name = full_name(arena, options->full_name, user);
     if (options->sender == NULL && user == NULL)
@@ -255,12 +257,32 @@ static int finish(struct submission_run *run)
     return status;
 }
 
+/* -bv delivers nothing; the report shows these headers. */
+static bool write_probe(struct submission_run *run)
+{
+    const struct envelope *envelope = &run->envelope->envelope;
+    autofree_buf struct buf headers = { 0 };
+
+    buf_append(&headers, STR("Subject: probe\nTo:"));
+    for (size_t i = 0; i < envelope->recipient_count; i++) {
+        buf_append(&headers, i > 0 ? STR(",\n\t") : STR("\t"));
+        address_format(envelope->recipients[i].address, &headers);
+    }
+    buf_append(&headers, STR("\n\n"));
+    return posting_add(run->posting, buf_str(&headers));
+}
+
 static int submit(struct submission_run *run)
 {
     struct error error;
 
     if (!posting_open(run->posting, run->tool->config, &error))
         return tool_fail(run->tool, EX_TEMPFAIL, "%s", error.message);
+    if (run->options->mode == SENDMAIL_VERIFY) {
+        if (!write_probe(run))
+            posting_abort(run->posting);
+        return finish(run);
+    }
     if (!read_message(run) && run->headers.is_overflowed) {
         posting_abort(run->posting);
         return user_fail(run->tool, EX_DATAERR, "the headers are too long for -t");
@@ -288,7 +310,7 @@ static int deliver(struct tool *tool, const struct sendmail_options *options, in
         .envelope = &envelope,
         .arena = &arena,
         .headers = { .limit = HEADERS_BYTES_MAX },
-        .is_in_headers = options->takes_header_recipients,
+        .is_in_headers = options->takes_header_recipients && options->mode != SENDMAIL_VERIFY,
         .may_skip_from = true,
     };
     int status = prepare(tool, options, &arena, &envelope);
@@ -302,7 +324,7 @@ static int deliver(struct tool *tool, const struct sendmail_options *options, in
                            "line or via the -t option");
     if (status == EX_OK)
         status = submit(&run);
-    if (status == EX_OK && options->wants_report)
+    if (status == EX_OK && (options->wants_report || options->mode == SENDMAIL_VERIFY))
         announce_report(&envelope.envelope);
     posting_abort(&posting);
     buf_free(&run.headers);
@@ -357,9 +379,8 @@ static int act(struct tool *tool, const struct sendmail_options *options, int ar
         return call(postfix_main, "postfix", folder, "start", NULL);
     case SENDMAIL_NOTHING:
         return EX_OK;
-    case SENDMAIL_VERIFY:
-        return tool_fail(tool, EX_UNAVAILABLE, "-bv: not yet; address reports are not built yet");
     case SENDMAIL_DELIVER:
+    case SENDMAIL_VERIFY:
     case SENDMAIL_SMTP:
         break;
     }

@@ -81,6 +81,19 @@ static void push_alias(struct walk *walk, struct step *step, struct str name, st
         walk_fail(walk, step, "5.4.6", "more than %d entries", (int)ENTRIES_MAX);
 }
 
+/* An address is verified: that there is a way is enough, and where it leads is not asked. */
+static bool tell_probe(struct walk *walk, const struct step *step, const char *what,
+                       struct str where)
+{
+    struct outcome outcome;
+
+    if (!delivery_is_probe(walk->delivery))
+        return false;
+    outcome_set(&outcome, "2.0.0", "%s %.*s", what, STR_ARGS(where));
+    walk_tell(walk, step, &outcome);
+    return true;
+}
+
 static enum way try_alias(struct walk *walk, const struct step *from, struct str name)
 {
     struct step step = *from;
@@ -104,6 +117,8 @@ static enum way try_alias(struct walk *walk, const struct step *from, struct str
     case LOOKUP_FOUND:
         break;
     }
+    if (tell_probe(walk, &step, "aliased to", value))
+        return WAY_TAKEN;
     step.origin = ORIGIN_ALIAS;
     step.is_of_root = false;
     if (!take_table_owner(walk, &step, owner))
@@ -153,6 +168,8 @@ static enum way push_forward(struct walk *walk, struct step *step, const struct 
 {
     struct str path = str_from(file->path);
 
+    if (tell_probe(walk, step, "forward via file:", path))
+        return WAY_TAKEN;
     if (walk_see(walk, "forward", path))
         return walk_has_seen(walk, "forward-done", path) ? WAY_TAKEN : WAY_FREE;
     if (file->entry_count == 0)

@@ -37,7 +37,7 @@ void report_soften(const struct delivery *delivery, struct outcome *outcome)
     const struct agent *agent = delivery->agent;
 
     if (outcome->dsn[0] == '5' && agent != NULL && agent->config != NULL &&
-        agent->config->soft_bounce)
+        agent->config->soft_bounce && !delivery_is_probe(delivery))
         outcome->dsn[0] = '4';
 }
 
@@ -61,9 +61,7 @@ void report_line(struct delivery *delivery, size_t recipient, struct str address
         .relay = relay_of(delivery),
         .times = delivery->times,
         .dsn = str_from(outcome->dsn),
-        .status = outcome_is_sent(outcome)   ? STR("sent")
-                  : outcome_is_soft(outcome) ? STR("deferred")
-                                             : STR("bounced"),
+        .status = delivery_status_word(status_of(outcome), delivery_is_probe(delivery)),
         .diagnostic = str_from(outcome->text),
     };
     struct buf *text = &worker->scratch;

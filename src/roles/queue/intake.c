@@ -408,7 +408,8 @@ static bool is_new_mail(const struct envelope *envelope)
 {
     if (envelope->recipient_count == 0 || envelope->recipient_count > RECIPIENTS_MAX ||
         envelope->arrival_us < 0 || envelope->attempts != 0 ||
-        (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED)))
+        (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED | ENVELOPE_FORCE_EXPIRED |
+                            ENVELOPE_REQUEUED | ENVELOPE_PROBE)))
         return false;
     return has_sane_texts(envelope) && has_new_recipients(envelope);
 }
@@ -456,6 +457,17 @@ static void abort_transaction(struct transaction *transaction)
     transaction_proceed(transaction);
 }
 
+static bool on_flush(struct submitter *submitter, struct str payload)
+{
+    struct wire_submit_flush message;
+
+    if (!wire_decode_submit_flush(submitter->channel, payload, &message) || message.site.len == 0 ||
+        message.site.len > TEXT_BYTES_MAX)
+        return false;
+    queue_flush_site(submitter->queue, message.site);
+    return true;
+}
+
 static bool on_abort(struct submitter *submitter, struct str payload)
 {
     struct wire_submit_abort message;
@@ -497,6 +509,8 @@ static bool submitter_received(void *owner, struct channel *channel, uint16_t nu
         return on_abort(submitter, payload);
     case WIRE_submit_notice:
         return on_notice(submitter, payload);
+    case WIRE_submit_flush:
+        return on_flush(submitter, payload);
     default:
         return false;
     }

@@ -139,6 +139,14 @@ static void count_result(struct completion *completion, enum delivery_status sta
         completion->deferred_total++;
 }
 
+/* What the sender is told was done. */
+static enum dsn_action action_of(const struct message *message, const struct result *result)
+{
+    if (message_is_verification(message))
+        return result->status == DELIVERY_SENT ? DSN_ACTION_DELIVERABLE : DSN_ACTION_UNDELIVERABLE;
+    return result->action != DSN_ACTION_NONE ? result->action : DSN_ACTION_DELIVERED;
+}
+
 void message_record(struct message *message, size_t index, const struct result *result)
 {
     struct recipient *recipient = &message->envelope.recipients[index];
@@ -150,15 +158,17 @@ void message_record(struct message *message, size_t index, const struct result *
     message->is_changed = true;
     if (result->status == DELIVERY_SENT && !wants_success(message, recipient, result)) {
         recipient->state = RECIPIENT_DELIVERED;
+        if (message_is_probe(message))
+            recipient->diagnostic = bounded_copy(&message->arena, result->diagnostic);
         return;
     }
     recipient->dsn_status = checked_status(&message->arena, result->dsn, result->status);
     recipient->diagnostic = bounded_copy(&message->arena, result->diagnostic);
-    if (result->status == DELIVERY_SENT) {
+    if (result->status == DELIVERY_SENT || message_is_verification(message)) {
         recipient->state = RECIPIENT_UNREPORTED;
-        recipient->dsn_action =
-            result->action != DSN_ACTION_NONE ? result->action : DSN_ACTION_DELIVERED;
+        recipient->dsn_action = (uint8_t)action_of(message, result);
         recipient->diagnostic = told_diagnostic(&message->arena, result);
+        message->verdicts[index] = VERDICT_SENT; /* nothing more is to be done for it */
     }
     record_report(message, index, result);
 }
@@ -178,11 +188,14 @@ void message_encode_part(struct message *message, const uint32_t *recipients, si
 {
     const struct envelope *whole = &message->envelope;
 
-    if (!message->is_changed && count == whole->recipient_count && whole->verp.len == 0) {
+    if (!message->is_changed && count == whole->recipient_count && whole->verp.len == 0 &&
+        !message_is_verification(message)) {
         buf_append(out, str_of(message->encoded, message->encoded_len));
         return;
     }
     struct envelope part = *whole;
+    if (message_is_verification(message))
+        part.flags |= ENVELOPE_PROBE;
     if (whole->verp.len > 0 && count == 1)
         part.sender = verp_address(scratch, whole->verp, whole->sender,
                                    whole->recipients[recipients[0]].address);

@@ -32,11 +32,14 @@ struct message {
     char *encoded; /* the envelope as it came */
     size_t encoded_len;
     bool is_changed; /* the envelope is no longer what `encoded` says */
+    bool is_flushed; /* an operator asked for it: defer_transports does not count */
 
     char *content; /* whole, while it is kept in memory; see content.h */
     size_t content_len;
     int content_fd; /* sealed; -1: none */
     size_t content_users;
+
+    uint64_t probe; /* of an address verification: its number */
 
     int64_t taken_up_us; /* wall clock: when it became active */
     size_t attempts_open;
@@ -58,6 +61,7 @@ struct message {
     bool is_dirty;            /* results wait to be written while attempts are open */
     bool is_deleted;          /* by an operator, meanwhile: nothing is written any more */
     bool is_to_hold;          /* hold it as soon as it is finished */
+    bool is_to_requeue;       /* the same, to pass cleanup again */
     struct list waiting_link; /* in the completion's list of dirty or unsaved messages */
 };
 
@@ -66,6 +70,11 @@ must_check bool message_new(struct queue *queue, uint64_t queue_id, struct str e
                             struct message **message, struct error *error);
 void message_free(struct message **message);
 
+/* sendmail -bv: every recipient is tried as a probe, once, and the sender gets a report. */
+static inline bool message_is_verification(const struct message *message)
+{
+    return (message->envelope.flags & ENVELOPE_VERIFY) != 0;
+}
 struct str message_id_text(const struct message *message);
 /* The last attempt's outcome for one recipient; copies what it keeps, bounded. `dsn` and the texts
  * come from outside. */

@@ -28,7 +28,12 @@ static void settle(struct delivery *delivery, size_t recipient, enum delivery_st
         wire_send_deliver_result(queue, &message);
 }
 
-static void log_outcome(struct delivery *delivery, size_t recipient, const char *status,
+static bool is_probe(const struct delivery *delivery)
+{
+    return (delivery->envelope.flags & ENVELOPE_PROBE) != 0;
+}
+
+static void log_outcome(struct delivery *delivery, size_t recipient, enum delivery_status status,
                         const struct failure *outcome, unsigned connection_use)
 {
     const struct recipient *to = &delivery->envelope.recipients[recipient];
@@ -40,7 +45,7 @@ static void log_outcome(struct delivery *delivery, size_t recipient, const char 
         .connection_use = connection_use,
         .times = delivery->times,
         .dsn = outcome->dsn,
-        .status = str_from(status),
+        .status = delivery_status_word(status, is_probe(delivery)),
         .diagnostic = outcome->text,
     };
     struct buf *text = &delivery->worker->scratch;
@@ -106,9 +111,11 @@ void report_sent(struct delivery *delivery, size_t recipient, const struct sessi
 
     reply_format(&session->reply, &text);
     outcome.dsn = reply_status(&session->reply);
+    if (outcome.dsn.ptr[0] != '2') /* a probe that ended with 354 */
+        outcome.dsn = STR("2.0.0");
     outcome.text = outcome.smtp_reply = buf_str(&text);
     filter_outcome(delivery, &outcome);
-    log_outcome(delivery, recipient, "sent", &outcome, connection_use(session));
+    log_outcome(delivery, recipient, DELIVERY_SENT, &outcome, connection_use(session));
     settle(delivery, recipient, DELIVERY_SENT, &outcome, action_of(delivery, session));
 }
 
@@ -119,17 +126,16 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
 
     filter_outcome(delivery, &outcome);
     bool is_soft = failure_is_soft(&outcome);
-    if (!is_soft && delivery->transport->config->soft_bounce) {
+    if (!is_soft && delivery->transport->config->soft_bounce && !is_probe(delivery)) {
         char *dsn = arena_new(&delivery->arena, outcome.dsn.len + 1);
         memcpy(dsn, outcome.dsn.ptr, outcome.dsn.len);
         dsn[0] = '4';
         outcome.dsn.ptr = dsn;
         is_soft = true;
     }
-    log_outcome(delivery, recipient, is_soft ? "deferred" : "bounced", &outcome,
-                connection_use(session));
-    settle(delivery, recipient, is_soft ? DELIVERY_DEFERRED : DELIVERY_BOUNCED, &outcome,
-           DSN_ACTION_NONE);
+    enum delivery_status status = is_soft ? DELIVERY_DEFERRED : DELIVERY_BOUNCED;
+    log_outcome(delivery, recipient, status, &outcome, connection_use(session));
+    settle(delivery, recipient, status, &outcome, DSN_ACTION_NONE);
 }
 
 void report_undone(struct delivery *delivery, size_t recipient)

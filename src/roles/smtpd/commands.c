@@ -7,6 +7,7 @@
 #include "data.h"
 #include "ehlo.h"
 #include "encryption.h"
+#include "etrn.h"
 #include "history.h"
 #include "limits.h"
 #include "mail/address.h"
@@ -512,30 +513,9 @@ static enum next on_bdat(struct conversation *conversation, struct str argument)
     return chunking_run(conversation, argument);
 }
 
-/* There is no flush service yet: no domain is served. */
 static enum next on_etrn(struct conversation *conversation, struct str argument)
 {
-    const struct session *session = &conversation->session;
-    struct str word;
-
-    if (conversation->policy->config->smtpd_helo_required && str_is_empty(session->helo_name))
-        return reply(conversation, REPLY_ETRN_HELLO_FIRST);
-    if (!str_next_word(&argument, " \t", &word) || !str_is_empty(str_trim(argument)))
-        return reply(conversation, REPLY_ETRN_SYNTAX);
-    /* RFC 1985: "@domain" has its subdomains too, "#queue" is a name of our own choosing. */
-    if (word.ptr[0] == '@' || word.ptr[0] == '#')
-        word = str_skip(word, 1);
-    if (!domain_is_valid(word, false) && !domain_is_literal(word))
-        return reply(conversation, REPLY_ETRN_BAD_DOMAIN);
-    struct verdict verdict = restrictions_check_etrn(conversation, word);
-    if (!verdict.is_accepted)
-        return reply_verdict(conversation, &verdict);
-    log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s[%.*s]",
-                STR_ARGS(str_take(word, 100)), STR_ARGS(session->client_name),
-                STR_ARGS(session->client_address));
-    return reply_text(conversation, 459,
-                      str_from(arena_printf(&conversation->scratch,
-                                            "459 <%.*s>: service unavailable", STR_ARGS(word))));
+    return etrn_run(conversation, argument);
 }
 
 /* ---- the protocol ---- */

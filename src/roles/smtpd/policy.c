@@ -4,6 +4,7 @@
 #include "authentication.h"
 #include "base/memory.h"
 #include "encryption.h"
+#include "mail/flush_domains.h"
 
 /* The one pattern that Postfix has in the default of smtpd_forbidden_commands: a verb that does
  * not begin with a letter. Taken as a word of its own until there are regexp: tables. */
@@ -269,7 +270,8 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
         !set_client_lists(policy, error) || !make_lists(policy, error) ||
         !make_banner(policy, error))
         return false;
-    if (!make_cleanup(policy, error))
+    policy->flush_domains = flush_domains_new(config, warn, policy, error);
+    if (policy->flush_domains == NULL || !make_cleanup(policy, error))
         return false;
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
     warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
@@ -301,6 +303,7 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->xclient_hosts);
     match_list_free(&(*policy)->xforward_hosts);
     match_list_free(&(*policy)->verp_clients);
+    match_list_free(&(*policy)->flush_domains);
     cleanup_free(&(*policy)->cleanup);
     router_free(&(*policy)->router);
     match_list_free(&(*policy)->rewrite_clients);
