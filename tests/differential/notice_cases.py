@@ -121,9 +121,9 @@ def without_changing(text):
     text = re.sub(r"\b(id|X-Postfix-Queue-ID:) [0-9A-Za-z]+", r"\1 ID", text)
     text = re.sub(r"userid \d+", "userid NUMBER", text)
     text = re.sub(r"SIZE=\d+", "SIZE=BYTES", text)
+    text = re.sub(r"(?s)\n[ \t]+(?=\S)", " ", text)
     # How a client ends a session whose message nobody gets.
     text = re.sub(r" Out: \.( Out: QUIT)? In:  250 [^\n]*", "", text)
-    text = re.sub(r"(?s)\n[ \t]+(?=\S)", " ", text)
     text = re.sub(r"forwarded as [0-9A-Za-z]+", "forwarded as ID", text)
     text = re.sub(r"\]:\d+", "]:PORT", text)
     return re.sub(r"(from \S+) \(\S+ \[127", r"\1 (localhost [127", text)

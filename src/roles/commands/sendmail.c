@@ -263,6 +263,11 @@ static bool write_probe(struct submission_run *run)
     const struct envelope *envelope = &run->envelope->envelope;
     autofree_buf struct buf headers = { 0 };
 
+    if (!str_is_empty(envelope->sender)) {
+        buf_append(&headers, STR("From: "));
+        address_format(envelope->sender, &headers);
+        buf_append_byte(&headers, '\n');
+    }
     buf_append(&headers, STR("Subject: probe\nTo:"));
     for (size_t i = 0; i < envelope->recipient_count; i++) {
         buf_append(&headers, i > 0 ? STR(",\n\t") : STR("\t"));
