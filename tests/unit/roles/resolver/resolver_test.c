@@ -79,19 +79,23 @@ static void answers_are_kept_until_they_are_old(void **state)
                                  .reason = STR("") };
 
     answer_cache_init(&cache);
-    answer_cache_add(&cache, DNS_MX, STR("Example"), &answer, 1000);
-    const struct dns_answer *found = answer_cache_find(&cache, DNS_MX, STR("eXAMPLE"), 10999);
+    answer_cache_add(&cache, &(struct answer_key){ DNS_MX, false, STR("Example") }, &answer, 1000);
+    const struct answer_key key = { DNS_MX, false, STR("eXAMPLE") };
+    const struct dns_answer *found = answer_cache_find(&cache, &key, 10999);
     assert_non_null(found);
     assert_int_equal(found->record_count, 1);
     assert_true(str_equal(found->records[0].name, STR("mx.example")));
-    assert_null(answer_cache_find(&cache, DNS_A, STR("example"), 1000));
-    assert_null(answer_cache_find(&cache, DNS_MX, STR("example"), 11000));
+    const struct answer_key address = { DNS_A, false, STR("example") };
+    const struct answer_key validated = { DNS_MX, true, STR("example") };
+    assert_null(answer_cache_find(&cache, &address, 1000));
+    assert_null(answer_cache_find(&cache, &validated, 1000));
+    assert_null(answer_cache_find(&cache, &key, 11000));
     answer.outcome = DNS_TRY_AGAIN;
-    answer_cache_add(&cache, DNS_MX, STR("example"), &answer, 1000);
-    assert_null(answer_cache_find(&cache, DNS_MX, STR("example"), 1000));
+    answer_cache_add(&cache, &key, &answer, 1000);
+    assert_null(answer_cache_find(&cache, &key, 1000));
     answer.outcome = DNS_NO_NAME;
     answer.ttl_s = 86400;
-    answer_cache_add(&cache, DNS_MX, STR("example"), &answer, 1000);
+    answer_cache_add(&cache, &key, &answer, 1000);
     assert_null(answer_cache_find(&cache, DNS_MX, STR("example"), 1000 + ANSWER_CACHE_MS_MAX));
     answer_cache_clear(&cache);
 }
