@@ -274,3 +274,59 @@ def test_dane_only_makes_no_connection_where_no_record_is_usable(results):
     _, (lines, _, sent) = results
     assert sent["only-unusable"] == ([], [])
     assert lines["only-unusable"][-1].endswith("status=deferred (TLSA records unusable)")
+
+
+@pytest.fixture
+def one_server():
+    """A server with a good record, and one without any: (zone, port, {domain: server})."""
+    certificates = Certificates()
+    certificates.make("plain", "server.example.test", kind=KEY)
+    port, digest = free_port(), certificate_words(certificates, "plain")["EE"]
+    servers = {f"{name}.dane": TlsServer(certificates, name="plain", address=f"127.0.1.{number}",
+                                         port=port) for number, name in ((1, "has"), (2, "other"))}
+    zone = "".join(f"{domain}. 60 IN MX 10 mx.{domain}.\nmx.{domain}. 60 IN A 127.0.1.{number}\n"
+                   for number, domain in enumerate(servers, 1))
+    with SignedZone(f"{zone}_{port}._tcp.mx.has.dane. 60 IN TLSA 3 1 1 {digest}\n") as signed:
+        yield signed, port, servers
+    for server in servers.values():
+        server.close()
+
+
+def send(relay, *domains):
+    with smtplib.SMTP("127.0.0.1", relay.port, timeout=PATIENCE) as client:
+        for domain in domains:
+            client.sendmail("a@example.com", [f"u@{domain}"], message())
+
+
+def test_without_trust_anchor_dane_mail_waits_and_other_mail_goes(one_server):
+    _, port, servers = one_server
+    plain = "plain unix - - n - - smtp\n  -o smtp_dns_support_level=enabled\n" \
+            "  -o smtp_tls_security_level=may\n"
+    with Instance(master_cf=MASTER_CF + plain, smtp_tcp_port=port, smtp_dns_support_level="dnssec",
+                  dnssec_trust_anchor_file="/nowhere/root.key", smtpd_peername_lookup="no",
+                  transport_maps="inline:{{other.dane=plain:}}", **DANE) as relay:
+        relay.wait_log("resolver.*: warning: no DNSSEC; .*/nowhere/root.key")
+        send(relay, "has.dane", "other.dane")
+        relay.wait_log(r"to=<u@has.dane>.* dsn=4.4.3, status=deferred \(Host or domain name not "
+                       r"found. .* type=MX: Host not found, try again")
+        relay.wait_log(r"to=<u@other.dane>.* status=sent")
+        assert not servers["has.dane"].messages
+
+
+def test_resumed_session_is_still_verified_and_another_record_begins_anew(one_server):
+    signed, port, servers = one_server
+    with Instance(smtp_tcp_port=port, dnssec_trust_anchor_file=signed.anchor,
+                  smtp_dns_support_level="dnssec", smtpd_peername_lookup="no",
+                  smtp_tls_loglevel="1", smtp_tls_session_cache_database="btree:x",
+                  **DANE) as relay:
+        for number in (1, 2):
+            send(relay, "has.dane")
+            relay.wait_log("status=sent", number)
+        assert [reused for reused, _, _ in servers["has.dane"].sessions] == [False, True]
+        relay.wait_log("Verified TLS connection established to mx.has.dane", 2)
+
+
+def test_forged_answers_are_told_to_the_administrator(results):
+    _, (_, log, _) = results
+    assert re.search(r"resolver\[\d+\]: warning: DNSSEC does not hold for "
+                     r"forged-exchangers\.dane type MX: validation failure", log)
