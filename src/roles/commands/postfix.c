@@ -141,7 +141,9 @@ static enum severity severity_of(enum check_level level)
  * the mail log where `is_logged`, without the hints. */
 static bool say_findings(struct control *control, bool is_logged)
 {
-    struct tool tool = { "postfix", control->source, control->config };
+    struct tool tool = {
+        .name = "postfix", .source = control->source, .config = control->config, .log_fd = -1
+    };
     struct check findings = { 0 };
 
     check_run(&findings, &control->source, control->config);
