@@ -204,9 +204,10 @@ static void commit_end(struct message *message, const struct tally *tally)
         else
             envelope->attempts++;
         envelope->next_attempt_ms =
-            message->is_to_hold                           ? RETRY_NEVER_MS
-            : message->is_to_requeue || tally->undone > 0 ? now_ms
-                                                          : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms);
+            message->is_to_hold ? RETRY_NEVER_MS
+            : message->is_to_requeue || tally->undone > 0
+                ? now_ms
+                : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms);
         buf_clear(&message->update);
         envelope_encode(envelope, &message->update);
         message->request.kind = COMMIT_UPDATE;
@@ -252,8 +253,7 @@ static void finish(struct message *message)
         return;
     }
     struct tally tally = tally_verdicts(message);
-    if (tally.waiting > 0 && tally.undone == tally.waiting && !message->is_changed &&
-        !is_to_rest)
+    if (tally.waiting > 0 && tally.undone == tally.waiting && !message->is_changed && !is_to_rest)
         active_release(message); /* as if it had not been taken up */
     else
         commit_end(message, &tally);

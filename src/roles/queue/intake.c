@@ -390,8 +390,8 @@ static bool is_new_mail(const struct envelope *envelope)
 {
     if (envelope->recipient_count == 0 || envelope->recipient_count > RECIPIENTS_MAX ||
         envelope->arrival_us < 0 || envelope->attempts != 0 ||
-        (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED | ENVELOPE_FORCE_EXPIRED |
-                            ENVELOPE_REQUEUED)))
+        (envelope->flags &
+         (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED | ENVELOPE_FORCE_EXPIRED | ENVELOPE_REQUEUED)))
         return false;
     return has_sane_texts(envelope) &&
            envelope_waiting_count(envelope) == envelope->recipient_count;

@@ -188,8 +188,8 @@ static bool add_content(void *argument, struct str bytes)
 
 static bool make_content(struct passage *passage, struct error *error)
 {
-    enum store_outcome outcome = store_read_content(
-        passage->queue->store, passage->old.queue_id, add_content, passage, error);
+    enum store_outcome outcome = store_read_content(passage->queue->store, passage->old.queue_id,
+                                                    add_content, passage, error);
 
     if (outcome != STORE_OK)
         return false;
@@ -304,8 +304,7 @@ static enum passage_end pass(struct passage *passage, uint64_t queue_id)
 {
     struct queue *queue = passage->queue;
     struct error error = { .message = "" };
-    enum store_outcome outcome =
-        queue_message_read(queue->store, queue_id, &passage->old, &error);
+    enum store_outcome outcome = queue_message_read(queue->store, queue_id, &passage->old, &error);
 
     if (outcome == STORE_ABSENT ||
         (outcome == STORE_OK && !(passage->old.envelope.flags & ENVELOPE_REQUEUED)))

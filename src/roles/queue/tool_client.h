@@ -5,8 +5,8 @@
  */
 #pragma once
 
-#include "queue.h"
 #include "mail/queue_id_list.h"
+#include "queue.h"
 #include "store/queue_tool.h"
 #include "wire/wire.h"
 
