@@ -27,6 +27,7 @@ int postqueue_main(int argc, char **argv);
 int postsuper_main(int argc, char **argv);
 int role_main(int argc, char **argv); /* hidden: how the master starts a role */
 int sendmail_main(int argc, char **argv);
+int waypost_queue_main(int argc, char **argv);
 
 extern const char newaliases_help[];
 extern const char postalias_help[];
@@ -40,3 +41,4 @@ extern const char postmap_help[];
 extern const char postqueue_help[];
 extern const char postsuper_help[];
 extern const char sendmail_help[];
+extern const char waypost_queue_help[];
