@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/ensure.h"
+#include "gathering.h"
 #include "mail/log_line.h"
 #include "queue.h"
 
@@ -44,7 +45,7 @@ struct message *active_find(const struct queue *queue, uint64_t queue_id)
     return map_find(queue->active.messages, key_of(&queue_id));
 }
 
-void active_take(struct queue *queue, struct message *message)
+static void begin(struct queue *queue, struct message *message)
 {
     struct buf *line = &queue->scratch;
 
@@ -55,9 +56,24 @@ void active_take(struct queue *queue, struct message *message)
     log_line_active(message_id_text(message), message->envelope.sender,
                     message->envelope.size_bytes, envelope_waiting_count(&message->envelope), line);
     log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
-    scheduler_take(queue, message);
+    scheduler_enqueue(message);
     if (message->attempts_open == 0)
         completion_progress(message); /* everything was done before a crash */
+}
+
+void active_take_now(struct queue *queue, struct message *message)
+{
+    gather_attempts(message);
+    begin(queue, message);
+}
+
+void active_take(struct queue *queue, struct message *message)
+{
+    gather_attempts(message);
+    if (parking_is_wanted(message))
+        parking_put(message);
+    else
+        begin(queue, message);
 }
 
 void active_release(struct message *message)

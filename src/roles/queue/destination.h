@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "lanes.h"
 #include "loop/loop.h"
+#include "parking.h"
 #include "rate.h"
 #include "settings.h"
 
@@ -39,7 +40,10 @@ struct destination {
     struct list link;     /* in transport->ready or scheduler->suspended */
     struct lanes waiting; /* attempts, by their link */
     size_t waiting_count;
-    uint8_t ready_lane; /* while in transport->ready */
+    size_t small_waiting; /* of those: in the first lane */
+    struct parking parking;
+    struct list short_link; /* in scheduler->shorts */
+    uint8_t ready_lane;     /* while in transport->ready */
     struct concurrency concurrency;
     struct rate rate;  /* ended deliveries */
     struct timer wake; /* the end of being dead, or of the pause of destination_rate_delay */

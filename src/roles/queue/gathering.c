@@ -118,6 +118,20 @@ static struct destination *route_recipient(struct message *message, struct arena
     return destination_find(transport, queue, route.nexthop, route.address);
 }
 
+/* By how many deliveries the message means for each transport. */
+static void choose_lanes(struct message *message)
+{
+    list_each (link, &message->attempts)
+        list_entry(link, struct attempt, message_link)->destination->transport->taken++;
+    list_each (link, &message->attempts) {
+        struct attempt *attempt = list_entry(link, struct attempt, message_link);
+        const struct transport *transport = attempt->destination->transport;
+        attempt->lane = (uint8_t)lane_for(transport->taken, transport->settings.overtaken_from);
+    }
+    list_each (link, &message->attempts)
+        list_entry(link, struct attempt, message_link)->destination->transport->taken = 0;
+}
+
 void gather_attempts(struct message *message)
 {
     struct gatherings gatherings = { 0 };
@@ -130,6 +144,17 @@ void gather_attempts(struct message *message)
         struct destination *destination = route_recipient(message, &gatherings.arena, (uint32_t)i);
         gather(message, find_gathering(&gatherings, destination), (uint32_t)i, count - i);
     }
+    choose_lanes(message);
     map_free(&gatherings.by_key);
     arena_clear(&gatherings.arena);
+}
+
+void gather_undo(struct message *message)
+{
+    list_each_removable (link, &message->attempts) {
+        struct attempt *attempt = list_entry(link, struct attempt, message_link);
+        list_remove(&attempt->message_link);
+        memory_free(attempt);
+    }
+    message->attempts_open = 0;
 }

@@ -15,3 +15,5 @@ void attempt_add(struct attempt *attempt, uint32_t recipient);
 /* Attempts for all recipients that wait and have no verdict, in message->attempts. Those whose
  * transport is in defer_transports go to the transport retry, unless the message was flushed. */
 void gather_attempts(struct message *message);
+/* Frees them again; none has begun or waits anywhere. */
+void gather_undo(struct message *message);
