@@ -31,6 +31,7 @@ struct message {
     char *encoded; /* the envelope as it came */
     size_t encoded_len;
     bool is_changed; /* the envelope is no longer what `encoded` says */
+    bool is_flushed; /* an operator asked for it: defer_transports does not count */
 
     char *content; /* whole, while it is kept in memory; see content.h */
     size_t content_len;

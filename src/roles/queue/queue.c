@@ -57,7 +57,7 @@ void queue_accept(struct message *message)
     struct queue *queue = message->queue;
 
     /* A scan of the schedule may see the commit in the store before its end is told here. */
-    if (active_find(queue, message->queue_id) != NULL) {
+    if (active_find(queue, message->queue_id) != NULL || parking_has(queue, message->queue_id)) {
         content_drop(message);
         message_free(&message);
         return;
@@ -179,9 +179,12 @@ void queue_status(struct queue *queue, struct buf *out)
     buf_printf(out, "messages in the queue: %llu, active: %zu of %zu\n",
                (unsigned long long)store_message_count(queue->store), active_count(queue),
                queue->settings->active_limit);
-    buf_printf(out, "deliveries in flight: %zu, waiting: %zu, destinations: %zu, workers: %zu\n",
+    buf_printf(out,
+               "deliveries in flight: %zu, waiting: %zu, destinations: %zu, workers: %zu; messages "
+               "kept back for busy destinations: %zu\n",
                queue->scheduler.in_flight, queue->scheduler.waiting,
-               map_count(queue->scheduler.destinations), queue->workers.count);
+               map_count(queue->scheduler.destinations), queue->workers.count,
+               map_count(queue->scheduler.parked));
     buf_printf(out,
                "since the start: accepted %llu, refused %llu, removed %llu messages; delivered "
                "%llu, deferred %llu, bounced %llu, expired %llu recipients\n",

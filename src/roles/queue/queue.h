@@ -13,6 +13,7 @@
 #include "content.h"
 #include "intake.h"
 #include "lease.h"
+#include "parking.h"
 #include "requeue.h"
 #include "retry.h"
 #include "scheduler.h"

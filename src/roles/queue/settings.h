@@ -68,7 +68,11 @@ struct transport_settings {
     struct log_context speaker; /* "postfix/error": for what the queue itself logs */
     size_t process_limit;       /* 0 = none */
     size_t recipient_limit;     /* per delivery; 0 = none */
-    struct concurrency_limits concurrency;
+    struct concurrency_limits concurrency; /* a pause after deliveries makes its limit 1 */
+    int64_t destination_delay_ms; /* from the end of a delivery to the next one's beginning */
+    int64_t transport_delay_ms;   /* from beginning to beginning, whatever the destination */
+    size_t overtaken_from;        /* messages with so many deliveries are overtaken; 0: none */
+    bool is_deferred; /* in defer_transports: only what an operator flushes is delivered */
 };
 /* What the configuration says of the transport, now. A number that cannot be read was warned of
  * and counts as its default. */
