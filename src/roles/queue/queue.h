@@ -8,6 +8,7 @@
 
 #include "active.h"
 #include "backlog.h"
+#include "census.h"
 #include "committer.h"
 #include "completion.h"
 #include "content.h"
@@ -18,6 +19,7 @@
 #include "retry.h"
 #include "scheduler.h"
 #include "settings.h"
+#include "statistics.h"
 #include "tools.h"
 #include "worker.h"
 
@@ -47,6 +49,8 @@ struct queue {
     struct completion completion;
     struct backlog backlog;
     struct requeue requeue;
+    struct statistics statistics;
+    struct census census;
     struct tools tools;
     struct wall_clock clock;
     struct timer space_check;

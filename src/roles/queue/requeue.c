@@ -374,7 +374,6 @@ static void requeue_fiber(void *argument)
     struct map_cursor cursor = { 0 };
     uint64_t queue_id;
 
-    requeue->fiber = fiber_current(queue->loop);
     while (!queue->scheduler.is_draining && map_next(requeue->pending, &cursor)) {
         memcpy(&queue_id, cursor.key.ptr, sizeof queue_id);
         run_one(queue, queue_id);
@@ -393,8 +392,8 @@ void requeue_add(struct queue *queue, uint64_t queue_id)
     struct requeue *requeue = &queue->requeue;
 
     (void)map_set(requeue->pending, str_of((const char *)&queue_id, sizeof queue_id), requeue);
-    if (requeue->fiber == NULL && map_count(requeue->pending) == 1)
-        fiber_start(queue->loop, "requeue", requeue_fiber, queue);
+    if (requeue->fiber == NULL)
+        requeue->fiber = fiber_start(queue->loop, "requeue", requeue_fiber, queue);
 }
 
 bool requeue_has(const struct queue *queue, uint64_t queue_id)
