@@ -30,6 +30,8 @@ static const struct command commands[] = {
 /* These have no other name than `waypost NAME`. */
 static const struct command own_commands[] = {
     { "queue",      waypost_queue_main, "select queued mail, show it, act on it", waypost_queue_help },
+    { "top",        waypost_top_main,   "watch the mail flow", waypost_top_help },
+    { "why",        waypost_why_main,   "why a destination or message waits", waypost_why_help },
 };
 /* clang-format on */
 
