@@ -79,7 +79,8 @@ static void drain_check_expired(struct timer *timer)
     struct queue *queue = list_entry(timer, struct queue, drain_check);
 
     if (queue->scheduler.in_flight == 0 && active_count(queue) == 0 && queue->tools.running == 0 &&
-        queue->requeue.fiber == NULL && queue->census.fiber == NULL && committer_waiting_count(queue->committer) == 0)
+        queue->requeue.fiber == NULL && queue->census.fiber == NULL &&
+        committer_waiting_count(queue->committer) == 0)
         queue->options.drained(queue->options.argument);
     else
         timer_set(queue->loop, timer, loop_now_ms(queue->loop) + DRAIN_CHECK_MS, timer->expired);
