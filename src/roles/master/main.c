@@ -3,6 +3,7 @@
  * The master: reads the configuration, opens the listening sockets, keeps the roles alive. It
  * never reads a byte of mail. `postfix start` executes it as `waypost role master`.
  */
+#include "confine.h"
 #include "roles.h"
 #include "supervisor.h"
 #include "table_watch.h"
@@ -310,7 +311,7 @@ static bool start(struct master *master, struct error *error)
     if (master->lock_fd < 0 || !open_log(master, error))
         return false;
     if (!sockets_open(master->source, master->config, NULL, &master->sockets, error) ||
-        !open_loop(master, error))
+        !open_loop(master, error) || !master_confine(error))
         return false;
     master->supervisor =
         supervisor_new(master->loop, &master->log_context, &supervisor_events, master);
