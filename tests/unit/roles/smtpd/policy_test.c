@@ -2,7 +2,6 @@
 /* What a configuration must have before anybody may connect, and what the restrictions decide. */
 #include "world.h"
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
