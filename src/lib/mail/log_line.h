@@ -117,8 +117,8 @@ void log_line_active(struct str queue_id, struct str sender, uint64_t size_bytes
                      size_t recipient_count, struct buf *out);
 /* "ID: removed" */
 void log_line_removed(struct str queue_id, struct buf *out);
-/* "ID: from=<a@b>, status=expired, returned to sender" */
-void log_line_expired(struct str queue_id, struct str sender, struct buf *out);
+/* "ID: from=<a@b>, status=expired, returned to sender"; "force-expired" by an operator. */
+void log_line_expired(struct str queue_id, struct str sender, bool is_forced, struct buf *out);
 /* "ID: skipped, still being delivered" */
 void log_line_still_delivered(struct str queue_id, struct buf *out);
 
@@ -163,6 +163,7 @@ enum notification {
     NOTIFICATION_DELAY,      /* "sender delay notification" */
     NOTIFICATION_SUCCESS,    /* "sender delivery status notification" */
     NOTIFICATION_POSTMASTER, /* "postmaster non-delivery notification" */
+    NOTIFICATION_POSTMASTER_DELAY, /* "postmaster delay notification" */
 };
 /* "ID: sender non-delivery notification: ID2" */
 void log_line_notification(struct str queue_id, enum notification notification,

@@ -177,6 +177,9 @@ void table_files_find(struct table_files *files, const struct config *config)
             add_words(files, value, use_of(name), is_list(name));
     }
     add_classes(files, config);
+    if (str_starts_with(config->bounce_template_file, STR("/")))
+        add_path(files, arena_text(&files->arena, config->bounce_template_file), NULL,
+                 TABLE_USE_COMMON);
     const struct master_cf *master_cf = &config->source->master_cf;
     for (size_t i = 0; i < master_cf->count; i++) {
         const struct master_service *service = &master_cf->services[i];

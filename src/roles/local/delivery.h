@@ -30,6 +30,7 @@ struct delivery {
     struct str nexthop;
     struct envelope envelope;
     bool *are_settled;  /* of each recipient */
+    enum dsn_action success; /* what a delivery is to the sender: the end, or one step */
     struct str content; /* in the arena, or mapped from the queue's memfd */
     bool is_content_mapped;
     bool is_content_expected; /* deliver_content_fd has not come yet */

@@ -244,6 +244,7 @@ void pipe_deliver(struct delivery *delivery)
 {
     struct outcome outcome;
 
+    delivery->success = delivery->agent->pipe.is_final ? DSN_ACTION_DELIVERED : DSN_ACTION_RELAYED;
     if (!deliver(delivery, &outcome)) {
         delivery->is_cancelled = true;
         return;

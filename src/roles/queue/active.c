@@ -35,7 +35,8 @@ size_t active_count(const struct queue *queue)
 
 bool active_has_room(const struct queue *queue)
 {
-    return map_count(queue->active.messages) < queue->settings->active_limit &&
+    return map_count(queue->active.messages) + requeue_count(queue) <
+               queue->settings->active_limit &&
            !queue->scheduler.is_draining;
 }
 
@@ -55,9 +56,10 @@ void active_take(struct queue *queue, struct message *message)
     log_line_active(message_id_text(message), message->envelope.sender,
                     message->envelope.size_bytes, envelope_waiting_count(&message->envelope), line);
     log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
-    scheduler_take(queue, message);
+    if (!(message->envelope.flags & ENVELOPE_FORCE_EXPIRED))
+        scheduler_take(queue, message);
     if (message->attempts_open == 0)
-        completion_progress(message); /* everything was done before a crash */
+        completion_progress(message); /* it is to expire, or all was done before a crash */
 }
 
 void active_release(struct message *message)

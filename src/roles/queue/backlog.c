@@ -40,7 +40,7 @@ static void report_bad(struct queue *queue, uint64_t queue_id, const char *text)
               id.text, text, id.text, id.text);
 }
 
-/* NULL where it is gone, held or damaged. */
+/* NULL where it is gone, held, damaged, or to pass cleanup again. */
 static struct message *read_message(struct queue *queue, uint64_t queue_id)
 {
     struct buf *bytes = &queue->scratch;
@@ -48,7 +48,7 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
     struct message *message = NULL;
     int64_t due_ms = 0;
 
-    if (tools_are_changing(queue, queue_id))
+    if (tools_are_changing(queue, queue_id) || requeue_has(queue, queue_id))
         return NULL;
     buf_clear(bytes);
     enum store_outcome outcome =
@@ -59,7 +59,9 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
         report_bad(queue, queue_id, error.message);
         return NULL;
     }
-    if (message->envelope.flags & ENVELOPE_HELD) {
+    if (message->envelope.flags & (ENVELOPE_HELD | ENVELOPE_REQUEUED)) {
+        if (!(message->envelope.flags & ENVELOPE_HELD))
+            requeue_add(queue, queue_id);
         message_free(&message);
         return NULL;
     }
@@ -176,6 +178,7 @@ static void scan_flush(struct queue *queue)
             active_find(queue, found[i]) != NULL ? NULL : read_message(queue, found[i]);
         if (message == NULL)
             continue;
+        message->is_flushed = !backlog->is_far_only;
         if (is_wanted(queue, message))
             active_take(queue, message);
         else
@@ -233,6 +236,7 @@ bool backlog_take(struct queue *queue, uint64_t queue_id)
     message = read_message(queue, queue_id);
     if (message == NULL)
         return false;
+    message->is_flushed = true;
     active_take(queue, message);
     scheduler_run(queue);
     return true;

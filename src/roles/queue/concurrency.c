@@ -1,6 +1,65 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "concurrency.h"
 
+#include <math.h>
+#include <stdlib.h>
+
+enum { NUMBER_BYTES_MAX = 40 };
+
+/* A decimal number, whole or not, and nothing else. */
+static bool parse_number(struct str text, double *number)
+{
+    char copy[NUMBER_BYTES_MAX + 1];
+    char *end;
+
+    if (text.len == 0 || text.len > NUMBER_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!ascii_is_digit(text.ptr[i]) && text.ptr[i] != '.')
+            return false;
+    memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    *number = strtod(copy, &end);
+    return *end == '\0' && end != copy;
+}
+
+bool feedback_parse(struct str text, struct feedback *feedback)
+{
+    struct str divisor = text;
+    struct str amount = str_trim(str_cut(&divisor, "/"));
+    bool has_divisor = memchr(text.ptr, '/', text.len) != NULL;
+    struct feedback made = { .divisor = FEEDBACK_CONSTANT };
+    double number = 1;
+
+    divisor = str_trim(divisor);
+    if (!parse_number(amount, &made.amount))
+        return false;
+    if (has_divisor && str_equal_fold(divisor, STR("concurrency")))
+        made.divisor = FEEDBACK_BY_WINDOW;
+    else if (has_divisor && str_equal_fold(divisor, STR("sqrt_concurrency")))
+        made.divisor = FEEDBACK_BY_ROOT;
+    else if (has_divisor && (!parse_number(divisor, &number) || number == 0))
+        return false;
+    made.amount /= number;
+    if (made.amount > 1)
+        return false;
+    *feedback = made;
+    return true;
+}
+
+static double feedback_value(const struct feedback *feedback, size_t window)
+{
+    switch (feedback->divisor) {
+    case FEEDBACK_CONSTANT:
+        return feedback->amount;
+    case FEEDBACK_BY_WINDOW:
+        return feedback->amount / (double)window;
+    case FEEDBACK_BY_ROOT:
+        return feedback->amount / sqrt((double)window);
+    }
+    return feedback->amount;
+}
+
 static size_t capped(size_t window, const struct concurrency_limits *limits)
 {
     if (limits->limit > 0 && window > limits->limit)
@@ -33,6 +92,12 @@ void concurrency_revive(struct concurrency *concurrency, const struct concurrenc
     };
 }
 
+void concurrency_refit(struct concurrency *concurrency, const struct concurrency_limits *limits)
+{
+    if (!concurrency_is_dead(concurrency))
+        concurrency->window = capped(concurrency->window, limits);
+}
+
 void concurrency_succeed(struct concurrency *concurrency, const struct concurrency_limits *limits)
 {
     concurrency->failed_cohorts = 0;
@@ -40,13 +105,17 @@ void concurrency_succeed(struct concurrency *concurrency, const struct concurren
         concurrency_revive(concurrency, limits);
         return;
     }
+    if (limits->limit > 0 && concurrency->window >= limits->limit)
+        return;
     /* A window that is not used says nothing about a wider one. */
-    if (concurrency->window >= concurrency->busy + limits->initial)
+    if (concurrency->window >= concurrency->busy + capped(limits->initial, limits))
         return;
-    concurrency->success += 1.0;
-    if (concurrency->success < 1.0)
+    double value = feedback_value(&limits->positive, concurrency->window);
+    concurrency->success += value;
+    /* The window grows when the last part of a step is there; half a part forgives rounding. */
+    if (concurrency->success + value / 2 < 1)
         return;
-    concurrency->success -= 1.0;
+    concurrency->success -= 1;
     concurrency->failure = 0;
     concurrency->window = capped(concurrency->window + 1, limits);
 }
@@ -55,18 +124,18 @@ void concurrency_fail(struct concurrency *concurrency, const struct concurrency_
 {
     if (concurrency_is_dead(concurrency))
         return;
-    if (limits->cohort_limit > 0) {
-        concurrency->failed_cohorts += 1.0 / (double)concurrency->window;
-        if (concurrency->failed_cohorts >= limits->cohort_limit) {
-            concurrency->window = 0;
-            return;
-        }
+    concurrency->failed_cohorts += 1.0 / (double)concurrency->window;
+    if (limits->cohort_limit > 0 && concurrency->failed_cohorts >= limits->cohort_limit) {
+        concurrency->window = 0;
+        return;
     }
-    concurrency->failure -= 1.0;
+    /* It shrinks at the first part of a step, and then not before the whole step is used up. */
+    double value = feedback_value(&limits->negative, concurrency->window);
+    concurrency->failure -= value;
+    if (concurrency->failure - value / 2 >= 0)
+        return;
+    concurrency->failure += 1;
     concurrency->success = 0;
-    if (concurrency->failure < 0) {
-        concurrency->failure += 1.0;
-        if (concurrency->window > 1)
-            concurrency->window--;
-    }
+    if (concurrency->window > 1)
+        concurrency->window--;
 }

@@ -18,8 +18,9 @@ struct transport *transport_find(struct queue *queue, struct str name)
     transport = memory_new(sizeof *transport);
     transport->name = arena_copy(&transport->arena, name);
     transport->settings = settings_transport(queue->settings, transport->name, &transport->arena);
+    transport->queue = queue;
     list_init(&transport->link);
-    list_init(&transport->ready);
+    lanes_init(&transport->ready);
     map_set(queue->scheduler.transports, transport->name, transport);
     return transport;
 }
@@ -27,17 +28,32 @@ struct transport *transport_find(struct queue *queue, struct str name)
 void transport_free(struct transport **transport)
 {
     list_remove(&(*transport)->link);
+    timer_clear((*transport)->queue->loop, &(*transport)->pause);
     arena_clear(&(*transport)->arena);
     memory_free(*transport);
     *transport = NULL;
 }
 
+static void pause_expired(struct timer *timer)
+{
+    struct transport *transport = list_entry(timer, struct transport, pause);
+
+    if (!transport->is_stalled)
+        transport_settle(transport->queue, transport);
+    scheduler_run(transport->queue);
+}
+
 void transport_settle(struct queue *queue, struct transport *transport)
 {
     size_t limit = transport->settings.process_limit;
-    bool is_ready = !list_is_empty(&transport->ready) && (limit == 0 || transport->busy < limit);
+    int64_t now_ms = loop_now_ms(queue->loop);
+    int64_t wait_ms =
+        rate_wait_ms(&transport->rate, transport->settings.transport_delay_ms, now_ms);
+    bool has_work = !lanes_are_empty(&transport->ready);
 
-    if (!is_ready) {
+    if (has_work && wait_ms > 0)
+        timer_set(queue->loop, &transport->pause, now_ms + wait_ms, pause_expired);
+    if (!has_work || wait_ms > 0 || (limit > 0 && transport->busy >= limit)) {
         transport->is_stalled = false;
         list_remove(&transport->link);
     } else if (list_is_empty(&transport->link)) {
@@ -75,7 +91,7 @@ static struct destination *destination_new(struct transport *transport, struct q
     destination->nexthop = str_of(texts + key.len, nexthop.len);
     destination->affinity = map_hash(key);
     list_init(&destination->link);
-    list_init(&destination->waiting);
+    lanes_init(&destination->waiting);
     concurrency_init(&destination->concurrency, &transport->settings.concurrency);
     map_set(queue->scheduler.destinations, key, destination);
     return destination;
@@ -99,7 +115,7 @@ void destination_free(struct destination **destination)
     struct destination *gone = *destination;
 
     map_remove(gone->queue->scheduler.destinations, gone->key);
-    timer_clear(gone->queue->loop, &gone->revival);
+    timer_clear(gone->queue->loop, &gone->wake);
     list_remove(&gone->link);
     buf_free(&gone->reason);
     memory_free(gone);
@@ -111,29 +127,69 @@ bool destination_is_dead(const struct destination *destination)
     return concurrency_is_dead(&destination->concurrency);
 }
 
+/* A new one looks the same, so the end of the pause may forget it. */
+static void wake_expired(struct timer *timer)
+{
+    struct destination *destination = list_entry(timer, struct destination, wake);
+    struct queue *queue = destination->queue;
+
+    if (destination_is_dead(destination))
+        destination_revive(destination);
+    else
+        destination_settle(destination);
+    scheduler_run(queue);
+}
+
+static void put_in_line(struct destination *destination)
+{
+    size_t lane = lanes_first(&destination->waiting);
+
+    if (!list_is_empty(&destination->link) && destination->ready_lane == lane)
+        return;
+    list_remove(&destination->link);
+    destination->ready_lane = (uint8_t)lane;
+    lanes_append(&destination->transport->ready, lane, &destination->link);
+}
+
+static void settle_living(struct destination *destination)
+{
+    struct transport *transport = destination->transport;
+    struct queue *queue = destination->queue;
+    int64_t now_ms = loop_now_ms(queue->loop);
+    int64_t delay_ms = transport->settings.destination_delay_ms;
+    int64_t wait_ms = rate_wait_ms(&destination->rate, delay_ms, now_ms);
+    size_t busy = destination->concurrency.busy;
+
+    if (wait_ms > 0 && busy == 0)
+        timer_set(queue->loop, &destination->wake, now_ms + wait_ms, wake_expired);
+    if (destination->waiting_count > 0 && wait_ms == 0 &&
+        concurrency_has_room(&destination->concurrency))
+        put_in_line(destination);
+    else
+        list_remove(&destination->link);
+    transport_settle(queue, transport);
+    if (destination->waiting_count == 0 && busy == 0 && wait_ms == 0)
+        destination_free(&destination);
+}
+
 void destination_settle(struct destination *destination)
 {
     struct transport *transport = destination->transport;
     struct queue *queue = destination->queue;
     bool has_work = destination->waiting_count > 0;
-    bool is_dead = destination_is_dead(destination);
 
-    if (!has_work || (!is_dead && !concurrency_has_room(&destination->concurrency)))
+    if (destination_is_dead(destination) && !has_work &&
+        transport->settings.destination_delay_ms > 0)
+        concurrency_revive(&destination->concurrency, &transport->settings.concurrency);
+    if (!destination_is_dead(destination)) {
+        settle_living(destination);
+        return;
+    }
+    if (!has_work)
         list_remove(&destination->link);
     else if (list_is_empty(&destination->link))
-        list_append(is_dead ? &queue->scheduler.suspended : &transport->ready, &destination->link);
+        list_append(&queue->scheduler.suspended, &destination->link);
     transport_settle(queue, transport);
-    if (!has_work && !is_dead && destination->concurrency.busy == 0)
-        destination_free(&destination);
-}
-
-static void revival_expired(struct timer *timer)
-{
-    struct destination *destination = list_entry(timer, struct destination, revival);
-    struct queue *queue = destination->queue;
-
-    destination_revive(destination);
-    scheduler_run(queue);
 }
 
 void destination_kill(struct destination *destination, struct str dsn, struct str reason)
@@ -145,14 +201,20 @@ void destination_kill(struct destination *destination, struct str dsn, struct st
     buf_clear(&destination->reason);
     buf_append(&destination->reason, str_take(reason, REASON_BYTES_MAX));
     list_remove(&destination->link); /* settles into the other list */
-    timer_set(queue->loop, &destination->revival,
-              loop_now_ms(queue->loop) + queue->settings->minimal_backoff_ms, revival_expired);
+    timer_set(queue->loop, &destination->wake,
+              loop_now_ms(queue->loop) + queue->settings->minimal_backoff_ms, wake_expired);
 }
 
 void destination_revive(struct destination *destination)
 {
-    timer_clear(destination->queue->loop, &destination->revival);
+    timer_clear(destination->queue->loop, &destination->wake);
     list_remove(&destination->link);
     concurrency_revive(&destination->concurrency, &destination->transport->settings.concurrency);
+    destination_settle(destination);
+}
+
+void destination_refit(struct destination *destination)
+{
+    concurrency_refit(&destination->concurrency, &destination->transport->settings.concurrency);
     destination_settle(destination);
 }

@@ -14,6 +14,7 @@
 #include "intake.h"
 #include "lease.h"
 #include "probe.h"
+#include "requeue.h"
 #include "retry.h"
 #include "scheduler.h"
 #include "settings.h"
@@ -46,6 +47,7 @@ struct queue {
     struct completion completion;
     struct backlog backlog;
     struct probes probes;
+    struct requeue requeue;
     struct tools tools;
     struct wall_clock clock;
     struct timer space_check;

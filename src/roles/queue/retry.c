@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "retry.h"
 
-int64_t retry_next_ms(const struct retry_limits *limits, int64_t arrival_ms, int64_t now_ms)
+#include "base/map.h"
+
+uint64_t retry_chance(uint64_t queue_id, int64_t now_ms)
+{
+    uint64_t bytes[] = { queue_id, (uint64_t)now_ms };
+
+    return map_hash(str_of((const char *)bytes, sizeof bytes)); /* seeded by chance */
+}
+
+int64_t retry_next_ms(const struct retry_limits *limits, int64_t arrival_ms, int64_t now_ms,
+                      uint64_t chance)
 {
     int64_t delay_ms = now_ms - arrival_ms;
 
@@ -9,7 +19,8 @@ int64_t retry_next_ms(const struct retry_limits *limits, int64_t arrival_ms, int
         delay_ms = limits->maximal_backoff_ms;
     if (delay_ms < limits->minimal_backoff_ms)
         delay_ms = limits->minimal_backoff_ms;
-    return now_ms + delay_ms;
+    uint64_t jitter_ms = (uint64_t)(delay_ms / 100 * limits->jitter_percent);
+    return now_ms + delay_ms + (int64_t)(chance % (jitter_ms + 1));
 }
 
 bool retry_is_expired(const struct retry_limits *limits, bool is_null_sender, int64_t age_ms)
@@ -23,7 +34,7 @@ int64_t retry_farthest_ms(const struct retry_limits *limits)
                              ? limits->maximal_backoff_ms
                              : limits->minimal_backoff_ms;
 
-    return longest_ms + RETRY_STEP_MS;
+    return longest_ms + longest_ms / 100 * limits->jitter_percent + RETRY_STEP_MS;
 }
 
 bool retry_is_due(const struct retry_limits *limits, int64_t due_ms, int64_t now_ms)

@@ -13,14 +13,19 @@ struct retry_limits {
     int64_t maximal_backoff_ms;
     int64_t lifetime_ms;        /* maximal_queue_lifetime */
     int64_t bounce_lifetime_ms; /* bounce_queue_lifetime, for mail from the null sender */
+    int64_t jitter_percent;     /* queue_retry_jitter: by how much more a wait may be, by chance */
 };
 
 /* A message's time in the schedule that never comes: it is held. */
 #define RETRY_NEVER_MS INT64_MAX
 
 /* The next attempt after one that failed at `now_ms`: after the message's age, within the limits,
- * so that the waits double roughly. */
-int64_t retry_next_ms(const struct retry_limits *limits, int64_t arrival_ms, int64_t now_ms);
+ * so that the waits double roughly; and a little later, so that the messages of an outage do not
+ * all come back in the same second. `chance` is any number that differs by message: retry_chance's,
+ * in the program. */
+int64_t retry_next_ms(const struct retry_limits *limits, int64_t arrival_ms, int64_t now_ms,
+                      uint64_t chance);
+uint64_t retry_chance(uint64_t queue_id, int64_t now_ms);
 /* Whether a failed attempt was the last one. `age_ms` is retry_age_ms's. */
 bool retry_is_expired(const struct retry_limits *limits, bool is_null_sender, int64_t age_ms);
 /* How far ahead of now the schedule can reach. */

@@ -3,6 +3,7 @@
 
 #include "base/ensure.h"
 #include "base/memory.h"
+#include "gathering.h"
 #include "inside.h"
 #include "mail/address.h"
 #include "queue.h"
@@ -10,136 +11,39 @@
 
 enum {
     TURN_ATTEMPTS = 256, /* then the rest of the loop has its turn */
-    BATCH_MAX = 500,     /* recipients of one delivery, so that it fits a channel's frame */
     LOSSES_MAX = 2,      /* an attempt that killed so many workers is deferred */
     PASSES_MAX = 3,      /* and one that so many transports did not want */
 };
 
-/* ---- one message into attempts ---- */
+/* ---- one message's attempts ---- */
 
-/* Recipients of one destination gather here until the batch is full. */
-struct gathering {
-    struct destination *destination;
-    struct attempt *attempt;
-    size_t capacity;
-    struct gathering *next;
-};
-
-static size_t batch_limit(const struct destination *destination, size_t remaining)
+static void attempt_enqueue(struct attempt *attempt, size_t lane)
 {
-    size_t limit = destination->transport->settings.recipient_limit;
+    struct destination *destination = attempt->destination;
 
-    if (limit == 0 || limit > BATCH_MAX)
-        limit = BATCH_MAX;
-    return limit > remaining ? remaining : limit;
-}
-
-static struct attempt *attempt_new(struct message *message, struct destination *destination,
-                                   size_t capacity)
-{
-    struct scheduler *scheduler = &message->queue->scheduler;
-    struct attempt *attempt =
-        memory_new(sizeof *attempt + capacity * sizeof attempt->recipients[0]);
-
-    attempt->message = message;
-    attempt->destination = destination;
-    list_append(&message->attempts, &attempt->message_link);
-    message->attempts_open++;
-    list_append(&destination->waiting, &attempt->link);
+    attempt->lane = (uint8_t)lane;
+    lanes_append(&destination->waiting, lane, &attempt->link);
     destination->waiting_count++;
-    scheduler->waiting++;
-    return attempt;
-}
-
-static void gather(struct message *message, struct gathering *gathering, uint32_t index,
-                   size_t remaining)
-{
-    struct attempt *attempt = gathering->attempt;
-
-    if (attempt == NULL || attempt->count == gathering->capacity) {
-        gathering->capacity = batch_limit(gathering->destination, remaining);
-        attempt = gathering->attempt =
-            attempt_new(message, gathering->destination, gathering->capacity);
-    }
-    attempt->recipients[attempt->count++] = index;
-    attempt->open_count++;
-}
-
-/* The usual message has one destination, or a run of recipients for each: the last one used is
- * tried first, the map is for messages to many. */
-struct gatherings {
-    struct arena arena;
-    struct gathering *last;
-    struct gathering *all;
-    struct map *by_key; /* made with the second destination */
-};
-
-static struct gathering *find_gathering(struct gatherings *gatherings,
-                                        struct destination *destination)
-{
-    if (gatherings->last != NULL && gatherings->last->destination == destination)
-        return gatherings->last;
-    struct gathering *found =
-        gatherings->by_key == NULL ? NULL : map_find(gatherings->by_key, destination->key);
-    if (found == NULL) {
-        found = arena_new(&gatherings->arena, sizeof *found);
-        found->destination = destination;
-        found->next = gatherings->all;
-        if (gatherings->all != NULL && gatherings->by_key == NULL) {
-            gatherings->by_key = map_new();
-            map_set(gatherings->by_key, gatherings->all->destination->key, gatherings->all);
-        }
-        if (gatherings->by_key != NULL)
-            map_set(gatherings->by_key, destination->key, found);
-        gatherings->all = found;
-    }
-    gatherings->last = found;
-    return found;
-}
-
-static struct destination *route_recipient(struct message *message, struct arena *scratch,
-                                           uint32_t index)
-{
-    struct queue *queue = message->queue;
-    struct str address = message->envelope.recipients[index].address;
-    struct str sender = message->envelope.sender;
-    struct router *router =
-        message_is_probe(message) ? queue->settings->probe_router : queue->settings->router;
-    struct route route;
-    struct error error = { 0 };
-
-    if (!router_find(router, scratch, sender, address, &route, &error)) {
-        log_warning(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s", message->id.text,
-                    error.message);
-        route = (struct route){ .transport = STR("retry"),
-                                .nexthop = STR("4.3.0 address resolver failure"),
-                                .address = address };
-    } else if (message->envelope.filter.len > 0) {
-        route_through_filter(queue->settings->router, scratch, message->envelope.filter, &route);
-    }
-    /* user%far@here is delivered to user@far, and logged so. */
-    if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)
-        message_readdress(message, index, route.address);
-    struct transport *transport = transport_find(queue, route.transport);
-    return destination_find(transport, queue, route.nexthop, route.address);
+    destination->queue->scheduler.waiting++;
 }
 
 void scheduler_take(struct queue *queue, struct message *message)
 {
-    struct gatherings gatherings = { 0 };
-    size_t count = message->envelope.recipient_count;
-
-    for (size_t i = 0; i < count; i++) {
-        if (message->envelope.recipients[i].state != RECIPIENT_WAITING ||
-            message->verdicts[i] != VERDICT_NONE)
-            continue;
-        struct destination *destination = route_recipient(message, &gatherings.arena, (uint32_t)i);
-        gather(message, find_gathering(&gatherings, destination), (uint32_t)i, count - i);
+    (void)queue;
+    gather_attempts(message);
+    list_each (link, &message->attempts)
+        list_entry(link, struct attempt, message_link)->destination->transport->taken++;
+    list_each (link, &message->attempts) {
+        struct attempt *attempt = list_entry(link, struct attempt, message_link);
+        const struct transport *transport = attempt->destination->transport;
+        attempt_enqueue(attempt, lane_for(transport->taken, transport->settings.overtaken_from));
     }
-    for (struct gathering *each = gatherings.all; each != NULL; each = each->next)
-        destination_settle(each->destination);
-    map_free(&gatherings.by_key);
-    arena_clear(&gatherings.arena);
+    list_each (link, &message->attempts) {
+        struct destination *destination =
+            list_entry(link, struct attempt, message_link)->destination;
+        destination->transport->taken = 0;
+        destination_settle(destination);
+    }
 }
 
 /* ---- the ends of an attempt ---- */
@@ -179,9 +83,9 @@ void attempt_pass(struct attempt *attempt, uint32_t position, struct str target)
         destination_find(transport_find(message->queue, name), message->queue,
                          nexthop.len > 0 ? nexthop : address_domain(address), address);
     struct attempt *next = attempt_new(message, destination, 1);
-    next->recipients[next->count++] = index;
-    next->open_count++;
+    attempt_add(next, index);
     next->passes = (uint8_t)(attempt->passes + 1);
+    attempt_enqueue(next, attempt->lane);
     destination_settle(destination);
 }
 
@@ -259,6 +163,7 @@ void attempt_end(struct attempt *attempt, enum site_outcome site, struct str sit
 
     record_open(attempt, &unknown);
     learn(destination, attempt, site, site_reason);
+    rate_note(&destination->rate, loop_now_ms(destination->queue->loop));
     destination->concurrency.busy--;
     destination->transport->busy--;
     destination->queue->scheduler.in_flight--;
@@ -304,28 +209,30 @@ void attempt_return(struct attempt *attempt)
     scheduler->waiting++;
     destination->concurrency.busy--;
     destination->transport->busy--;
-    list_prepend(&destination->waiting, &attempt->link);
+    rate_note(&destination->rate, loop_now_ms(destination->queue->loop));
+    lanes_prepend(&destination->waiting, attempt->lane, &attempt->link);
     destination->waiting_count++;
     destination_settle(destination);
 }
 
 /* ---- who is next ---- */
 
-static struct attempt *first_waiting(struct destination *destination)
+static struct attempt *any_waiting(const struct destination *destination)
 {
-    return list_entry(destination->waiting.next, struct attempt, link);
+    return list_entry(lanes_peek(&destination->waiting), struct attempt, link);
 }
 
 /* The attempt is on its way: it counts until attempt_end or attempt_return. */
-static struct attempt *begin_first(struct destination *destination)
+static struct attempt *begin_next(struct destination *destination)
 {
     struct scheduler *scheduler = &destination->queue->scheduler;
-    struct attempt *attempt = first_waiting(destination);
+    struct attempt *attempt = list_entry(lanes_next(&destination->waiting), struct attempt, link);
 
     list_remove(&attempt->link);
     destination->waiting_count--;
     destination->concurrency.busy++;
     destination->transport->busy++;
+    rate_note(&destination->transport->rate, loop_now_ms(destination->queue->loop));
     scheduler->waiting--;
     scheduler->in_flight++;
     /* It goes to the end of the line of its transport's destinations. */
@@ -337,17 +244,18 @@ static struct attempt *begin_first(struct destination *destination)
 /* False: no worker can take it now. */
 static bool serve(struct queue *queue, struct transport *transport)
 {
-    struct destination *destination = list_entry(transport->ready.next, struct destination, link);
+    struct destination *destination =
+        list_entry(lanes_next(&transport->ready), struct destination, link);
 
     if (transport->settings.kind != TRANSPORT_WORKER &&
         transport->settings.kind != TRANSPORT_LOCAL) {
-        inside_deliver(begin_first(destination));
+        inside_deliver(begin_next(destination));
         return true;
     }
     struct worker *worker = workers_choose(queue, transport->settings.kind, destination->affinity);
     if (worker == NULL)
         return false;
-    worker_send(worker, begin_first(destination));
+    worker_send(worker, begin_next(destination));
     return true;
 }
 
@@ -355,7 +263,7 @@ static void defer_suspended(struct queue *queue)
 {
     struct destination *destination =
         list_entry(queue->scheduler.suspended.next, struct destination, link);
-    struct attempt *attempt = first_waiting(destination);
+    struct attempt *attempt = any_waiting(destination);
 
     inside_suspend(attempt, destination);
     end_waiting(attempt, &(struct result){ .status = DELIVERY_UNDONE }); /* all have theirs */
@@ -434,7 +342,7 @@ static void withdraw_all(struct destination *destination)
     size_t left = destination->waiting_count;
 
     while (left-- > 0)
-        withdraw(first_waiting(destination)); /* the last one may free the destination */
+        withdraw(any_waiting(destination)); /* the last one may free the destination */
 }
 
 /* Visits each destination once; `visit` may free that one. */
@@ -485,6 +393,7 @@ void scheduler_reconfigure(struct queue *queue)
         if (!transport->is_stalled)
             transport_settle(queue, transport);
     }
+    each_destination(queue, destination_refit);
     scheduler_run(queue);
 }
 

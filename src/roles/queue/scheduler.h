@@ -3,8 +3,10 @@
  * Which delivery is next. A message becomes attempts: some of its recipients for one destination
  * (a transport and a next hop). Transports take turns, and within a transport its destinations
  * take turns, so a slow destination never delays another; within a destination attempts go in the
- * order of arrival. Every step is O(1): a destination or transport is in the list of those that
- * can be served exactly while it can. Runs in the loop.
+ * order of arrival. Mailings are overtaken by small messages on both levels (lanes.h): within
+ * their destination, and where the mailing has so many destinations that their turns take long.
+ * Every step is O(1): a destination or transport is in the list of those that can be served
+ * exactly while it can. Runs in the loop.
  */
 #pragma once
 
@@ -18,7 +20,7 @@ struct worker;
 #define ATTEMPT_RECIPIENT_DONE 0x80000000u
 
 struct attempt {
-    struct list link; /* in destination->waiting, or in worker->attempts */
+    struct list link; /* in destination->waiting, or in worker->attempts; or waits nowhere */
     struct list message_link;
     struct message *message;
     struct destination *destination;
@@ -26,6 +28,7 @@ struct attempt {
     uint64_t job;          /* its number towards the worker */
     uint32_t count;
     uint32_t open_count;   /* recipients without a result */
+    uint8_t lane;          /* in destination->waiting */
     uint8_t losses;        /* how many workers died over it */
     uint8_t passes;        /* how many transports passed it on */
     bool is_loading;       /* its content is being read: nothing else may end it */
@@ -70,7 +73,8 @@ void scheduler_withdraw(struct queue *queue, struct message *message);
 void scheduler_drain(struct queue *queue);
 /* postqueue -f: dead destinations get another chance. */
 void scheduler_forget_dead(struct queue *queue);
-/* After a reload: transports may have other settings. */
+/* After a reload: transports may have other settings. What was learned of destinations stays: their
+ * windows within the new limits, dead ones, and the pauses that rate delays make. */
 void scheduler_reconfigure(struct queue *queue);
 /* A worker came, or has room again. */
 void scheduler_unstall(struct queue *queue);

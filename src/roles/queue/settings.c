@@ -47,7 +47,7 @@ static void name_speakers(struct settings *settings, struct log *log)
         [SPEAKER_QMGR] = "qmgr",
         [SPEAKER_BOUNCE] = "bounce",
         [SPEAKER_CLEANUP] = "cleanup",
-        [SPEAKER_POSTSUPER] = "postsuper",
+        [SPEAKER_PICKUP] = "pickup",
     };
 
     for (int i = 0; i < SPEAKER_COUNT; i++)
@@ -67,6 +67,38 @@ static bool has_word(struct str list, struct str wanted)
     return false;
 }
 
+static void warn_of_template(void *argument, const char *text)
+{
+    const struct settings *settings = argument;
+
+    log_warning(&settings->speakers[SPEAKER_BOUNCE], "%s", text);
+}
+
+static void set_notices(struct settings *settings)
+{
+    static const struct {
+        struct str name;
+        unsigned bit;
+    } classes[] = {
+        { STR_INIT("bounce"), ERROR_CLASS_BOUNCE },
+        { STR_INIT("2bounce"), ERROR_CLASS_2BOUNCE },
+        { STR_INIT("delay"), ERROR_CLASS_DELAY },
+    };
+    const struct bounce_template_heard heard = { warn_of_template, settings };
+
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (has_word(settings->config->notify_classes, classes[i].name))
+            settings->notified |= classes[i].bit;
+    bounce_templates_load(&settings->arena, settings->config, &heard, &settings->templates);
+}
+
+struct str settings_double_bounce_address(const struct settings *settings, struct arena *arena)
+{
+    return str_from(arena_printf(arena, "%.*s@%.*s",
+                                 STR_ARGS(settings->config->double_bounce_sender),
+                                 STR_ARGS(settings->config->myhostname)));
+}
+
 struct settings *settings_new(const struct config_source *source, struct config *config,
                               const struct settings_surroundings *surroundings, struct error *error)
 {
@@ -82,16 +114,15 @@ struct settings *settings_new(const struct config_source *source, struct config 
         .maximal_backoff_ms = config->maximal_backoff_time * 1000,
         .lifetime_ms = config->maximal_queue_lifetime * 1000,
         .bounce_lifetime_ms = config->bounce_queue_lifetime * 1000,
+        .jitter_percent = config->queue_retry_jitter < 100 ? config->queue_retry_jitter : 100,
     };
     settings->active_limit =
         config->qmgr_message_active_limit > 0 ? (size_t)config->qmgr_message_active_limit : 1;
     settings->minfree_bytes = (uint64_t)config->queue_minfree;
     settings->bounce_size_limit = (uint64_t)config->bounce_size_limit;
     settings->has_long_ids = config->enable_long_queue_ids;
-    settings->notifies_double_bounces = has_word(config->notify_classes, STR("2bounce"));
-    settings->double_bounce_sender = config->double_bounce_sender;
-    settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
+    set_notices(settings);
     if (!make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
         !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
@@ -141,6 +172,65 @@ static size_t number_of(const struct settings *settings, struct str name, const 
     return fallback;
 }
 
+static int64_t delay_of(const struct settings *settings, struct str name, const char *suffix)
+{
+    struct error error = { 0 };
+    int64_t seconds;
+
+    if (config_transport_number(settings->config, name, suffix, &seconds, &error))
+        return seconds * 1000;
+    log_warning(&settings->speakers[SPEAKER_QMGR], "%s; using no delay", error.message);
+    return 0;
+}
+
+static struct feedback feedback_of(const struct settings *settings, struct str name,
+                                   const char *suffix)
+{
+    struct feedback feedback = { .amount = 1 };
+    struct error error = { 0 };
+    struct str text;
+
+    if (!config_transport_text(settings->config, name, suffix, &text, &error))
+        log_warning(&settings->speakers[SPEAKER_QMGR], "%s; using 1", error.message);
+    else if (!feedback_parse(text, &feedback))
+        log_warning(&settings->speakers[SPEAKER_QMGR],
+                    "%.*s_%s = %.*s: write a number from 0 to 1, alone or with \"/ concurrency\" "
+                    "or \"/ sqrt_concurrency\" behind it; using 1",
+                    STR_ARGS(name), suffix, STR_ARGS(text));
+    return feedback;
+}
+
+static struct concurrency_limits concurrency_of(const struct settings *settings, struct str name,
+                                                bool has_delay)
+{
+    struct concurrency_limits limits = {
+        .initial = number_of(settings, name, "initial_destination_concurrency", 5),
+        .limit = number_of(settings, name, "destination_concurrency_limit", 20),
+        .cohort_limit = (double)number_of(settings, name,
+                                          "destination_concurrency_failed_cohort_limit", 1),
+        .positive = feedback_of(settings, name, "destination_concurrency_positive_feedback"),
+        .negative = feedback_of(settings, name, "destination_concurrency_negative_feedback"),
+    };
+
+    if (has_delay)
+        limits.limit = 1;
+    if (limits.initial == 0)
+        limits.initial = 1;
+    return limits;
+}
+
+/* From how many deliveries on a message can be overtaken: one that would earn fewer slots than
+ * minimum_delivery_slots is not, as in Postfix. */
+static size_t overtaken_from(const struct settings *settings, struct str name)
+{
+    size_t cost = number_of(settings, name, "delivery_slot_cost", 5);
+    size_t slots = number_of(settings, name, "minimum_delivery_slots", 3);
+
+    if (cost == 0)
+        return 0;
+    return (cost < 2 ? 2 : cost) * (slots > 0 ? slots : 1);
+}
+
 static size_t process_limit_of(const struct settings *settings,
                                const struct master_service *service)
 {
@@ -187,15 +277,14 @@ struct transport_settings settings_transport(const struct settings *settings, st
         .kind = service != NULL ? kind_of(command) : TRANSPORT_UNKNOWN,
         .process_limit = process_limit_of(settings, service),
         .recipient_limit = number_of(settings, name, "destination_recipient_limit", 50),
-        .concurrency = {
-            .initial = number_of(settings, name, "initial_destination_concurrency", 5),
-            .limit = number_of(settings, name, "destination_concurrency_limit", 20),
-            .cohort_limit = (double)number_of(
-                settings, name, "destination_concurrency_failed_cohort_limit", 1),
-        },
+        .destination_delay_ms = delay_of(settings, name, "destination_rate_delay"),
+        .transport_delay_ms = delay_of(settings, name, "transport_rate_delay"),
+        .overtaken_from = overtaken_from(settings, name),
+        .is_deferred = has_word(settings->config->defer_transports, name),
         .speaker = speaker_of(settings, service, command, arena),
     };
 
+    transport.concurrency = concurrency_of(settings, name, transport.destination_delay_ms > 0);
     if (transport.kind == TRANSPORT_ERROR)
         transport.kind = error_kind_of(name);
     return transport;

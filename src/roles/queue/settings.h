@@ -9,17 +9,25 @@
 #include "base/log.h"
 #include "concurrency.h"
 #include "config/config.h"
+#include "mail/bounce_template.h"
 #include "mail/cleanup.h"
 #include "mail/queue_id.h"
 #include "mail/route.h"
 #include "retry.h"
+
+/* What the postmaster may be told of. */
+enum error_class {
+    ERROR_CLASS_BOUNCE = 1,
+    ERROR_CLASS_2BOUNCE = 2,
+    ERROR_CLASS_DELAY = 4,
+};
 
 /* Whom the queue speaks as in the log. */
 enum speaker {
     SPEAKER_QMGR,
     SPEAKER_BOUNCE,
     SPEAKER_CLEANUP,
-    SPEAKER_POSTSUPER,
+    SPEAKER_PICKUP,
     SPEAKER_COUNT,
 };
 
@@ -37,9 +45,8 @@ struct settings {
     uint64_t minfree_bytes;
     uint64_t bounce_size_limit;
     bool has_long_ids;
-    bool notifies_double_bounces; /* notify_classes has 2bounce */
-    struct str double_bounce_sender;
-    struct str double_bounce_recipient;
+    unsigned notified; /* notify_classes: enum error_class bits */
+    struct bounce_templates templates;
     struct log_context speakers[SPEAKER_COUNT];
 };
 
@@ -53,6 +60,9 @@ struct settings *settings_new(const struct config_source *source, struct config 
                               const struct settings_surroundings *surroundings,
                               struct error *error);
 void settings_free(struct settings **settings);
+
+/* The sender of notices to the postmaster. */
+struct str settings_double_bounce_address(const struct settings *settings, struct arena *arena);
 
 /* How mail of a transport is dealt with. */
 enum transport_kind {
@@ -69,7 +79,11 @@ struct transport_settings {
     struct log_context speaker; /* "postfix/error": for what the queue itself logs */
     size_t process_limit;       /* 0 = none */
     size_t recipient_limit;     /* per delivery; 0 = none */
-    struct concurrency_limits concurrency;
+    struct concurrency_limits concurrency; /* a pause after deliveries makes its limit 1 */
+    int64_t destination_delay_ms; /* from the end of a delivery to the next one's beginning */
+    int64_t transport_delay_ms;   /* from beginning to beginning, whatever the destination */
+    size_t overtaken_from;        /* messages with so many deliveries are overtaken; 0: none */
+    bool is_deferred; /* in defer_transports: only what an operator flushes is delivered */
 };
 /* What the configuration says of the transport, now. A number that cannot be read was warned of
  * and counts as its default. */

@@ -132,7 +132,9 @@ static bool make_lists(struct policy *policy, struct error *error)
     return make_list(policy, "smtpd_authorized_xclient_hosts",
                      config->smtpd_authorized_xclient_hosts, &policy->xclient_hosts, error) &&
            make_list(policy, "smtpd_authorized_xforward_hosts",
-                     config->smtpd_authorized_xforward_hosts, &policy->xforward_hosts, error);
+                     config->smtpd_authorized_xforward_hosts, &policy->xforward_hosts, error) &&
+           make_list(policy, "smtpd_authorized_verp_clients",
+                     config->smtpd_authorized_verp_clients, &policy->verp_clients, error);
 }
 
 static bool set_bare_newline(struct policy *policy, struct error *error)
@@ -300,6 +302,7 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->bare_newline_exclusions);
     match_list_free(&(*policy)->xclient_hosts);
     match_list_free(&(*policy)->xforward_hosts);
+    match_list_free(&(*policy)->verp_clients);
     match_list_free(&(*policy)->flush_domains);
     cleanup_free(&(*policy)->cleanup);
     router_free(&(*policy)->router);

@@ -314,21 +314,16 @@ static void gate_follows_queue_minfree(void **state)
     assert_false(world->is_gate_open);
 }
 
-static void reload_changes_limits_in_place(void **state)
+/* As SIGHUP with these lines added to main.cf. */
+static void reload_with(struct world *world, const char *lines)
 {
-    struct world *world = *state;
     struct error error;
     struct config_source source = { 0 };
     char path[128];
 
-    world_connect_worker(world, 0);
-    submit_many(world, "x@far.example", 50);
-    world_run(world, has_job);
-    world_run_ms(world, 20);
-    assert_int_equal(world->job_count, 5);
     snprintf(path, sizeof path, "%s/main.cf", world->folder);
     FILE *file = fopen(path, "a");
-    fputs("default_destination_concurrency_limit = 1\nrelayhost = [hub.example]\n", file);
+    fputs(lines, file);
     fclose(file);
     assert_true(config_source_read(world->folder, NULL, NULL, &source, &error));
     struct config *config = config_new(&source, NULL, NULL, NULL, &error);
@@ -343,15 +338,195 @@ static void reload_changes_limits_in_place(void **state)
     world->source = source;
     world->queue->settings->config = world->config;
     world->queue->settings->source = &world->source;
+}
+
+static void reload_changes_limits_in_place(void **state)
+{
+    struct world *world = *state;
+
+    world_connect_worker(world, 0);
+    submit_many(world, "x@far.example", 50);
+    world_run(world, has_job);
+    world_run_ms(world, 20);
+    assert_int_equal(world->job_count, 5);
+    reload_with(world, "default_destination_concurrency_limit = 1\nrelayhost = [hub.example]\n");
     submit_many(world, "y@other.example", 3);
     world_run(world, is_answered);
     world_run_ms(world, 20);
     assert_int_equal(count_jobs(world, "[hub.example]"), 1);
+    deliver_all(world, &world->jobs[0]); /* four are left: more than the new limit */
+    world_run_ms(world, 20);
+    assert_int_equal(count_jobs(world, "far.example"), 5);
     world->on_job = deliver_all;
     for (size_t i = 0; i < world->job_count; i++)
         if (!world->jobs[i].is_done)
             deliver_all(world, &world->jobs[i]);
     world_run(world, is_queue_empty);
+}
+
+static void pause_of_a_destination_goes_on_over_a_reload(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "default_destination_rate_delay = 1\n");
+    world_connect_worker(world, 0);
+    world->on_job = deliver_all;
+    submit_many(world, "x@far.example", 1);
+    world_run(world, is_queue_empty);
+    int64_t end_ms = clock_monotonic_ms();
+    reload_with(world, "initial_destination_concurrency = 9\n");
+    submit_many(world, "x@far.example", 2);
+    world_run_ms(world, 300);
+    assert_int_equal(world->job_count, 1);
+    reload_with(world, "default_destination_rate_delay = 2\n");
+    while (world->job_count < 2)
+        world_run_ms(world, 5);
+    assert_true(clock_monotonic_ms() - end_ms >= 1950); /* from the end, by the new delay */
+    reload_with(world, "default_destination_rate_delay = 0\n");
+    world_run(world, is_queue_empty);
+    assert_int_equal(map_count(world->queue->scheduler.destinations), 0);
+}
+
+static void destination_is_forgotten_after_its_pause(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "default_destination_rate_delay = 1\n");
+    world_connect_worker(world, 0);
+    world->on_job = deliver_all;
+    submit_many(world, "x@far.example", 1);
+    world_run(world, is_queue_empty);
+    assert_int_equal(map_count(world->queue->scheduler.destinations), 1);
+    world_run_ms(world, 1200);
+    assert_int_equal(map_count(world->queue->scheduler.destinations), 0);
+}
+
+static void rated_destination_defers_what_waits_and_lives_on(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "default_destination_rate_delay = 1\n");
+    world_connect_worker(world, 0);
+    submit_many(world, "x@far.example", 400);
+    world_run(world, is_answered);
+    world_run(world, has_job);
+    fail_site(world, &world->jobs[0]);
+    world_run(world, is_at_rest);
+    assert_int_equal(world->job_count, 1);
+    assert_int_equal(world_count_lines(world, "delivery temporarily suspended"), 399);
+    world->on_job = deliver_all;
+    submit_many(world, "y@far.example", 1);
+    world_run(world, is_at_rest);
+    assert_int_equal(world->job_count, 2);
+    assert_int_equal(store_message_count(world->store), 400);
+}
+
+static void pause_of_a_transport_counts_over_its_destinations(void **state)
+{
+    struct world *world = *state;
+    int64_t start_ms = clock_monotonic_ms();
+
+    world_restart(world, "default_transport_rate_delay = 1\n");
+    world_connect_worker(world, 0);
+    world->on_job = deliver_all;
+    submit_many(world, "x@one.example", 1);
+    submit_many(world, "x@two.example", 1);
+    submit_many(world, "x@three.example", 1);
+    world_run(world, is_queue_empty);
+    assert_true(clock_monotonic_ms() - start_ms >= 2000);
+}
+
+static void deferred_transport_is_used_for_flushed_mail_alone(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "defer_transports = smtp\n");
+    world_connect_worker(world, 0);
+    world->on_job = deliver_all;
+    submit_many(world, "x@far.example", 3);
+    world_run(world, is_at_rest);
+    assert_int_equal(world->job_count, 0);
+    assert_int_equal(world_count_lines(world, "status=deferred (deferred transport)"), 3);
+    queue_flush(world->queue);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world->job_count, 3);
+}
+
+/* The position of the first job for that host. */
+static size_t find_nexthop(const struct world *world, const char *nexthop)
+{
+    size_t i = 0;
+
+    while (i < world->job_count && strcmp(world->jobs[i].nexthop, nexthop) != 0)
+        i++;
+    return i;
+}
+
+static void small_mail_overtakes_a_mailing_within_its_destination(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "default_destination_concurrency_limit = 1\n"
+                         "default_destination_recipient_limit = 2\n");
+    world_connect_worker(world, 0);
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "far.example",
+                                        .recipient_count = 1000 });
+    world_run(world, has_job);
+    uint64_t first = world_submit(
+        world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+    uint64_t second = world_submit(
+        world, &(struct mail){ .sender = "a@b.example", .recipients = "y@far.example" });
+    world_run(world, is_answered);
+    world->on_job = deliver_all;
+    deliver_all(world, &world->jobs[0]);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world->job_count, 502);
+    assert_true(find_job(world, first) - world->jobs <= 2);
+    assert_true(find_job(world, second) - world->jobs <= 4);
+    assert_true(find_job(world, second) > find_job(world, first));
+}
+
+/* Its destination has the first turn among thousands that wait for the same transport. */
+static void small_mail_overtakes_a_mailing_to_many_destinations(void **state)
+{
+    struct world *world = *state;
+    struct buf recipients = { 0 };
+
+    world_restart(world, "default_transport = narrow\n");
+    world_connect_worker(world, 0);
+    for (int i = 0; i < 500; i++)
+        buf_printf(&recipients, "x@host%d.example ", i);
+    world_submit(world,
+                 &(struct mail){ .sender = "a@b.example", .recipients = buf_text(&recipients) });
+    buf_free(&recipients);
+    world_run(world, has_job);
+    submit_many(world, "x@small.example", 1);
+    world_run(world, is_answered);
+    world->on_job = deliver_all;
+    deliver_all(world, &world->jobs[0]);
+    deliver_all(world, &world->jobs[1]);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world->job_count, 501);
+    assert_true(find_nexthop(world, "small.example") <= 4);
+}
+
+static void slot_cost_of_zero_keeps_the_order_of_arrival(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world,
+                  "default_destination_concurrency_limit = 1\ndefault_delivery_slot_cost = 0\n"
+                  "default_destination_recipient_limit = 2\n");
+    world_connect_worker(world, 0);
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "far.example",
+                                        .recipient_count = 100 });
+    uint64_t last = world_submit(
+        world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+    world->on_job = deliver_all;
+    world_run(world, is_queue_empty);
+    assert_int_equal(find_job(world, last) - world->jobs, 50);
 }
 
 /* Not a benchmark, but a bound that an accidental walk over everything would break. */
@@ -394,6 +569,14 @@ int main(void)
         WORLD_TEST(gate_closes_when_the_disk_is_low),
         WORLD_TEST(gate_follows_queue_minfree),
         WORLD_TEST(reload_changes_limits_in_place),
+        WORLD_TEST(pause_of_a_destination_goes_on_over_a_reload),
+        WORLD_TEST(destination_is_forgotten_after_its_pause),
+        WORLD_TEST(rated_destination_defers_what_waits_and_lives_on),
+        WORLD_TEST(pause_of_a_transport_counts_over_its_destinations),
+        WORLD_TEST(deferred_transport_is_used_for_flushed_mail_alone),
+        WORLD_TEST(small_mail_overtakes_a_mailing_within_its_destination),
+        WORLD_TEST(small_mail_overtakes_a_mailing_to_many_destinations),
+        WORLD_TEST(slot_cost_of_zero_keeps_the_order_of_arrival),
         WORLD_TEST(cost_of_a_message_does_not_grow_with_the_queue),
     };
     return cmocka_run_group_tests_name("roles/queue_scheduler", tests, NULL, NULL);

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "gathering.h"
+
+#include "base/memory.h"
+#include "queue.h"
+
+/* Recipients of one delivery, so that it fits a channel's frame. */
+enum { BATCH_MAX = 500 };
+
+/* Recipients of one destination gather here until the batch is full. */
+struct gathering {
+    struct destination *destination;
+    struct attempt *attempt;
+    size_t capacity;
+    struct gathering *next;
+};
+
+static size_t batch_limit(const struct message *message, const struct destination *destination,
+                          size_t remaining)
+{
+    size_t limit = destination->transport->settings.recipient_limit;
+
+    if (message->envelope.verp.len > 0)
+        limit = 1; /* each recipient has a sender of its own */
+    if (limit == 0 || limit > BATCH_MAX)
+        limit = BATCH_MAX;
+    return limit > remaining ? remaining : limit;
+}
+
+struct attempt *attempt_new(struct message *message, struct destination *destination,
+                            size_t capacity)
+{
+    struct attempt *attempt =
+        memory_new(sizeof *attempt + capacity * sizeof attempt->recipients[0]);
+
+    attempt->message = message;
+    attempt->destination = destination;
+    list_init(&attempt->link);
+    list_append(&message->attempts, &attempt->message_link);
+    message->attempts_open++;
+    return attempt;
+}
+
+void attempt_add(struct attempt *attempt, uint32_t recipient)
+{
+    attempt->recipients[attempt->count++] = recipient;
+    attempt->open_count++;
+}
+
+static void gather(struct message *message, struct gathering *gathering, uint32_t index,
+                   size_t remaining)
+{
+    struct attempt *attempt = gathering->attempt;
+
+    if (attempt == NULL || attempt->count == gathering->capacity) {
+        gathering->capacity = batch_limit(message, gathering->destination, remaining);
+        attempt = gathering->attempt =
+            attempt_new(message, gathering->destination, gathering->capacity);
+    }
+    attempt_add(attempt, index);
+}
+
+/* The usual message has one destination, or a run of recipients for each: the last one used is
+ * tried first, the map is for messages to many. */
+struct gatherings {
+    struct arena arena;
+    struct gathering *last;
+    struct gathering *all;
+    struct map *by_key; /* made with the second destination */
+};
+
+static struct gathering *find_gathering(struct gatherings *gatherings,
+                                        struct destination *destination)
+{
+    if (gatherings->last != NULL && gatherings->last->destination == destination)
+        return gatherings->last;
+    struct gathering *found =
+        gatherings->by_key == NULL ? NULL : map_find(gatherings->by_key, destination->key);
+    if (found == NULL) {
+        found = arena_new(&gatherings->arena, sizeof *found);
+        found->destination = destination;
+        found->next = gatherings->all;
+        if (gatherings->all != NULL && gatherings->by_key == NULL) {
+            gatherings->by_key = map_new();
+            map_set(gatherings->by_key, gatherings->all->destination->key, gatherings->all);
+        }
+        if (gatherings->by_key != NULL)
+            map_set(gatherings->by_key, destination->key, found);
+        gatherings->all = found;
+    }
+    gatherings->last = found;
+    return found;
+}
+
+static struct destination *route_recipient(struct message *message, struct arena *scratch,
+                                           uint32_t index)
+{
+    struct queue *queue = message->queue;
+    struct str address = message->envelope.recipients[index].address;
+    struct str sender = message->envelope.sender;
+    struct router *router =
+        message_is_probe(message) ? queue->settings->probe_router : queue->settings->router;
+    struct route route;
+    struct error error = { 0 };
+
+    if (!router_find(router, scratch, sender, address, &route, &error)) {
+        log_warning(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s", message->id.text,
+                    error.message);
+        route = (struct route){ .transport = STR("retry"),
+                                .nexthop = STR("4.3.0 address resolver failure"),
+                                .address = address };
+    } else if (message->envelope.filter.len > 0) {
+        route_through_filter(queue->settings->router, scratch, message->envelope.filter, &route);
+    }
+    /* user%far@here is delivered to user@far, and logged so. */
+    if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)
+        message_readdress(message, index, route.address);
+    struct transport *transport = transport_find(queue, route.transport);
+    if (transport->settings.is_deferred && !message->is_flushed) {
+        transport = transport_find(queue, STR("retry"));
+        route.nexthop = STR("4.3.2 deferred transport");
+    }
+    return destination_find(transport, queue, route.nexthop, route.address);
+}
+
+void gather_attempts(struct message *message)
+{
+    struct gatherings gatherings = { 0 };
+    size_t count = message->envelope.recipient_count;
+
+    for (size_t i = 0; i < count; i++) {
+        if (message->envelope.recipients[i].state != RECIPIENT_WAITING ||
+            message->verdicts[i] != VERDICT_NONE)
+            continue;
+        struct destination *destination = route_recipient(message, &gatherings.arena, (uint32_t)i);
+        gather(message, find_gathering(&gatherings, destination), (uint32_t)i, count - i);
+    }
+    map_free(&gatherings.by_key);
+    arena_clear(&gatherings.arena);
+}

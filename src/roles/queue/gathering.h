@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One message into attempts: each recipient is routed, and those for one destination go together,
+ * as many at a time as its transport takes in one delivery. The scheduler's own.
+ */
+#pragma once
+
+#include "scheduler.h"
+
+/* An attempt that waits nowhere yet, with room for so many recipients. */
+struct attempt *attempt_new(struct message *message, struct destination *destination,
+                            size_t capacity);
+void attempt_add(struct attempt *attempt, uint32_t recipient);
+
+/* Attempts for all recipients that wait and have no verdict, in message->attempts. Those whose
+ * transport is in defer_transports go to the transport retry, unless the message was flushed. */
+void gather_attempts(struct message *message);
