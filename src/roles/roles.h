@@ -16,6 +16,7 @@ extern const struct role log_role;
 extern const struct role pickup_role;
 extern const struct role queue_role;
 extern const struct role resolver_role;
+extern const struct role sasl_role;
 extern const struct role smtp_role;
 extern const struct role smtpd_role;
 extern const struct role verify_role;

@@ -231,10 +231,3 @@ def test_client_that_leaves_within_the_exchange_harms_nobody(relay, sink):
     client.send("AUTH LOGIN\r\n" + "A" * 20000 + "\r\n")
     assert client.reply()[0] == 334
     assert client.reply() == (500, ["5.5.6 Error: authentication line too long"])
-
-
-def test_cyrus_says_that_it_is_not_built(sink):
-    relay = instance(sink, smtpd_sasl_type="cyrus")
-    result = relay.run("postfix", "start", check=False)
-    assert result.returncode != 0
-    assert wait_until(lambda: "smtpd_sasl_type" in relay.log() + result.stderr, "the reason")

@@ -160,7 +160,60 @@ TALKS = {
     "elliptic": [secret(*WHOLE), secret(*WHOLE, **OLD)],
     "chain": [secret(*WHOLE)],
     "strange level": [secret(*WHOLE), clear("MAIL FROM:<a@b>", "QUIT")],
+    "names": [secret("NOOP", "QUIT", options={"server_hostname": name}, **about)
+              for about in ({}, OLD)
+              for name in ("other.example.test", "OTHER.example.test", "a.below.example", "below.example",
+                           "x.y.below.example", "nobody.example", "bad_name.example", "broken.example",
+                           "127.0.0.1")] + [secret("NOOP", "QUIT")],
+    "names of all": [secret("NOOP", "QUIT", options={"server_hostname": "a.example"})],
+    "names of none": [secret("NOOP", "QUIT", options={"server_hostname": "a.example"})],
+    **{name: [clear("EHLO x", "MAIL FROM:<a@b>", "RCPT TO:<b@example.com>", "QUIT"),
+              *[secret(*WHOLE, name=client) for client in (
+                  None, "client.example.test", "stranger.example.test", "other.example.test")],
+              secret(*WHOLE, name="client.example.test", **OLD)]
+       for name in ("friends", "friends by key", "friends of md5", "all friends", "access", "access by key",
+                    "access by both", "access refuses", "broken friends", "broken access",
+                    "logged friends")},
 }
+
+
+def by_certificate(certificates, name):
+    """Overrides of the listeners that look at client certificates."""
+    def print_of(who, digest="sha256"):
+        return certificates.fingerprint(certificates.folder / f"{who}.pem", digest)
+
+    def key_of(who):
+        return certificates.key_fingerprint(certificates.folder / f"{who}.pem")
+
+    client, stranger = "client.example.test", "stranger.example.test"
+    lists = {
+        "friends": f"inline:{{ {print_of(client)}=x, {print_of(stranger).lower()}=y }}",
+        "friends by key": f"inline:{{ {key_of(client)}=x }}",
+        "friends of md5": f"inline:{{ {print_of(client, 'md5')}=x }}",
+        "broken friends": "fail:x",
+        "all friends": "",
+    }
+    checks = {
+        "access": f"inline:{{ {print_of(client)}=OK, {print_of(stranger)}=REJECT }}",
+        "access by key": f"{{ inline:{{{key_of(client)}=OK}}, {{ search_order = pubkey_fingerprint }} }}",
+        "access by both": f"{{ inline:{{{print_of(client)}=DUNNO}} {{ search_order = cert_fingerprint "
+                          f"pubkey_fingerprint }} }}",
+        "access refuses": f"inline:{{ {{{print_of(client)}=554 5.7.9 not you}}, "
+                          f"{print_of(stranger)}=DEFER }}",
+        "broken access": "fail:y",
+    }
+    rule = "permit_tls_all_clientcerts" if name == "all friends" else "permit_tls_clientcerts" \
+        if name in lists or name == "logged friends" else f"check_ccert_access {checks[name]}"
+    found = {"smtpd_tls_security_level": "may", "smtpd_tls_ask_ccert": "yes",
+             "smtpd_tls_CAfile": certificates.authority, **server_files(certificates),
+             "smtpd_relay_restrictions": f"{rule}, reject_unauth_destination",
+             "smtpd_recipient_restrictions": "",
+             "relay_clientcerts": lists.get(name, lists["friends"])}
+    if name == "friends of md5":
+        found["smtpd_tls_fingerprint_digest"] = "md5"
+    if name == "logged friends":
+        found["smtpd_log_access_permit_actions"] = "permit_tls_clientcerts"
+    return found
 
 
 def settings(name, certificates):
@@ -170,6 +223,19 @@ def settings(name, certificates):
     if name == "chain":
         chain.write_text("".join((certificates.folder / f"other.example.test.{kind}").read_text()
                                  for kind in ("key", "pem")))
+    if "friends" in name or "access" in name:
+        return by_certificate(certificates, name)
+    if name.startswith("names"):
+        other = certificates.folder / "names.pem"
+        other.write_text("".join((certificates.folder / f"other.example.test.{kind}").read_text()
+                                 for kind in ("key", "pem")))
+        (certificates.folder / "broken.pem").write_text("nothing\n")
+        maps = certificates.folder / "names"
+        maps.write_text(f"other.example.test {other}\n.below.example {other}\n"
+                        f"broken.example {certificates.folder}/broken.pem\n")
+        return {"smtpd_tls_security_level": "may", **files, "tls_server_sni_maps": {
+            "names": f"texthash:{maps}", "names of all": f"static:{other}",
+            "names of none": "fail:x"}[name]}
     return {
         "may": {"smtpd_tls_security_level": "may", **files},
         "encrypt": {"smtpd_tls_security_level": "encrypt", **files},
@@ -199,7 +265,7 @@ def settings(name, certificates):
     }[name]
 
 
-INTERESTING = re.compile(r"TLS [a-z]|SSL_accept|certificate|lost connection|server certs|disconnect from")
+INTERESTING = re.compile(r"TLS [a-zS]|reject|permit|relay_clientcerts|SSL_accept|certificate|lost connection|server certs|disconnect from")
 
 
 def lines_of(log):

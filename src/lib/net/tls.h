@@ -27,6 +27,12 @@ struct tls_files {
     bool appends_default_ca;
 };
 
+enum tls_chain_outcome {
+    TLS_CHAIN_FOUND,
+    TLS_CHAIN_ABSENT, /* the name has none of its own: the usual one serves */
+    TLS_CHAIN_FAILED, /* cannot be told: the handshake fails */
+};
+
 struct tls_context_options {
     bool is_server;
     struct tls_files files;
@@ -42,8 +48,8 @@ struct tls_context_options {
     struct tls_tickets *tickets; /* borrowed; NULL: no tickets */
     struct str listener;         /* whose tickets are no other listener's */
     /* Server: keys and certificates by the name a client asks for. NULL: always the same ones. The
-     * PEM text goes to `chain`; false where the name has none of its own. */
-    bool (*find_chain)(void *argument, struct str name, struct buf *chain);
+     * PEM text goes to `chain`. */
+    enum tls_chain_outcome (*find_chain)(void *argument, struct str name, struct buf *chain);
     void *argument;
     /* Hears, in Postfix's words, why something does not work. */
     void (*warning)(void *argument, const char *text);
@@ -139,6 +145,16 @@ struct tls_facts {
     struct str certificate_fingerprint, key_fingerprint;
     struct str servername; /* that the client asked for and got; may be empty */
 };
+
+/* Why a client did not get the name that it asked for; also while the handshake is not over. */
+enum tls_name_trouble {
+    TLS_NAME_FINE, /* it did, or asked for none */
+    TLS_NAME_INVALID,
+    TLS_NAME_UNMATCHED, /* it has no keys of its own */
+    TLS_NAME_BROKEN,    /* the keys do not work: the handshake has failed */
+};
+/* `name` is what the client asked for, as it came. */
+enum tls_name_trouble tls_name_trouble(const struct tls *tls, struct str *name);
 
 /* After the handshake. Strings live in `arena`. */
 void tls_get_facts(const struct tls *tls, struct arena *arena, struct tls_facts *facts);

@@ -219,6 +219,12 @@ struct str tls_problem(const struct tls *tls)
     return buf_str(&tls->problem);
 }
 
+enum tls_name_trouble tls_name_trouble(const struct tls *tls, struct str *name)
+{
+    *name = tls->refused_name;
+    return tls->name_trouble;
+}
+
 void tls_get_facts(const struct tls *tls, struct arena *arena, struct tls_facts *facts)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(tls->library);

@@ -363,6 +363,13 @@ static bool is_host_name(struct str name)
     return name.len > 0 && name.len < 256;
 }
 
+static int refuse_name(struct tls *tls, struct str name, enum tls_name_trouble trouble)
+{
+    tls->refused_name = arena_copy(&tls->arena, name);
+    tls->name_trouble = trouble;
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
 static int servername_arrived(SSL *library, int *alert, void *argument)
 {
     struct tls *tls = tls_of(library);
@@ -371,16 +378,26 @@ static int servername_arrived(SSL *library, int *alert, void *argument)
     struct error error;
 
     (void)argument;
-    if (tls->context->find_chain == NULL || !is_host_name(name) ||
-        !tls->context->find_chain(tls->context->argument, name, &chain))
+    if (tls->context->find_chain == NULL || name.len == 0)
         return SSL_TLSEXT_ERR_NOACK;
-    if (!tls_chain_load(NULL, library, buf_str(&chain), "SNI chain", &error)) {
-        buf_printf(&tls->problem, "%s\n", error.message);
-        *alert = SSL_AD_INTERNAL_ERROR;
-        return SSL_TLSEXT_ERR_ALERT_FATAL;
+    if (!is_host_name(name))
+        return refuse_name(tls, name, TLS_NAME_INVALID);
+    switch (tls->context->find_chain(tls->context->argument, name, &chain)) {
+    case TLS_CHAIN_ABSENT:
+        return refuse_name(tls, name, TLS_NAME_UNMATCHED);
+    case TLS_CHAIN_FOUND:
+        if (tls_chain_load(NULL, library, buf_str(&chain), "SNI chain", &error)) {
+            OPENSSL_cleanse(chain.ptr, chain.len);
+            tls->servername = arena_copy(&tls->arena, name);
+            return SSL_TLSEXT_ERR_OK;
+        }
+        (void)refuse_name(tls, name, TLS_NAME_BROKEN);
+        break;
+    case TLS_CHAIN_FAILED:
+        break;
     }
-    tls->servername = arena_copy(&tls->arena, name);
-    return SSL_TLSEXT_ERR_OK;
+    *alert = SSL_AD_INTERNAL_ERROR;
+    return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
 /* ---- the rest ---- */

@@ -85,6 +85,11 @@ struct str tls_problem(const struct tls *tls)
     return library->tls_problem(tls);
 }
 
+enum tls_name_trouble tls_name_trouble(const struct tls *tls, struct str *name)
+{
+    return library->tls_name_trouble(tls, name);
+}
+
 void tls_get_facts(const struct tls *tls, struct arena *arena, struct tls_facts *facts)
 {
     library->tls_get_facts(tls, arena, facts);

@@ -26,6 +26,7 @@
     F(tls_write)                                                                                   \
     F(tls_close)                                                                                   \
     F(tls_problem)                                                                                 \
+    F(tls_name_trouble)                                                                            \
     F(tls_get_facts)                                                                               \
     F(tls_session_take)                                                                            \
     F(tls_session_free)                                                                            \

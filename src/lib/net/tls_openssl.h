@@ -13,7 +13,7 @@ struct tls_context {
     const EVP_MD *fingerprint_digest;
     struct tls_tickets *tickets;
     struct str listener;
-    bool (*find_chain)(void *argument, struct str name, struct buf *chain);
+    enum tls_chain_outcome (*find_chain)(void *argument, struct str name, struct buf *chain);
     void *argument;
     struct arena arena;
 };
@@ -30,7 +30,9 @@ struct tls {
     size_t name_count;
     const struct str *fingerprints;
     size_t fingerprint_count;
-    struct str servername; /* the client's wish that was granted */
+    struct str servername;   /* the client's wish that was granted */
+    struct str refused_name; /* and the one that was not, for that reason */
+    enum tls_name_trouble name_trouble;
     /* The failure nearest to the peer's own certificate: error, depth (-1: none), issuer. */
     int verify_error, verify_depth;
     struct str verify_issuer;

@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 /* Irreversibly, and that is verified. */
-static bool become_owner(const struct spool_owner *owner, struct error *error)
+static bool become_owner(const struct spool_owner *owner, const char *name, struct error *error)
 {
-    if (setgroups(0, NULL) < 0)
-        return error_errno(error, "drop the supplementary groups");
+    if (name != NULL ? initgroups(name, owner->gid) < 0 : setgroups(0, NULL) < 0)
+        return error_errno(error, "set the supplementary groups");
     if (setresgid(owner->gid, owner->gid, owner->gid) < 0)
         return error_errno(error, "take mail_owner's group");
     if (setresuid(owner->uid, owner->uid, owner->uid) < 0)
@@ -35,14 +35,17 @@ static bool enter_empty_root(const struct config *config, struct error *error)
 }
 
 static bool drop_superuser(const struct config *config, bool keeps_root_directory,
-                           struct error *error)
+                           bool keeps_groups, struct error *error)
 {
+    autoclear_arena struct arena scratch = { 0 };
+    const char *name = keeps_groups ? arena_text(&scratch, config->mail_owner) : NULL;
     struct spool_owner owner;
 
     if (geteuid() != 0)
         return true;
     return spool_owner_find(config, &owner, error) &&
-           (keeps_root_directory || enter_empty_root(config, error)) && become_owner(&owner, error);
+           (keeps_root_directory || enter_empty_root(config, error)) &&
+           become_owner(&owner, name, error);
 }
 
 static bool drop_privileges(unsigned rights, struct error *error)
@@ -82,7 +85,7 @@ bool confinement_apply(struct service *service, const struct confinement *confin
     const char **paths = allowed_paths(&scratch, service->config, confinement->spool_folders);
 
     tzset(); /* reads the time zone's file, which will be out of reach */
-    if (!drop_superuser(service->config, keeps_root_directory, error) ||
+    if (!drop_superuser(service->config, keeps_root_directory, confinement->keeps_groups, error) ||
         !drop_privileges(confinement->rights, error))
         return error_context(error, "confine");
     if (!fences_files(paths, confinement->readable_folders, error))

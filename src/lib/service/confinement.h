@@ -25,7 +25,9 @@ struct confinement {
      * folders, or with CONFINEMENT_LOCAL, the root directory stays the system's. */
     const char *const *spool_folders;
     /* With spool_folders: other folders, by their absolute names, that it may read only. */
-    const char *const *readable_folders;
+    const char *const *readable_folders; /* or files */
+    /* mail_owner's supplementary groups stay: what an operator lets it read by them. */
+    bool keeps_groups;
 };
 
 /* Without root everything but the user and the root directory. */

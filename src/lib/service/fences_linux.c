@@ -9,6 +9,7 @@
 #include <seccomp.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,10 +29,13 @@ bool fences_need_dumpable(void)
 
 static bool landlock_allow(int ruleset, const char *path, uint64_t allowed, struct error *error)
 {
-    autoclose int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    autoclose int fd = open(path, O_PATH | O_CLOEXEC);
+    struct stat status;
 
-    if (fd < 0)
+    if (fd < 0 || fstat(fd, &status) < 0)
         return error_errno(error, "open %s", path);
+    if (!S_ISDIR(status.st_mode))
+        allowed &= LANDLOCK_ACCESS_FS_READ_FILE;
     /* Moving within the spool (maildrop to corrupt) is a right of its own since ABI 2. */
     if ((allowed & LANDLOCK_WRITE) != 0 &&
         syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 2)
@@ -60,7 +64,7 @@ bool fences_files(const char *const *paths, const char *const *readable, struct 
         if (!landlock_allow(ruleset, *paths, LANDLOCK_READ | LANDLOCK_WRITE, error))
             return false;
     for (; readable != NULL && *readable != NULL; readable++)
-        if (access(*readable, X_OK) == 0 &&
+        if (access(*readable, F_OK) == 0 &&
             !landlock_allow(ruleset, *readable, LANDLOCK_READ, error))
             return false;
     if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)

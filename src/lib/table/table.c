@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "table/table_source.h"
 #include "table/table_type.h"
+#include "table/table_value.h"
 
 #include <stdio.h>
 
@@ -88,6 +89,20 @@ bool table_is_specification(struct str text)
     return len > 0 && len < text.len && text.ptr[len] == ':';
 }
 
+struct str table_keep_value(struct table *table, struct str value)
+{
+    autofree_buf struct buf content = { 0 };
+    struct error error;
+
+    if (!table->options.values_are_files)
+        return arena_copy(&table->arena, value);
+    if (!table_value_read(value, &content, &error)) {
+        table_warn(table, "%.*s: %s", STR_ARGS(table->specification), error.message);
+        return STR("");
+    }
+    return arena_copy(&table->arena, buf_str(&content));
+}
+
 /* ---- a table that fails ---- */
 
 static enum lookup_outcome failing_find(struct table *table, struct str key, struct arena *arena,
@@ -132,6 +147,21 @@ static const struct table_type *type_find(struct str name)
         if (str_equal(name, str_from(types[i]->name)))
             return types[i];
     return NULL;
+}
+
+/* Whether its values may stand for files: those of an index have their content already. */
+static bool takes_files(const struct table_type *type)
+{
+    static const struct table_type *const takers[] = {
+        &table_type_hash,   &table_type_btree,    &table_type_lmdb,
+        &table_type_cdb,    &table_type_texthash, &table_type_inline,
+        &table_type_static, &table_type_sqlite,   &table_type_fail,
+    };
+
+    for (size_t i = 0; i < sizeof takers / sizeof *takers; i++)
+        if (type == takers[i])
+            return true;
+    return false;
 }
 
 static struct table *new_table(struct str specification, const struct table_options *options)
@@ -183,6 +213,11 @@ struct table *table_open(struct str specification, const struct table_options *o
     const struct table_type *type = type_find(name);
     if (type == NULL) {
         error_set(error, "unsupported dictionary type: %.*s", STR_ARGS(name));
+        return NULL;
+    }
+    if (options != NULL && options->values_are_files && !takes_files(type)) {
+        error_set(error, "%.*s: tables of this type cannot hold the content of files",
+                  STR_ARGS(specification));
         return NULL;
     }
     struct table *table = new_table(specification, options);

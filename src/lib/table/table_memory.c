@@ -53,7 +53,7 @@ static bool memory_add(struct table *table, struct str key, struct str value)
     if (map_find(memory->entries, folded) != NULL)
         return false;
     struct str *copy = arena_new(&table->arena, sizeof *copy);
-    *copy = arena_copy(&table->arena, value);
+    *copy = table_keep_value(table, value);
     map_set(memory->entries, folded, copy);
     return true;
 }
@@ -183,7 +183,7 @@ static bool static_open(struct table *table, struct error *error)
         text = inner;
     }
     struct str *value = arena_new(&table->arena, sizeof *value);
-    *value = arena_copy(&table->arena, text);
+    *value = table_keep_value(table, text);
     table->state = value;
     return true;
 }

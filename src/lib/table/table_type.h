@@ -66,6 +66,9 @@ void table_warn_of_age(const struct table *table, const char *path);
 /* The text of a table of rules: of its file, or the lines in its name, "{ { rule }, ... }". */
 must_check bool table_read_rules(struct table *table, size_t limit_bytes, struct buf *text,
                                  struct error *error);
+/* A value for the table's life: what it says, or with values_are_files what those contain. Files
+ * that cannot be read are warned of; the value is then empty, which no user of files takes. */
+struct str table_keep_value(struct table *table, struct str value);
 /* The key in lower case (ASCII), for the types that fold. */
 struct str table_fold(struct arena *arena, struct str key);
 __attribute__((format(printf, 2, 3))) void table_warn(const struct table *table, const char *format,

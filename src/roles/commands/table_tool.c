@@ -3,13 +3,13 @@
 
 #include "table_dial.h"
 #include "table_message.h"
-#include "table_value.h"
 
 #include "base/file.h"
 #include "mail/json.h"
 #include "table/table.h"
 #include "table/table_builder.h"
 #include "table/table_source.h"
+#include "table/table_value.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -99,12 +99,32 @@ static int verify_workers(const struct config *config)
     return 0;
 }
 
+/* Only where some service of smtpd wants Cyrus SASL. */
+static int sasl_workers(const struct config *config)
+{
+    const struct master_cf *master_cf = &config->source->master_cf;
+    bool is_wanted = false;
+
+    for (size_t i = 0; !is_wanted && i < master_cf->count; i++) {
+        struct error unused;
+        if (!str_equal(master_cf->services[i].command, STR("smtpd")))
+            continue;
+        struct config *own =
+            config_new(config->source, &master_cf->services[i], NULL, NULL, &unused);
+        is_wanted = own != NULL && own->smtpd_sasl_auth_enable &&
+                    str_equal_fold(own->smtpd_sasl_type, STR("cyrus"));
+        config_free(&own);
+    }
+    return is_wanted ? 1 : 0;
+}
+
 static const struct role_row roles[] = {
     { "log", one, false, false, STAGE_LOG, 0 },
     { "queue", one, true, false, STAGE_QUEUE, TABLE_USE_COMMON },
     { "resolver", one, false, false, STAGE_QUEUE, 0 },
     { "anvil", one, true, false, STAGE_QUEUE, 0 },
     { "verify", verify_workers, true, false, STAGE_QUEUE, 0 },
+    { "sasl", sasl_workers, false, false, STAGE_QUEUE, 0 },
     { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
     { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
       TABLE_USE_SERVER | TABLE_USE_COMMON },
@@ -128,6 +148,7 @@ static const struct link_row topology[] = {
     { "local", "queue", "forwarder", "intake" }, /* what it forwards is new mail */
     { "smtpd", "anvil", NULL, NULL },
     { "smtpd", "verify", NULL, NULL },
+    { "smtpd", "sasl", NULL, NULL },
     { "verify", "queue", NULL, NULL },
 };
 

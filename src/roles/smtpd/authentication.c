@@ -2,8 +2,8 @@
 #include "authentication.h"
 
 #include "base/memory.h"
-#include "dovecot.h"
 #include "encryption.h"
+#include "sasl_server.h"
 #include "table/match_list.h"
 #include "trace.h"
 
@@ -18,7 +18,7 @@ struct wishes {
 struct authentication {
     const struct config *config; /* the policy's */
     struct log_context log;
-    struct dovecot *dovecot;
+    struct sasl_server *server;
     struct match_list *exceptions; /* clients that are offered nothing */
     struct match_list *filter;     /* mechanisms that may be offered */
     struct wishes in_clear, under_tls;
@@ -92,22 +92,14 @@ static bool fill(struct authentication *authentication, struct service *service,
 {
     const struct config *config = authentication->config;
 
-    if (!str_equal_fold(config->smtpd_sasl_type, STR("dovecot")))
-        return error_set(error,
-                         "parameter smtpd_sasl_type: \"%.*s\" is not built yet; use dovecot, "
-                         "with smtpd_sasl_path = private/auth",
-                         STR_ARGS(config->smtpd_sasl_type));
     if (!set_options(&authentication->in_clear, "smtpd_sasl_security_options",
                      config->smtpd_sasl_security_options, error) ||
         !set_options(&authentication->under_tls, "smtpd_sasl_tls_security_options",
                      config->smtpd_sasl_tls_security_options, error) ||
         !set_lists(authentication, config, error))
         return false;
-    struct endpoint *endpoint = endpoint_new(service, config->smtpd_sasl_path, error);
-    if (endpoint == NULL)
-        return error_context(error, "parameter smtpd_sasl_path");
-    authentication->dovecot = dovecot_new(endpoint);
-    return true;
+    authentication->server = sasl_server_new(service, config, error);
+    return authentication->server != NULL;
 }
 
 struct authentication *authentication_new(struct service *service, const struct config *config,
@@ -126,7 +118,7 @@ void authentication_free(struct authentication **authentication)
 {
     if (*authentication == NULL)
         return;
-    dovecot_free(&(*authentication)->dovecot);
+    sasl_server_free(&(*authentication)->server);
     match_list_free(&(*authentication)->exceptions);
     match_list_free(&(*authentication)->filter);
     memory_free(*authentication);
@@ -135,11 +127,18 @@ void authentication_free(struct authentication **authentication)
 
 /* ---- EHLO ---- */
 
+static const struct wishes *wishes_for(const struct conversation *conversation)
+{
+    const struct authentication *authentication = conversation->policy->authentication;
+
+    return conversation->session.tls != NULL ? &authentication->under_tls
+                                             : &authentication->in_clear;
+}
+
 static bool is_wanted(const struct conversation *conversation, const struct mechanism *mechanism)
 {
     const struct authentication *authentication = conversation->policy->authentication;
-    const struct wishes *wishes =
-        conversation->session.tls != NULL ? &authentication->under_tls : &authentication->in_clear;
+    const struct wishes *wishes = wishes_for(conversation);
     struct error error;
 
     return (mechanism->properties & wishes->refused) == 0 &&
@@ -156,7 +155,8 @@ static struct str offer(struct conversation *conversation)
     struct error error;
     size_t count;
 
-    if (!dovecot_mechanisms(authentication->dovecot, deadline_ms, &mechanisms, &count, &error)) {
+    if (!sasl_server_mechanisms(authentication->server, conversation->server, deadline_ms,
+                                &mechanisms, &count, &error)) {
         log_warning(&authentication->log, "SASL: %s; AUTH is not offered", error.message);
         return STR("");
     }
@@ -167,16 +167,21 @@ static struct str offer(struct conversation *conversation)
     return str_from(text);
 }
 
-struct str authentication_offer(struct conversation *conversation)
+/* A list that cannot answer excepts nobody: to offer AUTH gives nothing away. */
+static bool is_excepted(const struct conversation *conversation)
 {
-    const struct authentication *authentication = conversation->policy->authentication;
     const struct session *session = &conversation->session;
     struct error error;
 
-    /* A list that cannot answer excepts nobody: to offer AUTH gives nothing away. */
-    if (authentication == NULL || encryption_must_precede_authentication(conversation) ||
-        match_list_find_client(authentication->exceptions, session->client_name,
-                               session->client_address, &error) == MATCH_FOUND)
+    return match_list_find_client(conversation->policy->authentication->exceptions,
+                                  session->client_name, session->client_address,
+                                  &error) == MATCH_FOUND;
+}
+
+struct str authentication_offer(struct conversation *conversation)
+{
+    if (conversation->policy->authentication == NULL ||
+        encryption_must_precede_authentication(conversation) || is_excepted(conversation))
         return STR("");
     return offer(conversation);
 }
@@ -287,7 +292,7 @@ static enum next abort_exchange(struct conversation *conversation,
 }
 
 static enum next conclude(struct conversation *conversation, const struct dovecot_request *request,
-                          enum dovecot_step step, const struct dovecot_exchange *exchange)
+                          enum dovecot_step step, const struct sasl_server_exchange *exchange)
 {
     struct session *session = &conversation->session;
 
@@ -304,19 +309,20 @@ static enum next exchange_words(struct conversation *conversation,
 {
     struct authentication *authentication = conversation->policy->authentication;
     struct loop *loop = conversation->server->loop;
-    struct dovecot_exchange exchange;
+    struct sasl_server_exchange exchange;
     struct str answer;
 
-    enum dovecot_step step = dovecot_start(authentication->dovecot, &conversation->scratch, request,
-                                           loop_now_ms(loop) + SERVER_DECIDES_MS, &exchange);
+    enum dovecot_step step =
+        sasl_server_start(authentication->server, conversation->server, &conversation->scratch,
+                          request, loop_now_ms(loop) + SERVER_DECIDES_MS, &exchange);
     while (step == DOVECOT_CONTINUES) {
         enum next next = ask_client(conversation, exchange.text, &answer);
         bool is_aborted = next == NEXT_COMMAND && str_equal(answer, STR("*"));
         if (next != NEXT_COMMAND || is_aborted) {
-            dovecot_end(&exchange);
+            sasl_server_end(&exchange);
             return is_aborted ? abort_exchange(conversation, request) : next;
         }
-        step = dovecot_continue(&exchange, answer, loop_now_ms(loop) + SERVER_DECIDES_MS);
+        step = sasl_server_continue(&exchange, answer, loop_now_ms(loop) + SERVER_DECIDES_MS);
     }
     return conclude(conversation, request, step, &exchange);
 }
@@ -347,9 +353,14 @@ enum next authentication_run(struct conversation *conversation, struct str argum
         return reply(conversation, REPLY_ALREADY_AUTHENTICATED);
     if (!parse(conversation, argument, &request))
         return reply(conversation, REPLY_AUTH_SYNTAX);
-    if (!is_offered(authentication_offer(conversation), request.mechanism))
-        return refuse(conversation, &request, STR("Invalid authentication mechanism"), STR(""),
-                      false);
+    struct str offered = sasl_server_takes_exceptions(authentication->server)
+                             ? offer(conversation)
+                             : authentication_offer(conversation);
+    if (!is_offered(offered, request.mechanism))
+        return refuse(conversation, &request,
+                      sasl_server_no_mechanism(authentication->server, request.mechanism,
+                                               wishes_for(conversation)->refused),
+                      STR(""), false);
     if (!is_base64(request.initial))
         return refuse(conversation, &request, STR("Invalid base64 data in initial response"),
                       STR(""), false);

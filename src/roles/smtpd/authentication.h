@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * AUTH (RFC 4954): the client proves who it is to an authentication server; we carry the words
- * between them. smtpd_sasl_type = dovecot.
+ * AUTH (RFC 4954): the client proves who it is to an authentication server (sasl_server.h); we
+ * carry the words between them.
  */
 #pragma once
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "mail/tls_line.h"
+#include "sni_maps.h"
 
 struct encryption {
     const struct config *config;
@@ -10,6 +11,7 @@ struct encryption {
     enum tls_level level;          /* none, may or encrypt */
     bool asks_for_certificate, needs_certificate;
     unsigned log_bits;           /* enum tls_log */
+    struct sni_maps *sni_maps;   /* NULL: none */
     struct tls_context *context; /* NULL: the keys do not work; 454 */
     struct arena arena;
 };
@@ -132,6 +134,8 @@ static void make_context(struct encryption *encryption, struct service *service)
         .session_lifetime_s = config->smtpd_tls_session_cache_timeout,
         .tickets = service != NULL ? service->tickets : NULL,
         .listener = config->service != NULL ? config->service->name : STR("smtpd"),
+        .find_chain = encryption->sni_maps != NULL ? sni_maps_find : NULL,
+        .argument = encryption->sni_maps,
         .warning = warn,
         .warning_argument = encryption,
     };
@@ -157,6 +161,7 @@ struct encryption *encryption_new(struct service *service, const struct config *
     set_certificate_wishes(encryption);
     if (!encryption->needs_certificate)
         encryption->log_bits &= ~(unsigned)TLS_LOG_UNTRUSTED;
+    encryption->sni_maps = sni_maps_new(config, log);
     make_context(encryption, service);
     return encryption;
 }
@@ -166,6 +171,7 @@ void encryption_free(struct encryption **encryption)
     if (*encryption == NULL)
         return;
     tls_context_free(&(*encryption)->context);
+    sni_maps_free(&(*encryption)->sni_maps);
     arena_clear(&(*encryption)->arena);
     memory_free(*encryption);
     *encryption = NULL;
@@ -218,6 +224,31 @@ static void log_failure(struct conversation *conversation, enum stream_outcome o
     log_info(log, "SSL_accept error from %.*s: %s", STR_ARGS(peer), what);
     while (str_next_word(&rest, "\n", &line))
         log_warning(log, "TLS library problem: %.*s", STR_ARGS(line));
+}
+
+static void log_name_trouble(struct conversation *conversation, const struct tls *tls)
+{
+    const struct log_context *log = &conversation->policy->log;
+    struct str peer = peer_text(conversation);
+    struct str name;
+
+    switch (tls_name_trouble(tls, &name)) {
+    case TLS_NAME_FINE:
+        return;
+    case TLS_NAME_INVALID:
+        log_warning(log, "TLS SNI from %.*s is invalid: %.*s", STR_ARGS(peer), STR_ARGS(name));
+        return;
+    case TLS_NAME_UNMATCHED:
+        log_info(log, "TLS SNI %.*s from %.*s not matched, using default chain", STR_ARGS(name),
+                 STR_ARGS(peer));
+        return;
+    case TLS_NAME_BROKEN:
+        log_warning(log,
+                    "error loading private keys and certificates from: SNI data for %.*s: aborting "
+                    "TLS handshake",
+                    STR_ARGS(name));
+        return;
+    }
 }
 
 static void log_success(struct conversation *conversation)
@@ -277,6 +308,8 @@ static enum next shake_hands(struct conversation *conversation)
         log_info(&policy->log, "setting up TLS connection from %.*s",
                  STR_ARGS(peer_text(conversation)));
     enum stream_outcome outcome = stream_start_tls(conversation->stream, &tls, deadline_ms);
+    if (stream_tls(conversation->stream) != NULL)
+        log_name_trouble(conversation, stream_tls(conversation->stream));
     if (outcome != STREAM_OK) {
         log_failure(conversation, outcome);
         conversation->reply_code = 421; /* counts as refused */

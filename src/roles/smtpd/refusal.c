@@ -20,16 +20,27 @@ void log_action(struct check *check, const char *action, const char *text)
                             check->has_recipient ? &check->recipient_as_sent : NULL);
 }
 
-enum rule_outcome permit(struct check *check, const char *action)
+static enum rule_outcome permit_subject(struct check *check, const char *action, const char *class,
+                                        struct str name, const char *end)
 {
     struct match_list *list = check->conversation->policy->logged_permits;
     struct error error;
 
     if (match_list_find_name(list, str_from(action), &error) == MATCH_FOUND)
         log_action(check, "permit",
-                   arena_printf(check->scratch, "action=%s for %s=%.*s", action, check->reply_class,
-                                STR_ARGS(check->reply_name)));
+                   arena_printf(check->scratch, "action=%s for %s=%.*s%s", action, class,
+                                STR_ARGS(name), end));
     return RULE_PERMITTED;
+}
+
+enum rule_outcome permit(struct check *check, const char *action)
+{
+    return permit_subject(check, action, check->reply_class, check->reply_name, "");
+}
+
+enum rule_outcome permit_client(struct check *check, const char *action)
+{
+    return permit_subject(check, action, "Client host", check_client(check), " ");
 }
 
 /* Nothing that a table or a server said may end the line or add one. */

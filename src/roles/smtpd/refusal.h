@@ -34,6 +34,8 @@ enum rule_outcome defer_if_rejected(struct check *check, const struct verdict *v
 void log_action(struct check *check, const char *action, const char *text);
 /* smtpd_log_access_permit_actions. Returns RULE_PERMITTED. */
 enum rule_outcome permit(struct check *check, const char *action);
+/* The same, said of the client, with the blank that Postfix puts behind it. */
+enum rule_outcome permit_client(struct check *check, const char *action);
 
 /* Takes an enhanced code off the front of a text, or gives the usual one. */
 const char *reply_take_enhanced(struct arena *arena, struct str *text, const char *usual);

@@ -149,6 +149,8 @@ static bool restrictions_fill(struct restrictions *restrictions, struct error *e
     restrictions->services = policy_services_new(restrictions->options.service, config);
     lookup_chain_open(&restrictions->rbl_reply_maps, &restrictions->arena,
                       restrictions->options.maps, config->rbl_reply_maps);
+    lookup_chain_open(&restrictions->relay_clientcerts, &restrictions->arena,
+                      restrictions->options.maps, config->relay_clientcerts);
     if (!codes_are_sound(config, error) || !networks_open(restrictions, error) ||
         !classes_parse(restrictions, error) || !lists_parse(restrictions, error))
         return false;

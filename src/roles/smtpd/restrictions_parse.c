@@ -13,22 +13,8 @@ static const struct removed_name {
     { "reject_maps_rbl", "reject_rbl_client with a domain name" },
 };
 
-/* Built elsewhere, later. */
-static const char *const later_names[] = {
-    "check_ccert_access",
-    "permit_tls_all_clientcerts",
-    "permit_tls_clientcerts",
-};
-
 static bool refuse_name(const char *parameter, struct str name, struct error *error)
 {
-    for (size_t i = 0; i < sizeof later_names / sizeof later_names[0]; i++) {
-        if (str_equal_fold(name, str_from(later_names[i])))
-            return error_set(error,
-                             "parameter %s: \"%.*s\" is not built yet; take it out of the list to "
-                             "start without it",
-                             parameter, STR_ARGS(name));
-    }
     for (size_t i = 0; i < sizeof removed_names / sizeof removed_names[0]; i++) {
         if (str_equal_fold(name, str_from(removed_names[i].name)))
             return error_set(error, "parameter %s: \"%.*s\" is no longer supported; use %s",
@@ -91,6 +77,58 @@ static bool find_kind(const struct restrictions *restrictions, struct str word, 
 
 /* ---- before confinement ---- */
 
+/* "search_order = cert_fingerprint, pubkey_fingerprint" */
+static bool take_search_order(struct rule *rule, struct str option)
+{
+    struct str word;
+    size_t count = 0;
+
+    rule->certificate_keys[0] = rule->certificate_keys[1] = CERTIFICATE_KEY_NONE;
+    if (!str_equal(str_trim(str_cut(&option, "=")), STR("search_order")))
+        return false;
+    while (next_word(&option, &word)) {
+        if (count == CERTIFICATE_KEYS_MAX)
+            return false;
+        if (str_equal(word, STR("cert_fingerprint")))
+            rule->certificate_keys[count++] = CERTIFICATE_FINGERPRINT;
+        else if (str_equal(word, STR("pubkey_fingerprint")))
+            rule->certificate_keys[count++] = PUBLIC_KEY_FINGERPRINT;
+        else
+            return false;
+    }
+    return count > 0;
+}
+
+static bool takes_braces(struct str *text)
+{
+    if (text->len < 2 || text->ptr[0] != '{')
+        return false;
+    *text = str_trim(str_take(str_skip(*text, 1), text->len - 2));
+    return true;
+}
+
+/* "{ type:table, { search_order = … } }" leaves the table as the argument. */
+static bool certificates_are_sound(const char *parameter, struct rule *rule, struct error *error)
+{
+    struct str rest = rule->argument, option = STR("");
+
+    rule->certificate_keys[0] = CERTIFICATE_FINGERPRINT;
+    rule->certificate_keys[1] = PUBLIC_KEY_FINGERPRINT;
+    if (takes_braces(&rest)) {
+        rule->argument = STR("");
+        (void)(next_word(&rest, &rule->argument) && next_word(&rest, &option));
+        if (option.len > 0 && !(takes_braces(&option) && take_search_order(rule, option)))
+            return error_set(error,
+                             "parameter %s: restriction %s: bad option; need { search_order = "
+                             "cert_fingerprint, pubkey_fingerprint }",
+                             parameter, rule->kind->name);
+    }
+    return table_is_specification(rule->argument) ||
+           error_set(error,
+                     "parameter %s: restriction %s: bad argument \"%.*s\": need maptype:mapname",
+                     parameter, rule->kind->name, STR_ARGS(rule->argument));
+}
+
 static bool argument_is_sound(const char *parameter, struct rule *rule, struct error *error)
 {
     uint64_t seconds;
@@ -113,6 +151,8 @@ static bool argument_is_sound(const char *parameter, struct rule *rule, struct e
                    ? true
                    : error_set(error, "parameter %s: restriction %s requires domain name argument",
                                parameter, rule->kind->name);
+    case ARGUMENT_CERTIFICATES:
+        return certificates_are_sound(parameter, rule, error);
     case ARGUMENT_SECONDS:
         if (!str_to_u64(rule->argument, &seconds) || seconds > 3600)
             return error_set(error, "parameter %s: restriction %s must be followed by number",
@@ -129,7 +169,7 @@ static bool open_argument(struct restrictions *restrictions, const char *paramet
     if (!argument_is_sound(parameter, rule, error))
         return false;
     rule->argument = arena_copy(&restrictions->arena, rule->argument);
-    if (rule->kind->argument == ARGUMENT_TABLE)
+    if (rule->kind->argument == ARGUMENT_TABLE || rule->kind->argument == ARGUMENT_CERTIFICATES)
         rule->map = lookup_maps_open(restrictions->options.maps, rule->argument);
     if (rule->kind->argument == ARGUMENT_SERVICE) {
         rule->service = policy_services_open(restrictions->services, rule->argument, error);
@@ -206,6 +246,7 @@ void rules_parse_result(const struct restrictions *restrictions, struct arena *a
         /* Tables are not opened here: neither may they be named in Postfix. */
         if (!argument_is_sound(request->parameter, rule, &error) ||
             rule->kind->argument == ARGUMENT_TABLE ||
+            rule->kind->argument == ARGUMENT_CERTIFICATES ||
             (rule->kind->argument == ARGUMENT_SERVICE && rule->service == NULL))
             *rule = (struct rule){ .kind = &rule_kind_unknown, .argument = word };
     }

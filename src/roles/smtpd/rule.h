@@ -20,12 +20,17 @@ enum rule_outcome {
 struct check;
 struct rule;
 
+/* What of a client's certificate is looked up. */
+enum certificate_key { CERTIFICATE_KEY_NONE, CERTIFICATE_FINGERPRINT, PUBLIC_KEY_FINGERPRINT };
+enum { CERTIFICATE_KEYS_MAX = 2 };
+
 enum rule_argument {
     ARGUMENT_NONE,
     ARGUMENT_TABLE,   /* "type:table" */
     ARGUMENT_SERVICE, /* "inet:host:port", "unix:path", "{ … }" */
     ARGUMENT_DOMAIN,  /* of a DNS list: "dnsbl.example=127.0.0.[2..8]" */
     ARGUMENT_SECONDS,
+    ARGUMENT_CERTIFICATES, /* "type:table", or "{ type:table, { search_order = … } }" */
 };
 
 struct rule_kind {
@@ -49,6 +54,7 @@ struct rule {
     struct policy_service *service;
     const struct rule_list *list; /* of a restriction class */
     unsigned seconds;
+    enum certificate_key certificate_keys[CERTIFICATE_KEYS_MAX]; /* in the order of the search */
 };
 
 /* NULL: no such name. */

@@ -48,6 +48,11 @@ RULE(rule_reject_unauth_destination);
 RULE(rule_defer_unauth_destination);
 RULE(rule_permit_mx_backup);
 
+/* rules_certificate.c */
+RULE(rule_permit_tls_clientcerts);
+RULE(rule_permit_tls_all_clientcerts);
+RULE(rule_check_ccert_access);
+
 /* rules_verify.c */
 RULE(rule_reject_unverified_sender);
 RULE(rule_reject_unverified_recipient);

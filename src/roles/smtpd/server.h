@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "loop/fiber.h"
 #include "net/dns.h"
+#include "service/cyrus.h"
 #include "service/submission.h"
 #include "service/verify.h"
 
@@ -16,6 +17,7 @@ struct server {
     struct submission *submission;
     struct dns_client *dns;
     struct anvil_client *anvil;   /* may be NULL: nothing is limited */
+    struct cyrus_client *cyrus;   /* may be NULL: nobody logs in by Cyrus SASL */
     struct verify_client *verify; /* may be NULL: nothing can be verified */
     struct list conversations;    /* struct conversation, by link */
     size_t conversation_count;

@@ -6,7 +6,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <cmocka.h>
 
 #include <cmocka.h>
 
@@ -26,8 +25,10 @@ static void a_policy_that_cannot_be_is_refused_with_its_reason(void **state)
         { "smtpd_relay_restrictions = permit, reject_unauth_destination\n"
           "smtpd_recipient_restrictions = permit_mynetworks, permit, reject\n",
           "specify at least one working instance" },
-        { "smtpd_recipient_restrictions = check_ccert_access hash:x, reject\n",
-          "\"check_ccert_access\" is not built yet" },
+        { "smtpd_recipient_restrictions = check_ccert_access x, reject\n", "need maptype:mapname" },
+        { "smtpd_recipient_restrictions = check_ccert_access { static:x, { search_order = x } }, "
+          "reject\n",
+          "bad option; need { search_order" },
         { "smtpd_recipient_restrictions = check_relay_domains\n",
           "\"check_relay_domains\" is no longer supported" },
         { "smtpd_recipient_restrictions = reject_rbl_client\n", "requires domain name argument" },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "table_value.h"
+#include "table/table_value.h"
 
 #include "base/arena.h"
 #include "base/base64.h"

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sasl role: Cyrus SASL for clients that log in (smtpd_sasl_type = cyrus). It is a process of
+ * its own because the library wants files, and may wait for saslauthd: it can read the data base of
+ * users, with mail_owner's groups, and connect to Unix sockets. Clients reach it through smtpd
+ * alone.
+ */
+#include "library.h"
+#include "roles.h"
+
+#include "base/map.h"
+#include "base/memory.h"
+#include "service/confinement.h"
+#include "wire/wire.h"
+
+#include <time.h>
+
+enum { EXCHANGES_MAX = 5000 }; /* of one worker */
+
+struct sasl_role {
+    struct service *service;
+    struct sasl_library *library;
+    struct list peers;
+};
+
+struct peer {
+    struct list link;
+    struct sasl_role *role;
+    struct channel *channel;
+    struct map *exchanges; /* struct sasl_exchange by the worker's number */
+};
+
+static struct str key_of(const uint64_t *query)
+{
+    return str_of((const char *)query, sizeof *query);
+}
+
+static void end_exchange(struct peer *peer, uint64_t query)
+{
+    struct sasl_exchange *exchange = map_remove(peer->exchanges, key_of(&query));
+
+    sasl_exchange_free(&exchange);
+}
+
+static void send_step(struct peer *peer, uint64_t query, enum cyrus_step step, struct str text,
+                      struct str user)
+{
+    wire_send_sasl_step(peer->channel,
+                        &(struct wire_sasl_step){
+                            .query = query, .step = (uint8_t)step, .text = text, .user = user });
+    if (step != CYRUS_CONTINUES)
+        end_exchange(peer, query);
+}
+
+static bool on_start(struct peer *peer, struct str payload)
+{
+    autoclear_arena struct arena scratch = { 0 };
+    struct wire_sasl_start message;
+    struct error error = { 0 };
+    struct str text, user;
+
+    if (!wire_decode_sasl_start(peer->channel, payload, &message) ||
+        map_find(peer->exchanges, key_of(&message.query)) != NULL ||
+        map_count(peer->exchanges) >= EXCHANGES_MAX)
+        return false;
+    const struct cyrus_request request = { .service = message.service,
+                                           .host = message.host,
+                                           .realm = message.realm,
+                                           .mechanism = message.mechanism,
+                                           .has_initial = message.has_initial != 0,
+                                           .initial = message.initial };
+    struct sasl_exchange *exchange = sasl_exchange_new(peer->role->library, &request, &error);
+    if (exchange == NULL) {
+        send_step(peer, message.query, CYRUS_FAILS, str_from(error.message), STR(""));
+        return true;
+    }
+    map_set(peer->exchanges, key_of(&message.query), exchange);
+    enum cyrus_step step = sasl_exchange_start(exchange, &scratch, &request, &text, &user);
+    send_step(peer, message.query, step, text, user);
+    return true;
+}
+
+static bool on_continue(struct peer *peer, struct str payload)
+{
+    autoclear_arena struct arena scratch = { 0 };
+    struct wire_sasl_continue message;
+    struct str text, user;
+
+    if (!wire_decode_sasl_continue(peer->channel, payload, &message))
+        return false;
+    struct sasl_exchange *exchange = map_find(peer->exchanges, key_of(&message.query));
+    if (exchange == NULL)
+        return false;
+    enum cyrus_step step = sasl_exchange_step(exchange, &scratch, message.response, &text, &user);
+    send_step(peer, message.query, step, text, user);
+    return true;
+}
+
+static bool on_list(struct peer *peer, struct str payload)
+{
+    autofree_buf struct buf names = { 0 };
+    struct wire_sasl_list message;
+
+    if (!wire_decode_sasl_list(peer->channel, payload, &message))
+        return false;
+    sasl_library_mechanisms(peer->role->library, &names);
+    wire_send_sasl_mechanisms(
+        peer->channel,
+        &(struct wire_sasl_mechanisms){ .query = message.query, .names = buf_str(&names) });
+    return true;
+}
+
+static bool peer_received(void *owner, struct channel *channel, uint16_t number, struct str payload)
+{
+    struct peer *peer = owner;
+    struct wire_sasl_end end;
+
+    switch (number) {
+    case WIRE_sasl_list:
+        return on_list(peer, payload);
+    case WIRE_sasl_start:
+        return on_start(peer, payload);
+    case WIRE_sasl_continue:
+        return on_continue(peer, payload);
+    case WIRE_sasl_end:
+        if (!wire_decode_sasl_end(channel, payload, &end))
+            return false;
+        end_exchange(peer, end.query);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void peer_free(struct peer *peer)
+{
+    struct map_cursor cursor = { 0 };
+
+    while (map_next(peer->exchanges, &cursor)) {
+        struct sasl_exchange *exchange = cursor.value;
+        sasl_exchange_free(&exchange);
+    }
+    map_free(&peer->exchanges);
+    list_remove(&peer->link);
+    channel_free(&peer->channel);
+    memory_free(peer);
+}
+
+static void peer_closed(void *owner, struct channel *channel, const char *reason)
+{
+    (void)channel;
+    (void)reason; /* workers come and go with each reload */
+    peer_free(owner);
+}
+
+static const struct channel_events peer_events = { peer_received, peer_closed };
+
+static bool sasl_start(struct service *service, struct error *error)
+{
+    struct sasl_role *role = memory_new(sizeof *role);
+
+    tzset(); /* the log shows local time, and its rules are in a file */
+    service->state = role;
+    role->service = service;
+    list_init(&role->peers);
+    role->library = sasl_library_new(service->config, &service->log_context, error);
+    return role->library != NULL;
+}
+
+static bool sasl_confine(struct service *service, struct error *error)
+{
+    static const char *const none[] = { NULL };
+    const struct sasl_role *role = service->state;
+    const char *const readable[] = { sasl_library_data_base(role->library), NULL };
+    const struct confinement confinement = { .rights = CONFINEMENT_LOCAL,
+                                             .spool_folders = none,
+                                             .readable_folders = readable,
+                                             .keeps_groups = true };
+
+    return confinement_apply(service, &confinement, error);
+}
+
+static bool sasl_peer(struct service *service, struct str name, uint32_t worker, int fd,
+                      struct error *error)
+{
+    struct sasl_role *role = service->state;
+    struct peer *peer = memory_new(sizeof *peer);
+
+    (void)name;
+    (void)worker; /* an older channel of the same worker closes by itself */
+    peer->role = role;
+    peer->channel = channel_new(service->loop, fd, &peer_events, peer, error);
+    if (peer->channel == NULL) {
+        memory_free(peer);
+        return false;
+    }
+    peer->exchanges = map_new();
+    list_append(&role->peers, &peer->link);
+    return true;
+}
+
+static void sasl_stop(struct service *service)
+{
+    struct sasl_role *role = service->state;
+
+    list_each_removable (link, &role->peers)
+        peer_free(list_entry(link, struct peer, link));
+    sasl_library_free(&role->library);
+    memory_free(role);
+    service->state = NULL;
+}
+
+/* It speaks as smtpd does in Postfix. */
+const struct role sasl_role = {
+    .name = "sasl",
+    .log_name = "smtpd",
+    .start = sasl_start,
+    .confine = sasl_confine,
+    .peer = sasl_peer,
+    .stop = sasl_stop,
+};
