@@ -65,7 +65,8 @@ bench: all
 install: all
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
 
-deb: | build-deps
+deb:
+	@scripts/install-dependencies build package
 	@scripts/make-deb build-deb
 
 clean:

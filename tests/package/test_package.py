@@ -140,9 +140,12 @@ def test_the_log_rotates_and_goes_on(machine, package):
     machine.forget_postfix()
     machine.install(package)
     machine.run("postconf -e 'maillog_file = /var/log/maillog' && service postfix restart")
-    machine.run("which logrotate || exit 0; logrotate -f /etc/logrotate.d/waypost")
-    if machine.run("which logrotate", check=False).returncode != 0:
-        pytest.skip("logrotate is not installed here")
+    # What logrotate(8) does with this file of ours.
+    rules = machine.read("/etc/logrotate.d/waypost")
+    after = re.search(r"postrotate\n(.*?)endscript", rules, re.DOTALL)[1]
+    machine.run("mv /var/log/maillog /var/log/maillog.1 && "
+                f"install -m 640 -o root -g adm /dev/null /var/log/maillog\n{after}")
+    machine.wait_log("reload -- version")
     machine.run("echo Hello. | sendmail root")
     machine.wait_log(r"postfix/pickup\[")
 

@@ -239,7 +239,7 @@ def test_error_returns_mail_with_its_text(relay, outside, settings):
 def test_retry_lets_mail_wait_with_its_text(relay, settings):
     settings("transport_maps = inline:{ { example.org = retry:4.3.0 not today } }")
     send(relay, "someone@example.org")
-    relay.wait_log(r"postfix/retry\[\d+\]: \S+: to=<someone@example\.org>, relay=none, .*"
+    relay.wait_log(r"postfix/error\[\d+\]: \S+: to=<someone@example\.org>, relay=none, .*"
                    r"dsn=4\.3\.0, status=deferred \(not today\)")
     assert "(not today)" in relay.queue()
 

@@ -49,8 +49,24 @@ static void check_entries(struct check *check, const struct check_setting *setti
     }
 }
 
+/* Whether some recipient is of the class that has this transport. */
+static bool has_class(const struct check *check, struct str name)
+{
+    const struct config *config = check->config;
+
+    if (str_equal(name, STR("relay_transport")))
+        return !str_is_empty(config->relay_domains);
+    if (str_equal(name, STR("virtual_transport")))
+        return !str_is_empty(config->virtual_mailbox_domains);
+    if (str_equal(name, STR("local_transport")))
+        return !str_is_empty(config->mydestination);
+    return true;
+}
+
 static void check_named(struct check *check, const struct check_setting *setting)
 {
+    if (!setting->is_set && !has_class(check, setting->name))
+        return;
     check_transport_name(check, setting->value, setting->place,
                          arena_printf(&check->arena, "%.*s", STR_ARGS(setting->name)));
 }

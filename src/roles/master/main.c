@@ -45,6 +45,9 @@ struct master {
     int lock_fd;
     struct config_source *source;
     struct config *config;
+    /* What was in force before, until all roles are ready with the new one; or NULL. */
+    struct config_source *source_before;
+    struct config *config_before;
     struct sockets sockets;
     struct supervisor *supervisor;
     struct table_watch *table_watch;
@@ -163,7 +166,13 @@ static bool take_new_configuration(struct master *master)
         forget_configuration(&source, &config);
         return false;
     }
-    forget_configuration(&master->source, &master->config);
+    /* Of two reloads in a row the first may not have proved good: then the one before it counts. */
+    if (master->config_before != NULL) {
+        forget_configuration(&master->source, &master->config);
+    } else {
+        master->source_before = master->source;
+        master->config_before = master->config;
+    }
     master->source = source;
     master->config = config;
     name_log(master);
@@ -209,7 +218,45 @@ static void all_gone(void *argument)
     loop_stop(master->loop);
 }
 
-static const struct supervisor_events supervisor_events = { all_ready, start_failed, all_gone };
+static void settled(void *argument)
+{
+    struct master *master = argument;
+
+    forget_configuration(&master->source_before, &master->config_before);
+}
+
+/* A role says no to what could be read. Connections wait in the meantime: the listening sockets
+ * stay open. */
+static void apply_failed(void *argument, const char *reason)
+{
+    struct master *master = argument;
+    struct error error;
+
+    if (master->config_before == NULL)
+        return;
+    log_error(&master->log_context, "reload: %s; the configuration before comes back into force",
+              reason);
+    manager_tell_ready("Relaying mail; the last reload failed, see the mail log");
+    table_watch_set(master->table_watch, master->config_before);
+    if (!apply_new(master, master->source_before, master->config_before, &error)) {
+        log_error(&master->log_context, "reload: %s", error.message);
+        return;
+    }
+    forget_configuration(&master->source, &master->config);
+    master->source = master->source_before;
+    master->config = master->config_before;
+    master->source_before = NULL;
+    master->config_before = NULL;
+    name_log(master);
+}
+
+static const struct supervisor_events supervisor_events = {
+    .all_ready = all_ready,
+    .start_failed = start_failed,
+    .settled = settled,
+    .apply_failed = apply_failed,
+    .all_gone = all_gone,
+};
 
 static void signal_arrived(void *argument, int number)
 {
@@ -361,6 +408,7 @@ static void stop(struct master *master)
         before_sleep_remove(&master->flush_log);
     }
     forget_configuration(&master->source, &master->config);
+    forget_configuration(&master->source_before, &master->config_before);
     log_free(&master->log);
     loop_free(&master->loop);
     fd_close(&master->log_read_fd);

@@ -190,7 +190,8 @@ struct supervisor {
     const struct sockets *sockets;
     struct tls_tickets *tickets; /* NULL: the system has no randomness */
     uint32_t next_worker;
-    bool was_ready; /* all roles were, once */
+    bool was_ready;   /* all roles were, once */
+    bool is_settling; /* not all roles are ready yet with the configuration in force */
     bool is_stopping;
     enum stop_stage stage;
     int64_t stop_duration_ms;
@@ -331,6 +332,10 @@ static void on_ready(struct process *process)
         supervisor->was_ready = true;
         supervisor->events->all_ready(supervisor->argument);
     }
+    if (supervisor->is_settling && are_all_ready(supervisor)) {
+        supervisor->is_settling = false;
+        supervisor->events->settled(supervisor->argument);
+    }
 }
 
 static void log_lines(struct supervisor *supervisor, const struct process *process, struct str text)
@@ -350,8 +355,14 @@ static void on_failed(struct process *process, struct str reason)
     const char *text = arena_printf(&scratch, "%s: %.*s", process->role->name, STR_ARGS(reason));
 
     log_fatal(&supervisor->log_context, "%s", text);
-    if (!supervisor->was_ready && !supervisor->is_stopping)
+    if (supervisor->is_stopping)
+        return;
+    if (!supervisor->was_ready) {
         supervisor->events->start_failed(supervisor->argument, text);
+    } else if (supervisor->is_settling && process->seat != NULL) {
+        supervisor->is_settling = false;
+        supervisor->events->apply_failed(supervisor->argument, text);
+    }
 }
 
 static bool control_received(void *owner, struct channel *channel, uint16_t number,
@@ -699,6 +710,7 @@ bool supervisor_apply(struct supervisor *supervisor, const struct config_source 
         for (uint32_t worker = 0; worker < WORKERS_MAX; worker++)
             apply_to_seat(supervisor, role, worker, worker < wanted);
     }
+    supervisor->is_settling = supervisor->was_ready;
     return true;
 }
 

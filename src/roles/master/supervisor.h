@@ -17,6 +17,10 @@ struct supervisor_events {
     void (*all_ready)(void *argument);
     /* Before all were ready one of them could not start; everything is being stopped. */
     void (*start_failed)(void *argument, const char *reason);
+    /* After a later supervisor_apply: every role is ready with it … */
+    void (*settled)(void *argument);
+    /* … or one of them cannot start with it. Whoever hears this may apply another one at once. */
+    void (*apply_failed)(void *argument, const char *reason);
     /* The last process is gone. */
     void (*all_gone)(void *argument);
 };

@@ -197,7 +197,9 @@ bool encryption_is_missing(const struct conversation *conversation)
 
 bool encryption_must_precede_authentication(const struct conversation *conversation)
 {
-    return conversation->policy->config->smtpd_tls_auth_only && !is_active(conversation);
+    /* Mandatory TLS includes passwords: smtpd_tls_security_level in postconf(5). */
+    return (conversation->policy->config->smtpd_tls_auth_only && !is_active(conversation)) ||
+           encryption_is_missing(conversation);
 }
 
 /* ---- the handshake ---- */
