@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/ensure.h"
+#include "gathering.h"
 #include "mail/log_line.h"
 #include "queue.h"
 
@@ -45,7 +46,7 @@ struct message *active_find(const struct queue *queue, uint64_t queue_id)
     return map_find(queue->active.messages, key_of(&queue_id));
 }
 
-void active_take(struct queue *queue, struct message *message)
+static void begin(struct queue *queue, struct message *message)
 {
     struct buf *line = &queue->scratch;
 
@@ -56,10 +57,32 @@ void active_take(struct queue *queue, struct message *message)
     log_line_active(message_id_text(message), message->envelope.sender,
                     message->envelope.size_bytes, envelope_waiting_count(&message->envelope), line);
     log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
-    if (!(message->envelope.flags & ENVELOPE_FORCE_EXPIRED))
-        scheduler_take(queue, message);
+    scheduler_enqueue(message);
     if (message->attempts_open == 0)
         completion_progress(message); /* it is to expire, or all was done before a crash */
+}
+
+/* What is to expire is not attempted. */
+static bool is_to_expire(const struct message *message)
+{
+    return (message->envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0;
+}
+
+void active_take_now(struct queue *queue, struct message *message)
+{
+    if (!is_to_expire(message))
+        gather_attempts(message);
+    begin(queue, message);
+}
+
+void active_take(struct queue *queue, struct message *message)
+{
+    if (!is_to_expire(message))
+        gather_attempts(message);
+    if (!is_to_expire(message) && parking_is_wanted(message))
+        parking_put(message);
+    else
+        begin(queue, message);
 }
 
 void active_release(struct message *message)

@@ -19,7 +19,10 @@ void active_clear(struct queue *queue);
 size_t active_count(const struct queue *queue);
 bool active_has_room(const struct queue *queue);
 struct message *active_find(const struct queue *queue, uint64_t queue_id);
-/* Owns the message from here on, and begins its active time. */
+/* Owns the message from here on, and begins its active time; or has it wait for that, and frees it,
+ * where its destinations have enough (parking.h). */
 void active_take(struct queue *queue, struct message *message);
+/* The same without waiting. */
+void active_take_now(struct queue *queue, struct message *message);
 /* Its active time is over: frees it. */
 void active_release(struct message *message);

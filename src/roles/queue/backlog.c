@@ -69,6 +69,12 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
     return message;
 }
 
+/* Active, or about to be. */
+static bool is_known(const struct queue *queue, uint64_t queue_id)
+{
+    return active_find(queue, queue_id) != NULL || parking_has(queue, queue_id);
+}
+
 /* Each ends with a NUL. */
 static struct str next_site(struct str *rest)
 {
@@ -118,9 +124,8 @@ static void scan_schedule(struct queue *queue)
         if (!active_has_room(queue))
             return;
         backlog->cursor = (struct store_due){ found[i].due_ms, found[i].queue_id + 1 };
-        struct message *message = active_find(queue, found[i].queue_id) != NULL
-                                      ? NULL
-                                      : read_message(queue, found[i].queue_id);
+        struct message *message =
+            is_known(queue, found[i].queue_id) ? NULL : read_message(queue, found[i].queue_id);
         if (message != NULL)
             active_take(queue, message);
     }
@@ -174,8 +179,7 @@ static void scan_flush(struct queue *queue)
         if (!active_has_room(queue))
             return;
         backlog->flush_from = found[i] + 1;
-        struct message *message =
-            active_find(queue, found[i]) != NULL ? NULL : read_message(queue, found[i]);
+        struct message *message = is_known(queue, found[i]) ? NULL : read_message(queue, found[i]);
         if (message == NULL)
             continue;
         message->is_flushed = !backlog->is_far_only;
@@ -237,9 +241,35 @@ bool backlog_take(struct queue *queue, uint64_t queue_id)
     if (message == NULL)
         return false;
     message->is_flushed = true;
-    active_take(queue, message);
+    parking_forget(queue, queue_id);
+    active_take_now(queue, message);
     scheduler_run(queue);
     return true;
+}
+
+/* ---- what was kept back ---- */
+
+static void refill(struct queue *queue)
+{
+    uint64_t queue_id;
+
+    for (int i = 0; i < PORTION && active_has_room(queue) && parking_next(queue, &queue_id); i++) {
+        struct message *message =
+            active_find(queue, queue_id) != NULL ? NULL : read_message(queue, queue_id);
+        if (message == NULL)
+            continue;
+        if (retry_is_due(&queue->settings->retry, message->due_ms, clock_wall_ms()))
+            active_take_now(queue, message);
+        else
+            message_free(&message); /* an operator had it tried meanwhile */
+    }
+}
+
+static bool has_more(const struct queue *queue)
+{
+    const struct backlog *backlog = &queue->backlog;
+
+    return backlog->is_scanning || backlog->is_flushing || !list_is_empty(&queue->scheduler.shorts);
 }
 
 /* ---- when ---- */
@@ -253,11 +283,12 @@ static void scan_expired(struct timer *timer)
     if (queue->scheduler.is_draining)
         return;
     backlog->is_scanning = true;
+    refill(queue);
     if (backlog->is_flushing)
         scan_flush(queue);
     scan_schedule(queue);
     scheduler_run(queue);
-    if (!backlog->is_scanning && !backlog->is_flushing)
+    if (!has_more(queue))
         wait_for_next(queue);
     else if (active_has_room(queue))
         scan_soon(queue);
@@ -266,9 +297,13 @@ static void scan_expired(struct timer *timer)
 
 void backlog_room(struct queue *queue)
 {
-    const struct backlog *backlog = &queue->backlog;
+    if (has_more(queue) && active_has_room(queue))
+        scan_soon(queue);
+}
 
-    if ((backlog->is_scanning || backlog->is_flushing) && active_has_room(queue))
+void backlog_refill(struct queue *queue)
+{
+    if (active_has_room(queue))
         scan_soon(queue);
 }
 

@@ -34,6 +34,8 @@ void backlog_start(struct queue *queue);
 void backlog_add(struct queue *queue, uint64_t queue_id, int64_t due_ms);
 /* A place among the active messages is free. */
 void backlog_room(struct queue *queue);
+/* A destination is short of what is kept back for it (parking.h). */
+void backlog_refill(struct queue *queue);
 /* All deferred mail now (`site` empty), or that for one domain. */
 void backlog_flush(struct queue *queue, struct str site);
 /* One message now, whatever its time: false when it is not in the store or held. */

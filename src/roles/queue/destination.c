@@ -61,10 +61,8 @@ void transport_settle(struct queue *queue, struct transport *transport)
     }
 }
 
-/* Where a delivery takes one recipient only, each recipient is a destination of its own, as in
- * Postfix: its concurrency limits count for the mailbox. */
-static void format_key(const struct transport *transport, struct str nexthop, struct str recipient,
-                       struct buf *key)
+void destination_key(const struct transport *transport, struct str nexthop, struct str recipient,
+                     struct buf *key)
 {
     buf_append(key, transport->name);
     buf_append_byte(key, '\0');
@@ -91,6 +89,7 @@ static struct destination *destination_new(struct transport *transport, struct q
     destination->nexthop = str_of(texts + key.len, nexthop.len);
     destination->affinity = map_hash(key);
     list_init(&destination->link);
+    list_init(&destination->short_link);
     lanes_init(&destination->waiting);
     concurrency_init(&destination->concurrency, &transport->settings.concurrency);
     map_set(queue->scheduler.destinations, key, destination);
@@ -103,7 +102,7 @@ struct destination *destination_find(struct transport *transport, struct queue *
     struct buf *key = &queue->scheduler.key;
 
     buf_clear(key);
-    format_key(transport, nexthop, recipient, key);
+    destination_key(transport, nexthop, recipient, key);
     struct destination *destination = map_find(queue->scheduler.destinations, buf_str(key));
     if (destination == NULL)
         destination = destination_new(transport, queue, buf_str(key), nexthop);
@@ -117,6 +116,8 @@ void destination_free(struct destination **destination)
     map_remove(gone->queue->scheduler.destinations, gone->key);
     timer_clear(gone->queue->loop, &gone->wake);
     list_remove(&gone->link);
+    list_remove(&gone->short_link);
+    parking_clear(&gone->parking);
     buf_free(&gone->reason);
     memory_free(gone);
     *destination = NULL;
@@ -168,8 +169,21 @@ static void settle_living(struct destination *destination)
     else
         list_remove(&destination->link);
     transport_settle(queue, transport);
-    if (destination->waiting_count == 0 && busy == 0 && wait_ms == 0)
+    if (destination->waiting_count == 0 && busy == 0 && wait_ms == 0 &&
+        destination->parking.count == 0)
         destination_free(&destination);
+}
+
+static void ask_for_more(struct destination *destination)
+{
+    struct queue *queue = destination->queue;
+
+    if (!parking_is_short(destination)) {
+        list_remove(&destination->short_link);
+    } else if (list_is_empty(&destination->short_link)) {
+        list_append(&queue->scheduler.shorts, &destination->short_link);
+        backlog_refill(queue);
+    }
 }
 
 void destination_settle(struct destination *destination)
@@ -178,6 +192,7 @@ void destination_settle(struct destination *destination)
     struct queue *queue = destination->queue;
     bool has_work = destination->waiting_count > 0;
 
+    ask_for_more(destination);
     if (destination_is_dead(destination) && !has_work &&
         transport->settings.destination_delay_ms > 0)
         concurrency_revive(&destination->concurrency, &transport->settings.concurrency);

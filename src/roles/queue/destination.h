@@ -11,6 +11,7 @@
 #include "base/list.h"
 #include "lanes.h"
 #include "loop/loop.h"
+#include "parking.h"
 #include "rate.h"
 #include "settings.h"
 
@@ -39,7 +40,10 @@ struct destination {
     struct list link;     /* in transport->ready or scheduler->suspended */
     struct lanes waiting; /* attempts, by their link */
     size_t waiting_count;
-    uint8_t ready_lane; /* while in transport->ready */
+    size_t small_waiting; /* of those: in the first lane */
+    struct parking parking;
+    struct list short_link; /* in scheduler->shorts */
+    uint8_t ready_lane;     /* while in transport->ready */
     struct concurrency concurrency;
     struct rate rate;  /* ended deliveries */
     struct timer wake; /* the end of being dead, or of the pause of destination_rate_delay */
@@ -52,6 +56,11 @@ struct transport *transport_find(struct queue *queue, struct str name);
 void transport_settle(struct queue *queue, struct transport *transport);
 void transport_free(struct transport **transport);
 
+/* Appends what stands for the destination in scheduler->destinations. Where a delivery takes one
+ * recipient only, each recipient is a destination of its own, as in Postfix: its concurrency limits
+ * count for the mailbox. */
+void destination_key(const struct transport *transport, struct str nexthop, struct str recipient,
+                     struct buf *key);
 /* The destination for one recipient, made where it is missing. */
 struct destination *destination_find(struct transport *transport, struct queue *queue,
                                      struct str nexthop, struct str recipient);

@@ -57,7 +57,7 @@ void queue_accept(struct message *message)
     struct queue *queue = message->queue;
 
     /* A scan of the schedule may see the commit in the store before its end is told here. */
-    if (active_find(queue, message->queue_id) != NULL) {
+    if (active_find(queue, message->queue_id) != NULL || parking_has(queue, message->queue_id)) {
         content_drop(message);
         message_free(&message);
         return;
@@ -79,7 +79,8 @@ static void drain_check_expired(struct timer *timer)
     struct queue *queue = list_entry(timer, struct queue, drain_check);
 
     if (queue->scheduler.in_flight == 0 && active_count(queue) == 0 && queue->tools.running == 0 &&
-        queue->requeue.fiber == NULL &&        committer_waiting_count(queue->committer) == 0)
+        queue->requeue.fiber == NULL && queue->census.fiber == NULL &&
+        committer_waiting_count(queue->committer) == 0)
         queue->options.drained(queue->options.argument);
     else
         timer_set(queue->loop, timer, loop_now_ms(queue->loop) + DRAIN_CHECK_MS, timer->expired);
@@ -112,6 +113,7 @@ struct queue *queue_new(const struct queue_options *options, struct error *error
     completion_init(queue);
     backlog_init(queue);
     requeue_init(queue);
+    statistics_init(queue);
     tools_init(queue);
     lease_prepare(queue);
     return queue;
@@ -148,6 +150,7 @@ void queue_flush_site(struct queue *queue, struct str site)
 void queue_drain(struct queue *queue)
 {
     tools_drain(queue);
+    census_drain(queue);
     scheduler_drain(queue);
     drain_check_expired(&queue->drain_check);
 }
@@ -169,6 +172,8 @@ void queue_free(struct queue **queue)
     completion_clear(gone);
     backlog_clear(gone);
     requeue_clear(gone);
+    statistics_clear(gone);
+    census_clear(gone);
     active_clear(gone);
     scheduler_clear(gone);
     settings_free(&gone->settings);
@@ -186,9 +191,12 @@ void queue_status(struct queue *queue, struct buf *out)
     buf_printf(out, "messages in the queue: %llu, active: %zu of %zu\n",
                (unsigned long long)store_message_count(queue->store), active_count(queue),
                queue->settings->active_limit);
-    buf_printf(out, "deliveries in flight: %zu, waiting: %zu, destinations: %zu, workers: %zu\n",
+    buf_printf(out,
+               "deliveries in flight: %zu, waiting: %zu, destinations: %zu, workers: %zu; messages "
+               "kept back for busy destinations: %zu\n",
                queue->scheduler.in_flight, queue->scheduler.waiting,
-               map_count(queue->scheduler.destinations), queue->workers.count);
+               map_count(queue->scheduler.destinations), queue->workers.count,
+               map_count(queue->scheduler.parked));
     buf_printf(out,
                "since the start: accepted %llu, refused %llu, removed %llu messages; delivered "
                "%llu, deferred %llu, bounced %llu, expired %llu recipients\n",

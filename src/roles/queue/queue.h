@@ -8,16 +8,19 @@
 
 #include "active.h"
 #include "backlog.h"
+#include "census.h"
 #include "committer.h"
 #include "completion.h"
 #include "content.h"
 #include "intake.h"
 #include "lease.h"
+#include "parking.h"
 #include "probe.h"
 #include "requeue.h"
 #include "retry.h"
 #include "scheduler.h"
 #include "settings.h"
+#include "statistics.h"
 #include "tools.h"
 #include "worker.h"
 
@@ -48,6 +51,8 @@ struct queue {
     struct backlog backlog;
     struct probes probes;
     struct requeue requeue;
+    struct statistics statistics;
+    struct census census;
     struct tools tools;
     struct wall_clock clock;
     struct timer space_check;

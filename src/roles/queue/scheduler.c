@@ -17,33 +17,36 @@ enum {
 
 /* ---- one message's attempts ---- */
 
-static void attempt_enqueue(struct attempt *attempt, size_t lane)
+static void count_waiting(const struct attempt *attempt, int change)
 {
     struct destination *destination = attempt->destination;
 
-    attempt->lane = (uint8_t)lane;
-    lanes_append(&destination->waiting, lane, &attempt->link);
-    destination->waiting_count++;
-    destination->queue->scheduler.waiting++;
+    destination->waiting_count += (size_t)change;
+    if (attempt->lane == 0)
+        destination->small_waiting += (size_t)change;
+    destination->queue->scheduler.waiting += (size_t)change;
+}
+
+static void attempt_enqueue(struct attempt *attempt)
+{
+    lanes_append(&attempt->destination->waiting, attempt->lane, &attempt->link);
+    count_waiting(attempt, 1);
+}
+
+void scheduler_enqueue(struct message *message)
+{
+    list_each (link, &message->attempts) {
+        struct attempt *attempt = list_entry(link, struct attempt, message_link);
+        attempt_enqueue(attempt);
+        destination_settle(attempt->destination);
+    }
 }
 
 void scheduler_take(struct queue *queue, struct message *message)
 {
     (void)queue;
     gather_attempts(message);
-    list_each (link, &message->attempts)
-        list_entry(link, struct attempt, message_link)->destination->transport->taken++;
-    list_each (link, &message->attempts) {
-        struct attempt *attempt = list_entry(link, struct attempt, message_link);
-        const struct transport *transport = attempt->destination->transport;
-        attempt_enqueue(attempt, lane_for(transport->taken, transport->settings.overtaken_from));
-    }
-    list_each (link, &message->attempts) {
-        struct destination *destination =
-            list_entry(link, struct attempt, message_link)->destination;
-        destination->transport->taken = 0;
-        destination_settle(destination);
-    }
+    scheduler_enqueue(message);
 }
 
 /* ---- the ends of an attempt ---- */
@@ -55,6 +58,7 @@ void attempt_record(struct attempt *attempt, uint32_t position, const struct res
     ensure(!(index & ATTEMPT_RECIPIENT_DONE));
     attempt->recipients[position] = index | ATTEMPT_RECIPIENT_DONE;
     attempt->open_count--;
+    statistics_note(attempt->destination, result);
     message_record(attempt->message, index, result);
 }
 
@@ -85,7 +89,8 @@ void attempt_pass(struct attempt *attempt, uint32_t position, struct str target)
     struct attempt *next = attempt_new(message, destination, 1);
     attempt_add(next, index);
     next->passes = (uint8_t)(attempt->passes + 1);
-    attempt_enqueue(next, attempt->lane);
+    next->lane = attempt->lane;
+    attempt_enqueue(next);
     destination_settle(destination);
 }
 
@@ -110,11 +115,8 @@ static void attempt_free(struct attempt *attempt)
 /* An attempt that never began. */
 static void end_waiting(struct attempt *attempt, const struct result *result)
 {
-    struct destination *destination = attempt->destination;
-
     record_open(attempt, result);
-    destination->waiting_count--;
-    destination->queue->scheduler.waiting--;
+    count_waiting(attempt, -1);
     attempt_free(attempt);
 }
 
@@ -206,12 +208,11 @@ void attempt_return(struct attempt *attempt)
         return;
     }
     scheduler->in_flight--;
-    scheduler->waiting++;
     destination->concurrency.busy--;
     destination->transport->busy--;
     rate_note(&destination->rate, loop_now_ms(destination->queue->loop));
     lanes_prepend(&destination->waiting, attempt->lane, &attempt->link);
-    destination->waiting_count++;
+    count_waiting(attempt, 1);
     destination_settle(destination);
 }
 
@@ -229,11 +230,10 @@ static struct attempt *begin_next(struct destination *destination)
     struct attempt *attempt = list_entry(lanes_next(&destination->waiting), struct attempt, link);
 
     list_remove(&attempt->link);
-    destination->waiting_count--;
+    count_waiting(attempt, -1);
     destination->concurrency.busy++;
     destination->transport->busy++;
     rate_note(&destination->transport->rate, loop_now_ms(destination->queue->loop));
-    scheduler->waiting--;
     scheduler->in_flight++;
     /* It goes to the end of the line of its transport's destinations. */
     list_remove(&destination->link);
@@ -403,9 +403,11 @@ void scheduler_init(struct queue *queue)
 
     scheduler->transports = map_new();
     scheduler->destinations = map_new();
+    scheduler->parked = map_new();
     list_init(&scheduler->ready);
     list_init(&scheduler->stalled);
     list_init(&scheduler->suspended);
+    list_init(&scheduler->shorts);
 }
 
 static void free_destination(struct destination *destination)
@@ -427,5 +429,6 @@ void scheduler_clear(struct queue *queue)
     }
     map_free(&scheduler->transports);
     map_free(&scheduler->destinations);
+    map_free(&scheduler->parked);
     buf_free(&scheduler->key);
 }

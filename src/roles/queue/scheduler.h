@@ -41,6 +41,8 @@ struct scheduler {
     struct list ready;        /* transports with a destination to serve */
     struct list stalled;      /* the same, but no worker can take more */
     struct list suspended;    /* dead destinations with attempts to defer */
+    struct list shorts;       /* destinations that are short of messages kept back for them */
+    struct map *parked;       /* the ids of those messages, see parking.h */
     struct timer again;       /* to go on after a long turn */
     struct buf key;           /* scratch */
     bool is_running;
@@ -55,6 +57,8 @@ void scheduler_clear(struct queue *queue);
 /* Makes the attempts of a message: its active time begins. Nothing is delivered inside this call;
  * scheduler_run does that. */
 void scheduler_take(struct queue *queue, struct message *message);
+/* The same for attempts that are made already (gathering.h). */
+void scheduler_enqueue(struct message *message);
 /* Starts what can start. */
 void scheduler_run(struct queue *queue);
 

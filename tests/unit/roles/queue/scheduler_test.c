@@ -529,6 +529,97 @@ static void slot_cost_of_zero_keeps_the_order_of_arrival(void **state)
     assert_int_equal(find_job(world, last) - world->jobs, 50);
 }
 
+static bool is_fast_gone(struct world *world)
+{
+    return count_jobs(world, "fast.example") == 100 && store_message_count(world->store) == 2000;
+}
+
+/* The active table has room for fewer messages than wait for the slow destination. */
+static void destination_that_hangs_does_not_fill_the_active_table(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "qmgr_message_active_limit = 400\n");
+    world_connect_worker(world, 0);
+    world->on_job = deliver_all_but_slow;
+    submit_many(world, "x@slow.example", 2000);
+    world_run(world, is_answered);
+    assert_true(active_count(world->queue) < 100);
+    assert_true(map_count(world->queue->scheduler.parked) > 1900);
+    submit_many(world, "x@fast.example", 100);
+    world_run(world, is_fast_gone);
+    world->on_job = deliver_all;
+    for (size_t i = 0; i < world->job_count; i++)
+        if (!world->jobs[i].is_done)
+            deliver_all(world, &world->jobs[i]);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world->job_count, 2100);
+    assert_int_equal(map_count(world->queue->scheduler.parked), 0);
+    assert_int_equal(map_count(world->queue->scheduler.destinations), 0);
+}
+
+static void messages_kept_back_are_delivered_after_a_restart(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "qmgr_message_active_limit = 400\n");
+    world_connect_worker(world, 0);
+    submit_many(world, "x@slow.example", 300);
+    world_run(world, is_answered);
+    assert_true(map_count(world->queue->scheduler.parked) > 200);
+    world_restart(world, NULL);
+    world->on_job = deliver_all;
+    world->answer_count = world->transactions = 0;
+    world_connect_worker(world, 0);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world->job_count, 300);
+}
+
+static void dead_destination_defers_what_is_kept_back_too(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "qmgr_message_active_limit = 400\n");
+    world_connect_worker(world, 0);
+    submit_many(world, "x@slow.example", 300);
+    world_run(world, is_answered);
+    for (size_t i = 0; i < 5; i++)
+        fail_site(world, &world->jobs[i]);
+    world_run(world, is_at_rest);
+    assert_int_equal(world->queue->completion.deferred_total, 300);
+    assert_int_equal(map_count(world->queue->scheduler.parked), 0);
+}
+
+static bool has_sixth_job(struct world *world)
+{
+    return world->job_count >= 6;
+}
+
+static void operator_gets_a_message_tried_that_is_kept_back(void **state)
+{
+    struct world *world = *state;
+    uint64_t last;
+
+    world_restart(world, "qmgr_message_active_limit = 400\n");
+    world_connect_worker(world, 0);
+    submit_many(world, "x@slow.example", 300);
+    last = world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                               .recipients = "x@slow.example y@slow.example" });
+    world_run(world, is_answered);
+    assert_true(parking_has(world->queue, last));
+    assert_true(backlog_take(world->queue, last));
+    assert_false(parking_has(world->queue, last));
+    assert_non_null(active_find(world->queue, last));
+    deliver_all(world, &world->jobs[0]);
+    world_run(world, has_sixth_job);
+    world->on_job = deliver_all;
+    for (size_t i = 0; i < world->job_count; i++)
+        if (!world->jobs[i].is_done)
+            deliver_all(world, &world->jobs[i]);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world->job_count, 301);
+}
+
 /* Not a benchmark, but a bound that an accidental walk over everything would break. */
 static void cost_of_a_message_does_not_grow_with_the_queue(void **state)
 {
@@ -577,6 +668,10 @@ int main(void)
         WORLD_TEST(small_mail_overtakes_a_mailing_within_its_destination),
         WORLD_TEST(small_mail_overtakes_a_mailing_to_many_destinations),
         WORLD_TEST(slot_cost_of_zero_keeps_the_order_of_arrival),
+        WORLD_TEST(destination_that_hangs_does_not_fill_the_active_table),
+        WORLD_TEST(messages_kept_back_are_delivered_after_a_restart),
+        WORLD_TEST(dead_destination_defers_what_is_kept_back_too),
+        WORLD_TEST(operator_gets_a_message_tried_that_is_kept_back),
         WORLD_TEST(cost_of_a_message_does_not_grow_with_the_queue),
     };
     return cmocka_run_group_tests_name("roles/queue_scheduler", tests, NULL, NULL);
