@@ -32,6 +32,7 @@ struct check_action {
 enum check_problem {
     CHECK_FINE,
     CHECK_IS_UNKNOWN,
+    CHECK_IS_UNSUPPORTED,  /* not where it stands; for the caller to find */
     CHECK_NEEDS_TEXT,
     CHECK_NEEDS_TRANSPORT, /* transport:destination */
     CHECK_NEEDS_ADDRESS,   /* user@domain */

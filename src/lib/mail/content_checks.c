@@ -15,12 +15,15 @@ enum check_kind {
     CHECK_KINDS
 };
 
+enum { DELIVERY_LOG_BYTES = 200 }; /* as Postfix cuts it */
+
 struct content_checks {
     struct table_list *tables[CHECK_KINDS];
     struct log_context log;
     struct mime_limits limits;
     uint64_t body_bytes; /* body_checks_size_limit */
     bool looks_into_parts;
+    bool is_for_delivery;
 };
 
 struct content_scan {
@@ -55,19 +58,16 @@ static bool has_any(const struct content_checks *checks)
     return false;
 }
 
-struct content_checks *content_checks_new(const struct config *config,
-                                          const struct log_context *log, struct content_checks *old)
+struct named_tables {
+    struct str name, text;
+};
+
+static struct content_checks *make(const struct config *config, const struct log_context *log,
+                                   const struct named_tables parameters[CHECK_KINDS],
+                                   struct content_checks *old)
 {
     struct content_checks *checks = memory_new(sizeof *checks);
     struct table_options options = { .warning = warn, .argument = checks };
-    const struct {
-        struct str name, text;
-    } parameters[CHECK_KINDS] = {
-        [CHECK_HEADERS] = { STR("header_checks"), config->header_checks },
-        [CHECK_MIME_HEADERS] = { STR("mime_header_checks"), config->mime_header_checks },
-        [CHECK_NESTED_HEADERS] = { STR("nested_header_checks"), config->nested_header_checks },
-        [CHECK_BODY] = { STR("body_checks"), config->body_checks },
-    };
 
     checks->log = *log;
     checks->body_bytes = (uint64_t)config->body_checks_size_limit;
@@ -86,6 +86,45 @@ struct content_checks *content_checks_new(const struct config *config,
     return checks;
 }
 
+struct content_checks *content_checks_new(const struct config *config,
+                                          const struct log_context *log, struct content_checks *old)
+{
+    const struct named_tables parameters[CHECK_KINDS] = {
+        [CHECK_HEADERS] = { STR("header_checks"), config->header_checks },
+        [CHECK_MIME_HEADERS] = { STR("mime_header_checks"), config->mime_header_checks },
+        [CHECK_NESTED_HEADERS] = { STR("nested_header_checks"), config->nested_header_checks },
+        [CHECK_BODY] = { STR("body_checks"), config->body_checks },
+    };
+
+    return make(config, log, parameters, old);
+}
+
+struct content_checks *content_checks_new_for_delivery(const struct config *config,
+                                                       const struct log_context *log)
+{
+    const struct named_tables parameters[CHECK_KINDS] = {
+        [CHECK_HEADERS] = { STR("smtp_header_checks"), config->smtp_header_checks },
+        [CHECK_MIME_HEADERS] = { STR("smtp_mime_header_checks"), config->smtp_mime_header_checks },
+        [CHECK_NESTED_HEADERS] = { STR("smtp_nested_header_checks"),
+                                   config->smtp_nested_header_checks },
+        [CHECK_BODY] = { STR("smtp_body_checks"), config->smtp_body_checks },
+    };
+    struct content_checks *checks = make(config, log, parameters, NULL);
+
+    if (checks != NULL) {
+        checks->is_for_delivery = true;
+        checks->looks_into_parts = true;
+    }
+    return checks;
+}
+
+bool content_checks_want_body(const struct content_checks *checks)
+{
+    return !table_list_is_empty(checks->tables[CHECK_MIME_HEADERS]) ||
+           !table_list_is_empty(checks->tables[CHECK_NESTED_HEADERS]) ||
+           !table_list_is_empty(checks->tables[CHECK_BODY]);
+}
+
 void content_checks_free(struct content_checks **checks)
 {
     if (*checks == NULL)
@@ -102,10 +141,11 @@ static void log_action(struct content_scan *scan, enum check_kind kind, struct s
                        const struct check_action *action)
 {
     const struct envelope *envelope = scan->subject.envelope;
+    const char *what = kind == CHECK_BODY ? "body" : "header";
     struct log_check line = {
         .queue_id = scan->subject.queue_id,
         .action = check_verb_log_name(action->verb),
-        .what = kind == CHECK_BODY ? "body" : "header",
+        .what = what,
         .content = key,
         .client = { envelope->client_name, envelope->client_address },
         .sender = envelope->sender,
@@ -117,7 +157,12 @@ static void log_action(struct content_scan *scan, enum check_kind kind, struct s
     };
 
     buf_clear(&scan->line);
-    log_line_check(&line, &scan->line);
+    if (scan->checks->is_for_delivery)
+        buf_printf(&scan->line, "%.*s: %s: %s %.*s%s%.*s", STR_ARGS(line.queue_id), line.action,
+                   what, STR_ARGS(str_take(key, DELIVERY_LOG_BYTES)),
+                   action->text.len > 0 ? ": " : "", STR_ARGS(action->text));
+    else
+        log_line_check(&line, &scan->line);
     log_write_text(&scan->checks->log, SEVERITY_INFO, buf_str(&scan->line));
 }
 
@@ -130,6 +175,9 @@ static void warn_of_action(const struct content_scan *scan, enum check_kind kind
 
     switch (problem) {
     case CHECK_FINE:
+        return;
+    case CHECK_IS_UNSUPPORTED:
+        log_warning(log, "unsupported command in %.*s map: %.*s", STR_ARGS(map), STR_ARGS(value));
         return;
     case CHECK_IS_UNKNOWN:
         log_warning(log, "unknown command in %.*s map: %.*s", STR_ARGS(map), STR_ARGS(value));
@@ -164,6 +212,21 @@ static enum outcome refuse(struct content_scan *scan, unsigned code, const char 
     return LEAVE_OUT;
 }
 
+/* What is to stand as a header must be one. */
+static void warn_of_text(const struct content_scan *scan, enum check_kind kind, const char *verb,
+                         struct str text)
+{
+    struct str map = table_list_name(scan->checks->tables[kind]);
+
+    if (scan->checks->is_for_delivery)
+        log_warning(&scan->checks->log,
+                    "bad %s header text \"%.*s\" in %.*s map -- need \"headername: headervalue\"",
+                    verb, STR_ARGS(text), STR_ARGS(map));
+    else
+        log_warning(&scan->checks->log, "%s action with text that is no header in %.*s map", verb,
+                    STR_ARGS(map));
+}
+
 /* A header in front of another, or a line in front of a line of a body. */
 static void prepend(struct content_scan *scan, enum check_kind kind, struct str text)
 {
@@ -171,8 +234,7 @@ static void prepend(struct content_scan *scan, enum check_kind kind, struct str 
     struct header header;
 
     if (kind != CHECK_BODY && !header_next(&rest, &header)) {
-        log_warning(&scan->checks->log, "PREPEND action with text that is no header in %.*s map",
-                    STR_ARGS(table_list_name(scan->checks->tables[kind])));
+        warn_of_text(scan, kind, "PREPEND", text);
         return;
     }
     buf_append(scan->out, text);
@@ -241,9 +303,31 @@ static enum outcome fail(struct content_scan *scan, enum check_kind kind, const 
 
     log_warning(&scan->checks->log, "%s", error->message);
     log_warning(&scan->checks->log,
-                "%.*s: %.*s map lookup problem -- message not accepted, try again later",
-                STR_ARGS(scan->subject.queue_id), STR_ARGS(map));
+                "%.*s: %.*s map lookup problem -- message not %s, try again later",
+                STR_ARGS(scan->subject.queue_id), STR_ARGS(map),
+                scan->checks->is_for_delivery ? "sent" : "accepted");
     return refuse(scan, 451, "4.3.0", STR("Error: queue file write error"));
+}
+
+/* Mail that leaves can be changed, but not sent elsewhere or stopped any more. */
+static bool is_for_delivery(enum check_verb verb)
+{
+    return verb == CHECK_DUNNO || verb == CHECK_IGNORE || verb == CHECK_INFO ||
+           verb == CHECK_PREPEND || verb == CHECK_REPLACE || verb == CHECK_STRIP ||
+           verb == CHECK_WARN;
+}
+
+static bool is_text_fine(const struct content_scan *scan, enum check_kind kind,
+                         const struct check_action *action)
+{
+    struct str rest = action->text;
+    struct header header;
+
+    if (kind == CHECK_BODY || (action->verb != CHECK_REPLACE && action->verb != CHECK_PREPEND) ||
+        header_next(&rest, &header))
+        return true;
+    warn_of_text(scan, kind, check_verb_name(action->verb), action->text);
+    return false;
 }
 
 /* `text` with LF between folded lines, as tables have it. The outcome's text in the scratch
@@ -268,10 +352,14 @@ static enum outcome check(struct content_scan *scan, enum check_kind kind, struc
         break;
     }
     enum check_problem problem = check_action_parse(value, &action);
+    if (scan->checks->is_for_delivery && !is_for_delivery(action.verb))
+        problem = CHECK_IS_UNSUPPORTED;
     if (problem != CHECK_FINE) {
         warn_of_action(scan, kind, problem, &action, value);
         return LEAVE_IT;
     }
+    if (scan->checks->is_for_delivery && !is_text_fine(scan, kind, &action))
+        return LEAVE_IT;
     enum outcome outcome = act(scan, kind, key, &action);
     if (outcome == PUT_TEXT)
         *text = action.text;
@@ -353,8 +441,7 @@ static bool check_header(struct content_scan *scan, enum mime_headers where, str
     if (header_next(&rest, &parsed))
         *header = folded;
     else
-        log_warning(&scan->checks->log, "REPLACE action with text that is no header in %.*s map",
-                    STR_ARGS(table_list_name(scan->checks->tables[kind])));
+        warn_of_text(scan, kind, "REPLACE", text);
     return true;
 }
 
@@ -410,7 +497,7 @@ static void on_too_deep(void *argument, struct str header)
         .recipient = scan->subject.recipient,
     };
 
-    if (scan->is_over)
+    if (scan->is_over || scan->checks->is_for_delivery) /* was accepted so */
         return;
     buf_clear(&scan->line);
     log_line_check(&line, &scan->line);

@@ -22,7 +22,13 @@ struct content_checks;
 struct content_checks *content_checks_new(const struct config *config,
                                           const struct log_context *log,
                                           struct content_checks *old);
+/* smtp_header_checks and its like, for mail that leaves: of the actions only those that change what
+ * they look at, or say something. Refusals of a scan are then failures of tables alone. */
+struct content_checks *content_checks_new_for_delivery(const struct config *config,
+                                                       const struct log_context *log);
 void content_checks_free(struct content_checks **checks);
+/* False: bodies need not be scanned, as no check is for them and the headers in them. */
+bool content_checks_want_body(const struct content_checks *checks);
 
 /* One message. */
 struct content_scan;

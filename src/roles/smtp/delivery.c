@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "connect.h"
 #include "dialogue.h"
+#include "outgoing_checks.h"
 #include "report.h"
 #include "worker.h"
 
@@ -425,7 +426,7 @@ static void settle_open(struct delivery *delivery)
     }
 }
 
-/* What leaves: as it is, or as smtp_generic_maps wants it. */
+/* What leaves: as it is, or as smtp_header_checks and smtp_generic_maps want it. */
 static bool prepare(struct delivery *delivery)
 {
     const struct transport *transport = delivery->transport;
@@ -436,6 +437,11 @@ static bool prepare(struct delivery *delivery)
     delivery->sent_content = delivery->content;
     for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
         delivery->attempts[i].sent_address = delivery->envelope.recipients[i].address;
+    if (transport->checks != NULL && !outgoing_checks_apply(transport->checks, delivery)) {
+        delivery->failure =
+            failure_new(&delivery->arena, "4.3.0", "smtp_header_checks: table lookup problem");
+        return false;
+    }
     if (transport->generic == NULL || generic_map(transport->generic, delivery, &error))
         return true;
     log_warning(&transport->log, "%s: smtp_generic_maps: %s", delivery->queue_id.text,

@@ -120,7 +120,8 @@ static bool map_headers(struct mapping *mapping, struct delivery *delivery, stru
 {
     static const struct rewrite_rules none; /* completes nothing */
     struct header_rewriter rewriter = { .rules = &none, .map = map_address, .argument = mapping };
-    struct str rest = delivery->content, before = rest;
+    bool is_changed = delivery->sent_headers.len > 0; /* by smtp_header_checks */
+    struct str rest = is_changed ? delivery->sent_headers : delivery->sent_content, before = rest;
     struct header header;
     bool is_sender;
 
@@ -137,7 +138,8 @@ static bool map_headers(struct mapping *mapping, struct delivery *delivery, stru
             return false;
         buf_append_text(out, "\r\n");
     }
-    delivery->sent_content = before;
+    if (!is_changed)
+        delivery->sent_content = before;
     return true;
 }
 

@@ -4,7 +4,6 @@
 #include "blame.h"
 #include "mail/tls_line.h"
 #include "tls_sessions.h"
-#include "tlsa.h"
 
 __attribute__((format(printf, 3, 4))) static bool give_up(struct session *session, const char *dsn,
                                                           const char *format, ...)
@@ -74,8 +73,10 @@ static struct str session_key(struct session *session)
                STR_ARGS(session->relay), (int)policy->level, STR_ARGS(options->servername),
                STR_ARGS(options->cipher_list), options->protocols.allowed);
     for (size_t i = 0; i < options->tlsa_count; i++) {
-        buf_append_byte(&key, '\n');
-        tlsa_format(&options->tlsa[i], &key);
+        const struct tls_tlsa *record = &options->tlsa[i];
+        buf_printf(&key, "\n%u %u %u %zu ", record->usage, record->selector, record->matching_type,
+                   record->data.len);
+        buf_append(&key, record->data);
     }
     for (size_t i = 0; options->check == TLS_CHECK_DANE && i < options->name_count; i++)
         buf_printf(&key, "\n%.*s", STR_ARGS(options->names[i]));

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { HEADER_BYTES = 3 };
+enum { HEADER_BYTES = 3, FORMATTED_BYTES_MAX = 64 };
 
 static const struct {
     const char *name;
@@ -137,6 +137,8 @@ size_t tlsa_keep_best(struct tls_tlsa *records, size_t count, const struct tlsa_
 void tlsa_format(const struct tls_tlsa *record, struct buf *out)
 {
     buf_printf(out, "%u %u %u ", record->usage, record->selector, record->matching_type);
-    for (size_t i = 0; i < record->data.len; i++)
+    for (size_t i = 0; i < record->data.len && i < FORMATTED_BYTES_MAX; i++)
         buf_printf(out, "%02X", (unsigned)(unsigned char)record->data.ptr[i]);
+    if (record->data.len > FORMATTED_BYTES_MAX)
+        buf_append_text(out, "...");
 }

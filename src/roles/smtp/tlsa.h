@@ -28,5 +28,5 @@ bool tlsa_is_usable(const struct tls_tlsa *record, const struct tlsa_digests *di
 /* Of several digests of the same thing the best one alone counts (RFC 7671, section 9). Keeps these
  * at the front; all must be usable. Returns how many. */
 size_t tlsa_keep_best(struct tls_tlsa *records, size_t count, const struct tlsa_digests *digests);
-/* Appends "3 1 1 0A1B…". */
+/* Appends "3 1 1 0A1B…" for a log: of long data the beginning. */
 void tlsa_format(const struct tls_tlsa *record, struct buf *out);

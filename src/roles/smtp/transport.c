@@ -17,6 +17,7 @@ static void free_lists(struct transport *transport)
     client_tables_close(&transport->tables);
     tls_rules_free(&transport->tls);
     generic_free(&transport->generic);
+    content_checks_free(&transport->checks);
     match_list_free(&transport->traced_peers);
     match_list_free(&transport->sasl_mechanism_filter);
 }
@@ -197,6 +198,7 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     transport->tls = tls_rules_new(config, &transport->log, transport->is_lmtp, error);
     if (transport->tls == NULL)
         return false;
+    transport->checks = content_checks_new_for_delivery(config, &transport->log);
     error->message[0] = '\0';
     transport->generic = generic_new(config, &transport->log, error);
     if (transport->generic == NULL && error->message[0] != '\0')

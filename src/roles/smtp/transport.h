@@ -12,6 +12,7 @@
 #include "client_tables.h"
 #include "config/config.h"
 #include "generic.h"
+#include "mail/content_checks.h"
 #include "net/address.h"
 #include "table/match_list.h"
 #include "tls_policy.h"
@@ -24,6 +25,7 @@ struct transport {
     struct str helo_name;
     struct client_tables tables;
     struct tls_rules *tls;
+    struct content_checks *checks;   /* of what leaves; NULL: none */
     struct generic *generic;         /* smtp_generic_maps; NULL: none */
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
     unsigned sasl_demands, sasl_tls_demands, sasl_tls_verified_demands; /* enum sasl_demand bits */

@@ -112,6 +112,16 @@ static void records_are_sorted_and_written_as_postfix_has_it(void **state)
     assert_string_equal(buf_text(&text), "0 1 1 7A;3 0 1 63;3 1 1 61;3 1 1 6162;3 1 1 62;");
 }
 
+static void long_records_do_not_fill_the_log(void **state)
+{
+    struct tls_tlsa certificate = record(3, 0, 0, 65);
+    autofree_buf struct buf text = { 0 };
+
+    tlsa_format(&certificate, &text);
+    assert_int_equal(text.len, strlen("3 0 0 ") + 2 * 64 + strlen("..."));
+    assert_true(str_ends_with(buf_str(&text), STR("00...")));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -119,6 +129,7 @@ int main(void)
         cmocka_unit_test(records_without_data_are_none),
         cmocka_unit_test(only_what_can_match_is_usable),
         cmocka_unit_test(the_best_digest_of_each_thing_counts),
+        cmocka_unit_test(long_records_do_not_fill_the_log),
         cmocka_unit_test(records_are_sorted_and_written_as_postfix_has_it),
     };
 
