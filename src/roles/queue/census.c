@@ -35,8 +35,7 @@ static struct census_row *row_new(struct counting *counting, const struct place 
 {
     struct str key = buf_str(&counting->key);
     struct str transport = place->transport->name;
-    struct census_row *row =
-        memory_new(sizeof *row + key.len + transport.len + place->nexthop.len);
+    struct census_row *row = memory_new(sizeof *row + key.len + transport.len + place->nexthop.len);
     char *at = (char *)(row + 1);
 
     memcpy(at, key.ptr, key.len);
@@ -101,8 +100,7 @@ static bool count_all(struct counting *counting)
     size_t seen = 0;
 
     queue_walk_begin(&walk, &selection);
-    while (!fiber_is_cancelled(self) &&
-           queue_walk_next(&walk, counting->queue->store, &queue_id)) {
+    while (!fiber_is_cancelled(self) && queue_walk_next(&walk, counting->queue->store, &queue_id)) {
         count_message(counting, &message, queue_id);
         if (++seen % PORTION == 0)
             fiber_yield(counting->queue->loop);
@@ -136,7 +134,8 @@ static bool is_fresh(const struct census *census)
     int64_t age_ms = clock_wall_ms() - census->made_ms;
     int64_t good_ms = census->took_ms * FRESH_FACTOR;
 
-    return census->rows != NULL && age_ms >= 0 && age_ms < (good_ms > FRESH_MS ? good_ms : FRESH_MS);
+    return census->rows != NULL && age_ms >= 0 &&
+           age_ms < (good_ms > FRESH_MS ? good_ms : FRESH_MS);
 }
 
 void census_want(struct queue *queue)
