@@ -323,6 +323,15 @@ static void put_delays(struct buf *out, const struct delivery_times *times)
     }
 }
 
+struct str delivery_status_word(enum delivery_status status, bool is_probe)
+{
+    if (is_probe)
+        return status == DELIVERY_SENT ? STR("deliverable") : STR("undeliverable");
+    return status == DELIVERY_SENT      ? STR("sent")
+           : status == DELIVERY_BOUNCED ? STR("bounced")
+                                        : STR("deferred");
+}
+
 void log_line_delivery(const struct log_delivery *delivery, struct buf *out)
 {
     put_id(out, delivery->queue_id);
@@ -367,6 +376,9 @@ void log_line_notification(struct str queue_id, enum notification notification,
         break;
     case NOTIFICATION_POSTMASTER:
         put(out, "postmaster non-delivery notification: ");
+        break;
+    case NOTIFICATION_POSTMASTER_DELAY:
+        put(out, "postmaster delay notification: ");
         break;
     }
     buf_append(out, notification_id);

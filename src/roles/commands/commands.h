@@ -13,6 +13,7 @@ struct command {
     const char *help;                  /* usage and options; NULL: the command answers itself */
 };
 
+int check_main(int argc, char **argv);
 int mailq_main(int argc, char **argv);
 int newaliases_main(int argc, char **argv);
 int postalias_main(int argc, char **argv);
@@ -31,6 +32,7 @@ int waypost_queue_main(int argc, char **argv);
 int waypost_top_main(int argc, char **argv);
 int waypost_why_main(int argc, char **argv);
 
+extern const char check_help[];
 extern const char newaliases_help[];
 extern const char postalias_help[];
 extern const char postcat_help[];

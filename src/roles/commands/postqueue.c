@@ -2,6 +2,7 @@
 /* postqueue: what any user may do with the queue: list it, and have deferred mail tried now. */
 #include "commands.h"
 #include "mail/address.h"
+#include "mail/flush_domains.h"
 #include "mail/maildrop_file.h"
 #include "mail/queue_format.h"
 #include "mail/queue_id.h"
@@ -138,8 +139,33 @@ static int list_queue(const struct tool *tool, bool is_json)
     return status != EX_OK ? status : flushed;
 }
 
+static void warn_of_list(void *argument, const char *text)
+{
+    const struct tool *tool = argument;
+
+    tool_warn(tool, "%s", text);
+}
+
+/* False, and told: the domain is none of fast_flush_domains. */
+static bool may_flush(struct tool *tool, struct str site)
+{
+    struct error error = { 0 };
+    enum match_outcome outcome = MATCH_FAILED;
+    struct match_list *domains = flush_domains_new(tool->config, warn_of_list, tool, &error);
+
+    if (domains != NULL)
+        outcome = match_list_find_name(domains, site, &error);
+    match_list_free(&domains);
+    if (outcome == MATCH_ABSENT)
+        tool_fail(tool, EX_UNAVAILABLE, "Flush service is not configured for destination \"%.*s\"",
+                  STR_ARGS(str_take(site, 100)));
+    else if (outcome == MATCH_FAILED)
+        tool_fail(tool, EX_UNAVAILABLE, "fast_flush_domains: %s", error.message);
+    return outcome == MATCH_FOUND;
+}
+
 /* Flushes nothing where there is nothing of that name; 69 as in Postfix for all that fails. */
-static int flush_queue(const struct tool *tool, struct str id, struct str site)
+static int flush_queue(struct tool *tool, struct str id, struct str site)
 {
     struct wire_tool_flush request = { .id = id, .site = site };
     struct queue_client client;
@@ -154,6 +180,10 @@ static int flush_queue(const struct tool *tool, struct str id, struct str site)
             tool_warn(tool, "connect to public/flush: %s", strerror(error.system_errno));
         return tool_fail(tool, EX_UNAVAILABLE, "Cannot flush mail queue - mail system is down");
     }
+    if (site.len > 0 && !may_flush(tool, site)) {
+        queue_client_close(&client);
+        return EX_UNAVAILABLE;
+    }
     wire_encode_tool_flush(&payload, &request);
     if (!queue_client_ask(&client, WIRE_tool_flush, buf_str(&payload), NULL, NULL, &arena, &done,
                           &error))
@@ -165,7 +195,7 @@ static int flush_queue(const struct tool *tool, struct str id, struct str site)
     return status;
 }
 
-static int flush_message(const struct tool *tool, struct str id)
+static int flush_message(struct tool *tool, struct str id)
 {
     enum postsuper_id kind = postsuper_id_parse(id);
 
@@ -175,25 +205,16 @@ static int flush_message(const struct tool *tool, struct str id)
     return flush_queue(tool, kind == POSTSUPER_ID_ALL ? STR("0") : id, STR(""));
 }
 
-static bool site_is_valid(struct str site)
+static int flush_site(struct tool *tool, struct str site)
 {
-    struct net_address address;
-
-    if (domain_is_literal(site))
-        return net_address_parse(str_of(site.ptr + 1, site.len - 2), 25, &address);
-    return domain_is_valid(site, true) && !net_address_parse(site, 25, &address);
-}
-
-static int flush_site(const struct tool *tool, struct str site)
-{
-    if (!site_is_valid(site))
+    if (!flush_site_is_valid(site))
         return tool_fail(tool, EX_UNAVAILABLE,
                          "Cannot flush mail queue - invalid destination: \"%.*s\"",
                          STR_ARGS(str_take(site, 200)));
     return flush_queue(tool, STR(""), site);
 }
 
-static int run(const struct tool *tool, int action, const char *value)
+static int run(struct tool *tool, int action, const char *value)
 {
     switch (action) {
     case 'f':

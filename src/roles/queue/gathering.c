@@ -15,10 +15,13 @@ struct gathering {
     struct gathering *next;
 };
 
-static size_t batch_limit(const struct destination *destination, size_t remaining)
+static size_t batch_limit(const struct message *message, const struct destination *destination,
+                          size_t remaining)
 {
     size_t limit = destination->transport->settings.recipient_limit;
 
+    if (message->envelope.verp.len > 0)
+        limit = 1; /* each recipient has a sender of its own */
     if (limit == 0 || limit > BATCH_MAX)
         limit = BATCH_MAX;
     return limit > remaining ? remaining : limit;
@@ -50,7 +53,7 @@ static void gather(struct message *message, struct gathering *gathering, uint32_
     struct attempt *attempt = gathering->attempt;
 
     if (attempt == NULL || attempt->count == gathering->capacity) {
-        gathering->capacity = batch_limit(gathering->destination, remaining);
+        gathering->capacity = batch_limit(message, gathering->destination, remaining);
         attempt = gathering->attempt =
             attempt_new(message, gathering->destination, gathering->capacity);
     }
@@ -92,7 +95,8 @@ static struct gathering *find_gathering(struct gatherings *gatherings,
 bool place_find(struct queue *queue, struct arena *scratch, const struct envelope *envelope,
                 struct str recipient, struct place *place, struct error *error)
 {
-    struct router *router = queue->settings->router;
+    bool is_probe = (envelope->flags & ENVELOPE_PROBE) != 0;
+    struct router *router = is_probe ? queue->settings->probe_router : queue->settings->router;
     struct route route;
 
     if (!router_find(router, scratch, envelope->sender, recipient, &route, error))

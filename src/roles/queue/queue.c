@@ -79,7 +79,8 @@ static void drain_check_expired(struct timer *timer)
     struct queue *queue = list_entry(timer, struct queue, drain_check);
 
     if (queue->scheduler.in_flight == 0 && active_count(queue) == 0 && queue->tools.running == 0 &&
-        queue->requeue.fiber == NULL && queue->census.fiber == NULL && committer_waiting_count(queue->committer) == 0)
+        queue->requeue.fiber == NULL && queue->census.fiber == NULL &&
+        committer_waiting_count(queue->committer) == 0)
         queue->options.drained(queue->options.argument);
     else
         timer_set(queue->loop, timer, loop_now_ms(queue->loop) + DRAIN_CHECK_MS, timer->expired);
@@ -140,6 +141,12 @@ void queue_flush(struct queue *queue)
     backlog_flush(queue, STR(""));
 }
 
+void queue_flush_site(struct queue *queue, struct str site)
+{
+    scheduler_forget_dead(queue);
+    backlog_flush(queue, site);
+}
+
 void queue_drain(struct queue *queue)
 {
     tools_drain(queue);
@@ -161,6 +168,7 @@ void queue_free(struct queue **queue)
     intake_clear(gone);
     committer_free(&gone->committer); /* calls what waits for a commit */
     tools_clear(gone);
+    probes_clear(gone);
     completion_clear(gone);
     backlog_clear(gone);
     requeue_clear(gone);
