@@ -19,7 +19,12 @@ def commands():
     return re.findall(r"^  (\w+) {2,}\S", run(), re.MULTILINE)
 
 
+OWN = ("queue", "top", "why")  # on the page of waypost itself
+
+
 def page(name):
+    if name in OWN:
+        name = "waypost"
     text = (MAN / f"{name}.1").read_text()
     if text.startswith(".so "):
         text = (MAN / text.split("/")[-1].strip()).read_text()
@@ -55,7 +60,7 @@ def test_page_that_is_no_commands_is_well_formed(name):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["waypost", *commands()])
+@pytest.mark.parametrize("name", ["waypost", *sorted(set(commands()) - set(OWN))])
 def test_manual_page_is_well_formed(name):
     result = subprocess.run(["man", "--warnings", "-l", MAN / f"{name}.1"], capture_output=True,
                             text=True, timeout=20, cwd=MAN.parent)
