@@ -19,10 +19,13 @@ def commands():
     return re.findall(r"^  (\w+) {2,}\S", run(), re.MULTILINE)
 
 
+OWN = ("queue", "top", "why")  # on the page of waypost itself
+
+
 def file_of(name):
-    """Commands that Postfix has not are pages of their own under the program's name."""
+    """Commands that Postfix has not are on the program's page, or on one of their own."""
     own = MAN / f"waypost-{name}.1"
-    return own if own.exists() else MAN / f"{name}.1"
+    return own if own.exists() else MAN / f"{'waypost' if name in OWN else name}.1"
 
 
 def page(name):
@@ -61,7 +64,7 @@ def test_page_that_is_no_commands_is_well_formed(name):
     assert (result.returncode, result.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["waypost", *commands()])
+@pytest.mark.parametrize("name", ["waypost", *sorted(set(commands()) - set(OWN))])
 def test_manual_page_is_well_formed(name):
     result = subprocess.run(["man", "--warnings", "-l", file_of(name)], capture_output=True,
                             text=True, timeout=20, cwd=MAN.parent)

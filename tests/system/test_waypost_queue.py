@@ -177,14 +177,16 @@ def test_on_a_terminal_it_is_coloured_and_asks():
 
 
 def test_hostile_texts_reach_no_terminal():
-    with Instance(relayhost="[127.0.0.1]:1",
-                  transport_maps="inline:{far.example={retry:4.0.0 \033[31mred\x9b}}") as relay:
-        send(relay, "anna@a.example", "one@far.example")
-        relay.wait_log("status=deferred")
-        out = subprocess.run([relay.bin / "waypost", "queue", "-c", relay.config],
-                             capture_output=True, check=True).stdout
-        assert b"\033" not in out and b"\x9b" not in out
-        assert b"?[31mred" in out
+    with Sink(answers={"RCPT": lambda address: "450 4.2.0 \033[31mred"}) as sink:
+        with Instance(relayhost=f"[127.0.0.1]:{sink.port}") as relay:
+            send(relay, "anna@a.example", "one@far.example")
+            relay.wait_log("status=deferred")
+            for words in (["queue"], ["queue", "--json"], ["why", "far.example"],
+                          ["top", "--once"], ["top", "--json"], ["why", "--json", "far.example"]):
+                out = subprocess.run([relay.bin / "waypost", *words, "-c", relay.config],
+                                     capture_output=True, check=True).stdout
+                assert b"\033" not in out
+                assert b"[31mred" in out
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else needs root")

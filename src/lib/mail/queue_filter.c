@@ -125,8 +125,7 @@ struct queue_filter *queue_filter_new(const struct queue_filter_texts *texts, st
     filter->destination = arena_copy(&filter->arena, texts->destination);
     if (!queues_parse(texts->status, &filter->queues, error) ||
         !older_parse(filter, texts->older, error) ||
-        (texts->larger.len > 0 &&
-         !queue_size_parse(texts->larger, &filter->larger_bytes, error)) ||
+        (texts->larger.len > 0 && !queue_size_parse(texts->larger, &filter->larger_bytes, error)) ||
         !reason_parse(filter, texts->reason, error))
         queue_filter_free(&filter);
     return filter;
@@ -148,8 +147,7 @@ void queue_filter_free(struct queue_filter **filter)
 static bool reason_matches(const struct queue_filter *filter, struct str reason)
 {
     struct arena scratch = { 0 };
-    bool is_match =
-        regexec(&filter->reason, arena_text(&scratch, reason), 0, NULL, 0) == 0;
+    bool is_match = regexec(&filter->reason, arena_text(&scratch, reason), 0, NULL, 0) == 0;
 
     arena_clear(&scratch);
     return is_match;
@@ -183,13 +181,12 @@ bool queue_filter_matches(const struct queue_filter *filter, const struct queue_
 
     if (filter->queues != 0 && !(filter->queues & 1u << entry->queue))
         return false;
-    if (filter->is_null_sender ? envelope->sender.len > 0
-                               : filter->sender.len > 0 &&
-                                     !queue_pattern_matches(filter->sender, envelope->sender))
+    if (filter->is_null_sender
+            ? envelope->sender.len > 0
+            : filter->sender.len > 0 && !queue_pattern_matches(filter->sender, envelope->sender))
         return false;
     return now_ms - envelope->arrival_us / 1000 >= filter->older_ms &&
-           envelope->size_bytes >= filter->larger_bytes &&
-           some_recipient_matches(filter, envelope);
+           envelope->size_bytes >= filter->larger_bytes && some_recipient_matches(filter, envelope);
 }
 
 unsigned queue_filter_queues(const struct queue_filter *filter)

@@ -534,47 +534,59 @@ bool channel_send_blocking(int fd, uint16_t number, struct str payload, struct e
            fd_write_all(fd, payload, "a channel", error);
 }
 
-/* *count is less than asked only at the end of the stream. */
-static bool read_fully(int fd, char *room, size_t asked, size_t *count, struct error *error)
+enum { INPUT_BYTES = 256 * 1024 }; /* read at once */
+
+/* At least so many bytes are there, but at the end of the stream. */
+static bool input_fill(struct channel_input *input, size_t wanted, struct error *error)
 {
-    *count = 0;
-    while (*count < asked) {
-        ssize_t part = read(fd, room + *count, asked - *count);
+    while (input->bytes.len - input->used < wanted) {
+        buf_consume(&input->bytes, input->used);
+        input->used = 0;
+        char *room = buf_reserve(&input->bytes, INPUT_BYTES);
+        ssize_t part = read(input->fd, room, INPUT_BYTES);
         if (part < 0 && errno == EINTR)
             continue;
         if (part < 0)
             return error_errno(error, "read from a channel");
         if (part == 0)
             return true;
-        *count += (size_t)part;
+        buf_commit(&input->bytes, (size_t)part);
     }
     return true;
 }
 
-bool channel_receive_blocking(int fd, uint16_t *number, struct buf *payload, struct error *error)
+static struct str input_bytes(const struct channel_input *input)
+{
+    return str_skip(buf_str(&input->bytes), input->used);
+}
+
+bool channel_receive_blocking(struct channel_input *input, uint16_t *number, struct buf *payload,
+                              struct error *error)
 {
     struct header header;
-    size_t count;
 
     *number = 0;
     buf_clear(payload);
-    if (!read_fully(fd, (char *)&header, sizeof header, &count, error))
+    if (!input_fill(input, sizeof header, error))
         return false;
-    if (count == 0)
+    struct str bytes = input_bytes(input);
+    if (bytes.len == 0)
         return true;
-    if (count < sizeof header)
+    if (bytes.len < sizeof header)
         return error_set(error, "the peer closed the channel inside a frame");
+    memcpy(&header, bytes.ptr, sizeof header);
     size_t payload_bytes = le32toh(header.payload_bytes);
     if (payload_bytes > CHANNEL_FRAME_MAX)
         return error_set(error, "the peer sent a frame beyond the limit");
-    char *room = buf_reserve(payload, payload_bytes);
-    if (room == NULL)
-        return error_set(error, "a frame of %zu bytes does not fit", payload_bytes);
-    if (!read_fully(fd, room, payload_bytes, &count, error))
+    if (!input_fill(input, sizeof header + payload_bytes, error))
         return false;
-    if (count != payload_bytes)
+    bytes = str_skip(input_bytes(input), sizeof header);
+    if (bytes.len < payload_bytes)
         return error_set(error, "the peer closed the channel inside a frame");
-    buf_commit(payload, payload_bytes);
+    buf_append(payload, str_take(bytes, payload_bytes));
+    if (payload->len != payload_bytes)
+        return error_set(error, "a frame of %zu bytes does not fit", payload_bytes);
+    input->used += sizeof header + payload_bytes;
     *number = le16toh(header.number);
     return true;
 }

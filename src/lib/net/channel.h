@@ -59,7 +59,13 @@ void channel_resume(struct channel *channel);
 /* For tools, which have no loop: a blocking exchange over a connected socket. Same frames. */
 must_check bool channel_send_blocking(int fd, uint16_t number, struct str payload,
                                       struct error *error);
-/* Reads exactly one frame into `payload` (cleared first). A clean end before a frame: returns true
- * with *number = 0. */
-must_check bool channel_receive_blocking(int fd, uint16_t *number, struct buf *payload,
+/* What is read beyond a frame waits here for the next one; the owner frees the buffer. */
+struct channel_input {
+    int fd;
+    struct buf bytes;
+    size_t used; /* of the bytes */
+};
+/* One frame into `payload` (cleared first). A clean end before a frame: returns true with
+ * *number = 0. */
+must_check bool channel_receive_blocking(struct channel_input *input, uint16_t *number, struct buf *payload,
                                          struct error *error);

@@ -5,13 +5,13 @@
 /* What keeps a destination's next delivery from beginning. */
 enum destination_block {
     BLOCK_NONE,
-    BLOCK_DEAD,           /* it failed too often: nothing is tried */
-    BLOCK_CONCURRENCY,    /* as many deliveries as its window lets run at once */
-    BLOCK_DELAY,          /* destination_rate_delay */
+    BLOCK_DEAD,            /* it failed too often: nothing is tried */
+    BLOCK_CONCURRENCY,     /* as many deliveries as its window lets run at once */
+    BLOCK_DELAY,           /* destination_rate_delay */
     BLOCK_TRANSPORT_DELAY, /* transport_rate_delay */
-    BLOCK_PROCESS_LIMIT,  /* as many deliveries as master.cf lets the transport run */
-    BLOCK_WORKERS,        /* no worker can take more */
-    BLOCK_DEFERRED,       /* the transport is in defer_transports */
+    BLOCK_PROCESS_LIMIT,   /* as many deliveries as master.cf lets the transport run */
+    BLOCK_WORKERS,         /* no worker can take more */
+    BLOCK_DEFERRED,        /* the transport is in defer_transports */
     BLOCK_COUNT
 };
 

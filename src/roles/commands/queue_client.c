@@ -33,7 +33,7 @@ static bool connect_queue(struct queue_client *client, struct error *error)
         return error_errno(error, "make a socket");
     if (connect(fd, (const struct sockaddr *)&queue_address, sizeof queue_address) < 0)
         return error_errno(error, "Connect to the Waypost queue service");
-    client->fd = fd_take(&fd);
+    client->fd = client->input.fd = fd_take(&fd);
     return true;
 }
 
@@ -62,7 +62,7 @@ static bool receive_answers(struct queue_client *client,
 {
     for (;;) {
         uint16_t number;
-        if (!channel_receive_blocking(client->fd, &number, payload, error))
+        if (!channel_receive_blocking(&client->input, &number, payload, error))
             return false;
         if (number == 0)
             return error_set(error, "the queue went away before it had answered; try again");
@@ -99,6 +99,8 @@ bool queue_client_ask(struct queue_client *client, uint16_t number, struct str p
 void queue_client_close(struct queue_client *client)
 {
     fd_close(&client->fd);
+    buf_free(&client->input.bytes);
+    client->input.used = 0;
     if (client->store != NULL)
         store_close(&client->store);
 }

@@ -13,6 +13,7 @@ struct store;
 struct queue_client {
     const struct tool *tool;
     int fd;              /* -1: the store itself */
+    struct channel_input input;
     struct store *store; /* NULL: over the socket, unless */
     bool is_empty;       /* there is no store yet */
 };

@@ -10,8 +10,8 @@ static struct status_destination *add_destination(struct queue_status *status)
 {
     if (status->count == status->capacity) {
         status->capacity = status->capacity * 2 + 16;
-        status->destinations = memory_resize(status->destinations,
-                                             status->capacity * sizeof *status->destinations);
+        status->destinations =
+            memory_resize(status->destinations, status->capacity * sizeof *status->destinations);
     }
     struct status_destination *added = &status->destinations[status->count++];
     *added = (struct status_destination){ .reply_count = 0 };
@@ -149,17 +149,16 @@ static const char *place_of(struct arena *arena, const struct main_cf_assignment
 static struct limit_origin origin_in_main_cf(const struct tool *tool, struct arena *arena,
                                              struct str name)
 {
-    return (struct limit_origin){
-        .name = name, .place = place_of(arena, main_cf_find(&tool->source.main_cf, name))
-    };
+    return (struct limit_origin){ .name = name,
+                                  .place =
+                                      place_of(arena, main_cf_find(&tool->source.main_cf, name)) };
 }
 
 static struct limit_origin transport_origin(const struct tool *tool, struct arena *arena,
                                             struct str transport,
                                             const struct wire_tool_limit *limit)
 {
-    const char *own =
-        arena_printf(arena, "%.*s_%.*s", STR_ARGS(transport), STR_ARGS(limit->name));
+    const char *own = arena_printf(arena, "%.*s_%.*s", STR_ARGS(transport), STR_ARGS(limit->name));
     struct str owner;
     const struct transport_parameter *kind = transport_parameter_find(str_from(own), &owner);
     struct error error;
@@ -167,8 +166,8 @@ static struct limit_origin transport_origin(const struct tool *tool, struct aren
     bool is_own = main_cf_find(&tool->source.main_cf, str_from(own)) != NULL;
     /* Some prefixes have a parameter of their own, such as local_destination_recipient_limit. */
     const struct parameter *parameter = parameter_find(str_from(own));
-    struct str name = is_own || kind == NULL || parameter != NULL ? str_from(own)
-                                                                  : kind->default_name;
+    struct str name =
+        is_own || kind == NULL || parameter != NULL ? str_from(own) : kind->default_name;
     struct limit_origin origin = origin_in_main_cf(tool, arena, name);
 
     if (config_transport_number(tool->config, transport, arena_text(arena, limit->name), &value,
@@ -178,8 +177,7 @@ static struct limit_origin transport_origin(const struct tool *tool, struct aren
 }
 
 static struct limit_origin service_origin(const struct tool *tool, struct arena *arena,
-                                          struct str transport,
-                                          const struct wire_tool_limit *limit)
+                                          struct str transport, const struct wire_tool_limit *limit)
 {
     const struct master_service *service =
         master_cf_find(&tool->source.master_cf, transport, SERVICE_UNIX);

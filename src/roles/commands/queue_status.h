@@ -40,7 +40,7 @@ const char *queue_status_block(uint8_t block);
 
 /* Who set a limit, by the configuration as it is now. */
 struct limit_origin {
-    struct str name; /* of the parameter that counts */
+    struct str name;   /* of the parameter that counts */
     const char *place; /* "main.cf, line 12", "default"; in the arena */
     bool is_stale;     /* the configuration says something else by now: no reload since */
 };

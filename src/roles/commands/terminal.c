@@ -21,8 +21,8 @@ struct terminal terminal_of(int fd)
     bool has_size = ioctl(fd, TIOCGWINSZ, &size) == 0;
     terminal.columns = has_size && size.ws_col > 0 ? size.ws_col : USUAL_COLUMNS;
     terminal.rows = has_size && size.ws_row > 0 ? size.ws_row : USUAL_ROWS;
-    terminal.has_colours = (no_colour == NULL || no_colour[0] == '\0') && kind != NULL &&
-                           strcmp(kind, "dumb") != 0;
+    terminal.has_colours =
+        (no_colour == NULL || no_colour[0] == '\0') && kind != NULL && strcmp(kind, "dumb") != 0;
     return terminal;
 }
 

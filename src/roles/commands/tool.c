@@ -23,6 +23,7 @@ void tool_start(struct tool *tool, const char *name)
     } while (fd >= 0 && fd <= STDERR_FILENO);
     fd_close(&fd);
     tzset();
+    setvbuf(stdout, NULL, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, 64 * 1024);
     *tool = (struct tool){ .name = name, .log_fd = -1 };
 }
 

@@ -169,8 +169,8 @@ static void put_title(struct request *request)
     buf_append_byte(&request->text, '\n');
 }
 
-static void format_message(struct request *request, const struct queue_entry *entry,
-                           int64_t due_ms, int64_t now_ms)
+static void format_message(struct request *request, const struct queue_entry *entry, int64_t due_ms,
+                           int64_t now_ms)
 {
     const struct envelope *envelope = entry->envelope;
     autofree_buf struct buf age = { 0 };
@@ -222,8 +222,7 @@ static void remember(struct request *request, uint64_t queue_id)
 {
     if (request->count > request->id_capacity) {
         request->id_capacity = request->id_capacity * 2 + 1024;
-        request->ids =
-            memory_resize(request->ids, request->id_capacity * sizeof *request->ids);
+        request->ids = memory_resize(request->ids, request->id_capacity * sizeof *request->ids);
     }
     request->ids[request->count - 1] = queue_id;
 }
@@ -354,10 +353,10 @@ static void log_changed(void *argument, size_t index, unsigned effect)
     buf_printf(&text, "%s: %s",
                queue_id_format(request->ids[changing->first + index], is_long).text,
                actions[request->action].done);
-    tool_log(&request->tool,
-             arena_printf(&scratch, "%.*s/waypost-queue",
-                          STR_ARGS(request->tool.config->syslog_name)),
-             SEVERITY_INFO, buf_str(&text));
+    tool_log(
+        &request->tool,
+        arena_printf(&scratch, "%.*s/waypost-queue", STR_ARGS(request->tool.config->syslog_name)),
+        SEVERITY_INFO, buf_str(&text));
     arena_clear(&scratch);
 }
 

@@ -169,6 +169,21 @@ static void put_rest(const struct top *top, const struct status_destination *des
     }
 }
 
+/* Where there is little room: what the server said, or the end, which says what is wrong. */
+static struct str shortened(struct str text, int columns)
+{
+    ptrdiff_t said = str_find(text, STR(" said: "));
+    struct str rest = text;
+
+    if (columns == 0 || text.len <= (size_t)columns)
+        return text;
+    if (said >= 0)
+        return str_skip(text, (size_t)said + 7);
+    for (ptrdiff_t colon; (colon = str_find(rest, STR(": "))) >= 0;)
+        rest = str_skip(rest, (size_t)colon + 2);
+    return rest;
+}
+
 static void put_destination(struct top *top, const struct status_destination *destination)
 {
     const struct wire_tool_destination *row = &destination->row;
@@ -176,6 +191,7 @@ static void put_destination(struct top *top, const struct status_destination *de
     autofree_buf struct buf line = { 0 };
     autofree_buf struct buf rest = { 0 };
     autofree_buf struct buf oldest = { 0 };
+    bool is_narrow = top->out.columns > 0 && top->out.columns <= REST_COLUMN;
     int columns = top->out.columns > REST_COLUMN ? top->out.columns - REST_COLUMN : 0;
     bool is_bad = row->block == BLOCK_DEAD ||
                   (destination->reply_count > 0 && destination->replies[0].status != DELIVERY_SENT);
@@ -189,10 +205,11 @@ static void put_destination(struct top *top, const struct status_destination *de
     if (row->oldest_us > 0)
         terminal_duration((top->status.totals.now_ms - row->oldest_us / 1000) / 1000, &oldest);
     buf_printf(&line, "%7s  ", row->oldest_us > 0 ? buf_text(&oldest) : "-");
-    buf_append(&top->frame, buf_str(&line));
+    terminal_text(buf_str(&line), top->out.columns, &top->frame);
     terminal_colour(&top->out, is_bad ? COLOUR_CARE : COLOUR_PLAIN, &top->frame);
     put_rest(top, destination, &rest);
-    terminal_text(buf_str(&rest), columns, &top->frame);
+    if (!is_narrow)
+        terminal_text(shortened(buf_str(&rest), columns), columns, &top->frame);
     terminal_colour(&top->out, COLOUR_PLAIN, &top->frame);
     if (top->out.is_terminal && !top->is_once)
         buf_append_text(&top->frame, "\033[K");
@@ -354,7 +371,7 @@ static void draw(struct top *top, bool is_good, const struct error *error)
         buf_printf(&top->frame, "waypost top: %s; it is tried again\033[K\n", error->message);
     if (top->frame.len > 0 && top->frame.ptr[top->frame.len - 1] == '\n')
         buf_truncate(&top->frame, top->frame.len - 1); /* the last row must not scroll */
-    buf_append_text(&top->frame, "\033[J"); /* and nothing below */
+    buf_append_text(&top->frame, "\033[J");            /* and nothing below */
     write_frame(top);
 }
 
@@ -430,8 +447,8 @@ static int read_options(struct top *top, int argc, char **argv)
             top->is_once = true;
         if (option == 'j')
             top->is_json = true;
-        if (option == 'i' && (!str_to_u64(str_from(optarg), &seconds) || seconds < 1 ||
-                              seconds > INTERVAL_MAX_S))
+        if (option == 'i' &&
+            (!str_to_u64(str_from(optarg), &seconds) || seconds < 1 || seconds > INTERVAL_MAX_S))
             return tool_usage(&top->tool, "--interval takes seconds, from 1 to 3600");
         if (option == 'i')
             top->interval_ms = (int64_t)seconds * 1000;

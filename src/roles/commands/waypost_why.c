@@ -125,9 +125,8 @@ static void put_amounts(struct view *view, const struct wire_tool_destination *r
     }
     end_line(view);
     put_title(view, "since start");
-    buf_printf(&view->text, "%llu sent, %llu deferred, %llu bounced",
-               (unsigned long long)row->sent, (unsigned long long)row->failed,
-               (unsigned long long)row->bounced);
+    buf_printf(&view->text, "%llu sent, %llu deferred, %llu bounced", (unsigned long long)row->sent,
+               (unsigned long long)row->failed, (unsigned long long)row->bounced);
     end_line(view);
 }
 
@@ -151,11 +150,10 @@ static void put_reply(struct view *view, const struct wire_tool_reply *reply, bo
     end_line(view);
 }
 
-static void put_limit(struct view *view, struct str transport,
-                      const struct wire_tool_limit *limit, bool is_first)
+static void put_limit(struct view *view, struct str transport, const struct wire_tool_limit *limit,
+                      bool is_first)
 {
-    struct limit_origin origin =
-        queue_status_origin(&view->tool, &view->arena, transport, limit);
+    struct limit_origin origin = queue_status_origin(&view->tool, &view->arena, transport, limit);
     autofree_buf struct buf setting = { 0 };
 
     put_title(view, is_first ? "limits" : "");
@@ -215,8 +213,7 @@ static void put_setting(struct view *view, struct str name)
 
     if (limit == NULL)
         return;
-    struct limit_origin origin =
-        queue_status_origin(&view->tool, &view->arena, STR(""), limit);
+    struct limit_origin origin = queue_status_origin(&view->tool, &view->arena, STR(""), limit);
     buf_printf(&view->text, "%.*s = %lld (%s)", STR_ARGS(name), (long long)limit->value,
                origin.place);
 }
@@ -235,21 +232,24 @@ static void put_next(struct view *view, enum queue_name queue, const struct enve
         put_time(view, view->status.message.next_attempt_ms);
         end_line(view);
         put_title(view, "");
-        buf_append_text(&view->text, "it waits for as long as it was here at the last try, within");
+        buf_append_text(&view->text, "it waits for as long as it was here at the last try, by");
         end_line(view);
         put_title(view, "");
         put_setting(view, STR("minimal_backoff_time"));
         end_line(view);
         put_title(view, "");
         put_setting(view, STR("maximal_backoff_time"));
+        end_line(view);
+        put_title(view, "");
+        put_setting(view, STR("queue_retry_jitter"));
     }
     end_line(view);
 }
 
 static void put_expiry(struct view *view, const struct envelope *envelope)
 {
-    struct str name = envelope->sender.len > 0 ? STR("maximal_queue_lifetime")
-                                               : STR("bounce_queue_lifetime");
+    struct str name =
+        envelope->sender.len > 0 ? STR("maximal_queue_lifetime") : STR("bounce_queue_lifetime");
     const struct wire_tool_limit *limit = find_limit(view, name);
 
     if (limit == NULL)

@@ -25,8 +25,8 @@ static struct destination_record *record_new(struct statistics *statistics,
                                              const struct destination *destination)
 {
     struct str transport = destination->transport->name;
-    struct destination_record *record = memory_new(
-        sizeof *record + destination->key.len + transport.len + destination->nexthop.len);
+    struct destination_record *record = memory_new(sizeof *record + destination->key.len +
+                                                   transport.len + destination->nexthop.len);
     char *at = (char *)(record + 1);
 
     if (map_count(statistics->records) >= STATISTICS_DESTINATIONS_MAX)
@@ -61,9 +61,9 @@ static void note_reply(struct destination_record *record, const struct result *r
 {
     struct str text = str_take(result->diagnostic, STATISTICS_REPLY_BYTES);
     struct reply_record *reply = &record->replies[record->newest];
-    bool is_same = reply->wall_ms != 0 && reply->status == (uint8_t)result->status &&
-                   (result->status == DELIVERY_SENT ||
-                    str_equal(str_of(reply->text, reply->len), text));
+    bool is_same =
+        reply->wall_ms != 0 && reply->status == (uint8_t)result->status &&
+        (result->status == DELIVERY_SENT || str_equal(str_of(reply->text, reply->len), text));
 
     if (!is_same && reply->wall_ms != 0) {
         record->newest = (record->newest + 1) % STATISTICS_REPLIES;

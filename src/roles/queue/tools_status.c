@@ -137,9 +137,9 @@ static void send_destination(struct tool_client *client, const struct subject *s
 static void send_limit(struct tool_client *client, enum limit_kind kind, const char *name,
                        int64_t value)
 {
-    wire_send_tool_limit(client->channel, &(struct wire_tool_limit){ .kind = (uint8_t)kind,
-                                                                     .name = str_from(name),
-                                                                     .value = value });
+    wire_send_tool_limit(
+        client->channel,
+        &(struct wire_tool_limit){ .kind = (uint8_t)kind, .name = str_from(name), .value = value });
 }
 
 static void send_transport_limits(struct tool_client *client, struct str name)
@@ -168,6 +168,7 @@ static void send_global_limits(struct tool_client *client)
 
     send_limit(client, LIMIT_GLOBAL, "minimal_backoff_time", retry->minimal_backoff_ms / 1000);
     send_limit(client, LIMIT_GLOBAL, "maximal_backoff_time", retry->maximal_backoff_ms / 1000);
+    send_limit(client, LIMIT_GLOBAL, "queue_retry_jitter", retry->jitter_percent);
     send_limit(client, LIMIT_GLOBAL, "maximal_queue_lifetime", retry->lifetime_ms / 1000);
     send_limit(client, LIMIT_GLOBAL, "bounce_queue_lifetime", retry->bounce_lifetime_ms / 1000);
     send_limit(client, LIMIT_GLOBAL, "qmgr_message_active_limit",
@@ -189,27 +190,26 @@ static void send_totals(struct tool_client *client)
     struct store_space space;
 
     store_space(queue->store, queue->settings->minfree_bytes, &space);
-    wire_send_tool_totals(client->channel,
-                          &(struct wire_tool_totals){
-                              .now_ms = clock_wall_ms(),
-                              .started_ms = queue->statistics.started_ms,
-                              .messages = store_message_count(queue->store),
-                              .active = active_count(queue),
-                              .active_limit = queue->settings->active_limit,
-                              .in_flight = queue->scheduler.in_flight,
-                              .waiting = queue->scheduler.waiting,
-                              .accepted = queue->intake.accepted_total,
-                              .refused = queue->intake.refused_total,
-                              .removed = queue->active.removed_total,
-                              .delivered = completion->delivered_total,
-                              .deferred = completion->deferred_total,
-                              .bounced = completion->bounced_total,
-                              .expired = completion->expired_total,
-                              .is_open = queue->intake.is_gate_open,
-                              .free_bytes = space.free_bytes,
-                              .census_ms = queue->census.made_ms,
-                              .others = queue->census.others,
-                          });
+    wire_send_tool_totals(client->channel, &(struct wire_tool_totals){
+                                               .now_ms = clock_wall_ms(),
+                                               .started_ms = queue->statistics.started_ms,
+                                               .messages = store_message_count(queue->store),
+                                               .active = active_count(queue),
+                                               .active_limit = queue->settings->active_limit,
+                                               .in_flight = queue->scheduler.in_flight,
+                                               .waiting = queue->scheduler.waiting,
+                                               .accepted = queue->intake.accepted_total,
+                                               .refused = queue->intake.refused_total,
+                                               .removed = queue->active.removed_total,
+                                               .delivered = completion->delivered_total,
+                                               .deferred = completion->deferred_total,
+                                               .bounced = completion->bounced_total,
+                                               .expired = completion->expired_total,
+                                               .is_open = queue->intake.is_gate_open,
+                                               .free_bytes = space.free_bytes,
+                                               .census_ms = queue->census.made_ms,
+                                               .others = queue->census.others,
+                                           });
 }
 
 /* Destinations from three tables, each once. The keys are copied: the tables may change while the
@@ -235,8 +235,7 @@ static void add_subject(struct subjects *subjects, struct str key, struct str tr
 }
 
 /* With `recent_ms` only what was used since; 0: whatever is known. */
-static void gather_subjects(const struct queue *queue, int64_t recent_ms,
-                            struct subjects *subjects)
+static void gather_subjects(const struct queue *queue, int64_t recent_ms, struct subjects *subjects)
 {
     struct map_cursor live = { 0 }, counted = { 0 };
 
@@ -326,10 +325,10 @@ static void explain_destination(struct tool_client *client, struct str text,
     }
     subjects_clear(&subjects);
     if (counts->done == 0) {
-        const char *address = str_find_byte(text, '@') >= 0
-                                  ? arena_text(&client->request, text)
-                                  : arena_printf(&client->request, "postmaster@%.*s",
-                                                 STR_ARGS(text));
+        const char *address =
+            str_find_byte(text, '@') >= 0
+                ? arena_text(&client->request, text)
+                : arena_printf(&client->request, "postmaster@%.*s", STR_ARGS(text));
         counts->done = send_place(client, &anybody, str_from(address), NULL, &error);
     }
     tool_client_done(client, counts->done > 0 ? EX_OK : EX_TEMPFAIL, counts,
@@ -353,8 +352,8 @@ static void explain_message(struct tool_client *client, uint64_t queue_id,
         tool_client_message(client, &message);
         for (size_t i = 0; i < envelope.recipient_count && counts->done < RECIPIENTS_MAX; i++)
             if (envelope.recipients[i].state == RECIPIENT_WAITING)
-                counts->done += send_place(client, &envelope, envelope.recipients[i].address, seen,
-                                           &error);
+                counts->done +=
+                    send_place(client, &envelope, envelope.recipients[i].address, seen, &error);
         tool_client_done(client, EX_OK, counts, STR(""));
     }
     map_free(&seen);

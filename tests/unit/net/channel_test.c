@@ -427,12 +427,14 @@ static void *tool(void *argument)
     struct fixture *f = argument;
     struct error error;
     autofree_buf struct buf payload = { 0 };
+    struct channel_input input = { .fd = f->raw };
     uint16_t number;
 
     assert_true(channel_send_blocking(f->raw, 40, STR("question"), &error));
-    assert_true(channel_receive_blocking(f->raw, &number, &payload, &error));
+    assert_true(channel_receive_blocking(&input, &number, &payload, &error));
     assert_int_equal(number, 41);
     assert_string_equal(buf_text(&payload), "question");
+    buf_free(&input.bytes);
     close(f->raw);
     f->raw = -1;
     return NULL;
@@ -471,9 +473,11 @@ static void tool_sees_a_clean_end_and_a_broken_one(void **state)
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
         assert_int_equal(write(fds[1], cases[i].bytes.ptr, cases[i].bytes.len), cases[i].bytes.len);
         close(fds[1]);
-        assert_int_equal(channel_receive_blocking(fds[0], &number, &payload, &error),
+        struct channel_input input = { .fd = fds[0] };
+        assert_int_equal(channel_receive_blocking(&input, &number, &payload, &error),
                          cases[i].is_fine);
         assert_int_equal(number, 0);
+        buf_free(&input.bytes);
         close(fds[0]);
     }
 }
