@@ -38,6 +38,7 @@ struct message {
     int content_fd; /* sealed; -1: none */
     size_t content_users;
 
+    uint8_t budget_kind; /* while it is active, see budget.h */
     int64_t taken_up_us; /* wall clock: when it became active */
     size_t attempts_open;
     struct list attempts;          /* those, by their message_link */
