@@ -11,6 +11,7 @@
 #   make fuzz T=…   one fuzz target for SECONDS seconds
 #   make bench      the store, the relay and tables beside Debian's Postfix
 #   make install DESTDIR=…
+#   make deb        Debian's package, in build-deb/
 
 BUILD ?= build
 SECONDS ?= 60
@@ -64,7 +65,10 @@ bench: all
 install: all
 	@DESTDIR="$(DESTDIR)" meson install -C $(BUILD) --no-rebuild
 
+deb: | build-deps
+	@scripts/make-deb build-deb
+
 clean:
 	@rm -rf $(BUILD) build-*
 
-.PHONY: all build-deps deps check test sanitize demo run lint fuzz bench install clean
+.PHONY: all build-deps deps check test sanitize demo run lint fuzz bench install deb clean

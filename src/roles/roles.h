@@ -18,3 +18,4 @@ extern const struct role queue_role;
 extern const struct role resolver_role;
 extern const struct role smtp_role;
 extern const struct role smtpd_role;
+extern const struct role verify_role;

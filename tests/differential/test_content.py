@@ -146,3 +146,31 @@ def diff(theirs, ours):
                   *difflib.unified_diff(mine[1].split("\r\n"), other[1].split("\r\n"), "Postfix",
                                         "Waypost", n=3, lineterm="")]
     return "\n".join(shown)
+
+
+def nested(depth, innermost=b"the end\r\n"):
+    """So many multiparts, each inside the one before."""
+    lines = [b"Subject: nested\r\nMIME-Version: 1.0\r\n"]
+    for level in range(depth):
+        lines.append(b"Content-Type: multipart/mixed; boundary=b%03d.\r\n\r\n--b%03d.\r\n"
+                     % (level, level))
+    return b"".join(lines) + b"Content-Type: text/plain\r\n\r\n" + innermost
+
+
+@pytest.mark.parametrize("more", [{}, {"header_checks": "", "body_checks": ""},
+                                  {"mime_nesting_limit": "3"}])
+def test_mime_nesting_deeper_than_the_limit_is_answered_like_postfix(more):
+    batch = [nested(depth) for depth in (1, 2, 3, 4, 5, 99, 100, 101, 102, 150)]
+    with Pair(settings("pcre", **more), {"all": {}},
+              files={"headers": HEADERS, "body": BODY}) as both:
+        differences = both.compare(dialogues(batch))
+        assert not differences, "\n".join(str(each)[-1500:] for each in differences[:5])
+        ours, theirs = (side.sink.messages for side in reversed(both.sides))
+        wait_until(lambda: len(theirs) == len(ours), "as many deliveries from both", 60)
+
+        def refusals(side):
+            return [pair.comparable_log(line) for line in side.system.log().splitlines()
+                    if "mime-error" in line]
+
+        assert refusals(both.sides[0]) or more.get("header_checks") == ""
+        wait_until(lambda: refusals(both.sides[1]) == refusals(both.sides[0]), "the same lines")

@@ -83,13 +83,13 @@ def test_content_is_kept_as_given(down, arguments, input, kept):
     (("-f", "a\nb", "user@example.com"), USAGE, "malformed sender"),
     (("-f", "a\rb", "user@example.com"), USAGE, "malformed sender"),
     (("-F", "a\nb", "user@example.com"), DATA, "control character"),
-    (("-V", "a\nb", "user@example.com"), DATA, "control character"),
+    (("-XV##", "user@example.com"), USAGE, "requires two characters from -=+"),
+    (("-XV", "-f", "", "user@example.com"), USAGE, "requires non-null sender address"),
     (("-bx",), USAGE, "unsupported: -bx"),
     (("-Z",), USAGE, "invalid option -- 'Z'"),
     (("-qSx",), USAGE, "not implemented"),
     (("-B", "9BIT", "user@example.com"), USAGE, "needs 8BITMIME or 7BIT"),
     (("-bv", "user@example.com"), UNAVAILABLE, "not yet"),
-    (("-v", "user@example.com"), UNAVAILABLE, "not yet"),
     (("-q",), UNAVAILABLE, "Cannot flush mail queue - mail system is down"),
 ])
 def test_what_cannot_be_done_is_said_and_leaves_nothing(down, arguments, status, text):

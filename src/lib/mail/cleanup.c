@@ -379,6 +379,28 @@ static bool put_recipient(struct run *run, const struct recipient *asked, struct
     return true;
 }
 
+static bool is_expansion(const struct address_results *results, struct str address)
+{
+    return results->count != 1 || !str_equal(results->addresses[0], address);
+}
+
+/* The sender asked to hear of success: it is told of the alias, and no more of its members
+ * (RFC 3461 5.2.7). */
+static void put_expanded(struct run *run, const struct recipient *asked, struct str address)
+{
+    struct recipient expanded = *asked;
+
+    expanded.address = address;
+    if (str_equal(expanded.original_recipient, address))
+        expanded.original_recipient = STR("");
+    expanded.state = RECIPIENT_UNREPORTED;
+    expanded.dsn_action = DSN_ACTION_EXPANDED;
+    expanded.dsn_status = STR("2.0.0");
+    expanded.diagnostic = STR("alias expanded");
+    run->recipients_bytes += RECIPIENT_BYTES + address.len + expanded.dsn_orcpt.len;
+    envelope_add_recipient(run->message->arena, run->message->envelope, &expanded);
+}
+
 static bool expand_recipient(struct run *run, const struct recipient *asked, struct str address)
 {
     struct address_results results;
@@ -394,8 +416,13 @@ static bool expand_recipient(struct run *run, const struct recipient *asked, str
     case ALIAS_UNBOUNDED:
         return refuse_expansion(run, &error);
     }
+    struct recipient member = *asked;
+    if ((asked->dsn_notify & DSN_NOTIFY_SUCCESS) != 0 && is_expansion(&results, address)) {
+        put_expanded(run, asked, address);
+        member.dsn_notify = envelope_notify_without_success(asked->dsn_notify);
+    }
     for (size_t i = 0; i < results.count; i++)
-        if (!put_recipient(run, asked, results.addresses[i]))
+        if (!put_recipient(run, &member, results.addresses[i]))
             return false;
     return true;
 }

@@ -395,6 +395,29 @@ static void on_text(void *argument, struct str piece, bool ends_line, uint64_t o
         buf_append(scan->out, STR("\r\n"));
 }
 
+/* What lies deeper would reach a reader unchecked. */
+static void on_too_deep(void *argument, struct str header)
+{
+    struct content_scan *scan = argument;
+    const struct envelope *envelope = scan->subject.envelope;
+    struct log_check line = {
+        .queue_id = scan->subject.queue_id,
+        .action = "reject",
+        .what = "mime-error MIME nesting exceeds safety limit:",
+        .content = header,
+        .client = { envelope->client_name, envelope->client_address },
+        .sender = envelope->sender,
+        .recipient = scan->subject.recipient,
+    };
+
+    if (scan->is_over)
+        return;
+    buf_clear(&scan->line);
+    log_line_check(&line, &scan->line);
+    log_write_text(&scan->checks->log, SEVERITY_INFO, buf_str(&scan->line));
+    (void)refuse(scan, 550, "5.6.0", STR("MIME nesting exceeds safety limit"));
+}
+
 void content_scan_body(struct content_scan *scan, struct str bytes, struct buf *out)
 {
     scan->out = out;
@@ -420,7 +443,9 @@ struct content_scan *content_scan_new(const struct content_checks *checks,
                                       const struct content_scan_subject *subject)
 {
     struct content_scan *scan = memory_new(sizeof *scan);
-    struct mime_events events = { .header = on_header, .text = on_text, .argument = scan };
+    struct mime_events events = {
+        .header = on_header, .text = on_text, .too_deep = on_too_deep, .argument = scan
+    };
 
     scan->checks = checks;
     scan->subject = *subject;

@@ -10,7 +10,8 @@
 #include <endian.h>
 
 enum {
-    ENCODING_VERSION = 2,
+    ENCODING_VERSION = 3,
+    ENCODING_OLDEST = 2, /* without verp and dsn_action: may still lie in a queue */
     RECIPIENT_BYTES_MIN = 5 * 4 + 2, /* five lengths, notify and state */
     STRING_BYTES_MAX = 1 << 20,
     CAPACITY_FIRST = 4,
@@ -37,6 +38,12 @@ struct recipient *envelope_add_recipient(struct arena *arena, struct envelope *e
     added->dsn_status = arena_copy(arena, recipient->dsn_status);
     added->diagnostic = arena_copy(arena, recipient->diagnostic);
     return added;
+}
+
+uint8_t envelope_notify_without_success(uint8_t notify)
+{
+    return notify == DSN_NOTIFY_SUCCESS ? DSN_NOTIFY_NEVER
+                                        : notify & (uint8_t)~DSN_NOTIFY_SUCCESS;
 }
 
 size_t envelope_waiting_count(const struct envelope *envelope)
@@ -81,6 +88,7 @@ static void put_recipient(struct buf *out, const struct recipient *recipient)
     put_str(out, recipient->dsn_orcpt);
     put_u8(out, recipient->dsn_notify);
     put_u8(out, recipient->state);
+    put_u8(out, recipient->dsn_action);
     put_str(out, recipient->dsn_status);
     put_str(out, recipient->diagnostic);
 }
@@ -100,6 +108,7 @@ void envelope_encode(const struct envelope *envelope, struct buf *out)
     put_str(out, envelope->protocol);
     put_str(out, envelope->sasl_username);
     put_str(out, envelope->filter);
+    put_str(out, envelope->verp);
     put_u64(out, (uint64_t)envelope->next_attempt_ms);
     put_u32(out, envelope->attempts);
     put_u32(out, (uint32_t)envelope->recipient_count);
@@ -111,6 +120,7 @@ void envelope_encode(const struct envelope *envelope, struct buf *out)
 
 struct reader {
     struct str rest;
+    uint8_t version;
     bool is_bad; /* stays set: the caller looks once, at the end */
 };
 
@@ -172,9 +182,11 @@ static void get_recipient(struct reader *reader, struct recipient *recipient)
     recipient->dsn_orcpt = get_str(reader);
     recipient->dsn_notify = get_u8(reader);
     recipient->state = get_u8(reader);
+    recipient->dsn_action = reader->version > ENCODING_OLDEST ? get_u8(reader) : DSN_ACTION_NONE;
     recipient->dsn_status = get_str(reader);
     recipient->diagnostic = get_str(reader);
-    if (recipient->dsn_notify > DSN_NOTIFY_ALL || recipient->state > RECIPIENT_BOUNCED)
+    if (recipient->dsn_notify > DSN_NOTIFY_ALL || recipient->state > RECIPIENT_UNREPORTED ||
+        recipient->dsn_action > DSN_ACTION_LAST)
         reader->is_bad = true;
 }
 
@@ -192,6 +204,7 @@ static void get_envelope(struct reader *reader, struct envelope *envelope)
     envelope->protocol = get_str(reader);
     envelope->sasl_username = get_str(reader);
     envelope->filter = get_str(reader);
+    envelope->verp = reader->version > ENCODING_OLDEST ? get_str(reader) : STR("");
     envelope->next_attempt_ms = (int64_t)get_u64(reader);
     envelope->attempts = get_u32(reader);
     envelope->recipient_count = get_u32(reader);
@@ -201,11 +214,12 @@ bool envelope_decode(struct arena *arena, struct str bytes, struct envelope *env
                      struct error *error)
 {
     struct reader reader = { .rest = bytes };
-    uint8_t version = get_u8(&reader);
 
+    reader.version = get_u8(&reader);
     *envelope = (struct envelope){ 0 };
-    if (version != ENCODING_VERSION)
-        return error_set(error, "envelope of version %u, not %d", version, ENCODING_VERSION);
+    if (reader.version < ENCODING_OLDEST || reader.version > ENCODING_VERSION)
+        return error_set(error, "envelope of version %u, not %d", reader.version,
+                         ENCODING_VERSION);
     get_envelope(&reader, envelope);
     if (reader.is_bad || envelope->recipient_count > reader.rest.len / RECIPIENT_BYTES_MIN)
         return error_set(error, "malformed envelope");

@@ -234,12 +234,13 @@ void log_line_removed(struct str queue_id, struct buf *out)
     put(out, "removed");
 }
 
-void log_line_expired(struct str queue_id, struct str sender, struct buf *out)
+void log_line_expired(struct str queue_id, struct str sender, bool is_forced, struct buf *out)
 {
     put_id(out, queue_id);
     put(out, "from=");
     address_format_angle(sender, out);
-    put(out, ", status=expired, returned to sender");
+    put(out, is_forced ? ", status=force-expired, returned to sender"
+                       : ", status=expired, returned to sender");
 }
 
 void log_line_still_delivered(struct str queue_id, struct buf *out)
@@ -322,6 +323,15 @@ static void put_delays(struct buf *out, const struct delivery_times *times)
     }
 }
 
+struct str delivery_status_word(enum delivery_status status, bool is_probe)
+{
+    if (is_probe)
+        return status == DELIVERY_SENT ? STR("deliverable") : STR("undeliverable");
+    return status == DELIVERY_SENT      ? STR("sent")
+           : status == DELIVERY_BOUNCED ? STR("bounced")
+                                        : STR("deferred");
+}
+
 void log_line_delivery(const struct log_delivery *delivery, struct buf *out)
 {
     put_id(out, delivery->queue_id);
@@ -366,6 +376,9 @@ void log_line_notification(struct str queue_id, enum notification notification,
         break;
     case NOTIFICATION_POSTMASTER:
         put(out, "postmaster non-delivery notification: ");
+        break;
+    case NOTIFICATION_POSTMASTER_DELAY:
+        put(out, "postmaster delay notification: ");
         break;
     }
     buf_append(out, notification_id);

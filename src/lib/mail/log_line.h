@@ -8,6 +8,7 @@
 #pragma once
 
 #include "base/buf.h"
+#include "mail/delivery.h"
 
 #include <stdint.h>
 
@@ -116,8 +117,8 @@ void log_line_active(struct str queue_id, struct str sender, uint64_t size_bytes
                      size_t recipient_count, struct buf *out);
 /* "ID: removed" */
 void log_line_removed(struct str queue_id, struct buf *out);
-/* "ID: from=<a@b>, status=expired, returned to sender" */
-void log_line_expired(struct str queue_id, struct str sender, struct buf *out);
+/* "ID: from=<a@b>, status=expired, returned to sender"; "force-expired" by an operator. */
+void log_line_expired(struct str queue_id, struct str sender, bool is_forced, struct buf *out);
 /* "ID: skipped, still being delivered" */
 void log_line_still_delivered(struct str queue_id, struct buf *out);
 
@@ -139,9 +140,11 @@ struct log_delivery {
     unsigned connection_use;       /* conn_use= where above 1 */
     struct delivery_times times;
     struct str dsn;        /* "2.0.0" */
-    struct str status;     /* "sent", "deferred", "bounced" */
+    struct str status;     /* delivery_status_word's */
     struct str diagnostic; /* goes into the parentheses */
 };
+/* "sent"; of a probe for address verification "deliverable" */
+struct str delivery_status_word(enum delivery_status status, bool is_probe);
 /* "connect to mx.example.com[192.0.2.1]:25: Connection refused" */
 void log_line_connect_failure(struct str host, struct str address, uint16_t port, const char *why,
                               struct buf *out);
@@ -160,6 +163,7 @@ enum notification {
     NOTIFICATION_DELAY,      /* "sender delay notification" */
     NOTIFICATION_SUCCESS,    /* "sender delivery status notification" */
     NOTIFICATION_POSTMASTER, /* "postmaster non-delivery notification" */
+    NOTIFICATION_POSTMASTER_DELAY, /* "postmaster delay notification" */
 };
 /* "ID: sender non-delivery notification: ID2" */
 void log_line_notification(struct str queue_id, enum notification notification,

@@ -118,7 +118,8 @@ bool maildrop_envelope_check(const struct maildrop_envelope *envelope, struct er
 
     if (!text_check(envelope->full_name, MAILDROP_FULL_NAME_MAX, "the full name", error) ||
         !text_check(inner->sender, MAILDROP_ADDRESS_MAX, "the sender", error) ||
-        !text_check(inner->dsn_envid, MAILDROP_ADDRESS_MAX, "the envelope id", error))
+        !text_check(inner->dsn_envid, MAILDROP_ADDRESS_MAX, "the envelope id", error) ||
+        !text_check(inner->verp, 2, "what VERP is to delimit with", error))
         return false;
     if (inner->recipient_count == 0)
         return error_set(error, "there is no recipient");

@@ -50,7 +50,7 @@ enum maildrop_flag {
 };
 
 /* What sendmail knows of a message beside its content. Of the envelope only sender, flags,
- * arrival_us, dsn_envid and the recipients' address and DSN fields count; addresses are in
+ * arrival_us, dsn_envid, verp and the recipients' address and DSN fields count; addresses are in
  * internal form and not yet completed with a domain. */
 struct maildrop_envelope {
     uint32_t flags; /* enum maildrop_flag bits */

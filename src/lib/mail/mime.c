@@ -4,8 +4,11 @@
 #include "base/memory.h"
 #include "mail/header.h"
 
+enum { NESTING_SPARE = 2, NESTING_MAX = 10000 };
+
 struct mime_walker {
     struct mime_limits limits;
+    size_t depth_max;
     struct mime_events events;
     bool looks_into_parts;
     enum { AT_START, IN_BODY, IN_HEADERS } state;
@@ -14,9 +17,10 @@ struct mime_walker {
     struct buf *boundaries;   /* of the parts that we are in, the innermost last */
     bool *are_digests;
     size_t depth;
-    struct buf header; /* the logical header at hand */
-    struct buf line;   /* a line that is not complete yet */
-    bool is_inside;    /* the line at hand had pieces before */
+    struct buf header;      /* the logical header at hand */
+    struct buf type_header; /* the Content-Type of the headers at hand */
+    struct buf line;        /* a line that is not complete yet */
+    bool is_inside;         /* the line at hand had pieces before */
     uint64_t offset;
 };
 
@@ -138,8 +142,10 @@ struct mime_walker *mime_walker_new(const struct mime_limits *limits,
     walker->limits = *limits;
     walker->events = *events;
     walker->looks_into_parts = looks_into_parts;
-    walker->boundaries = memory_new((limits->nesting + 1) * sizeof *walker->boundaries);
-    walker->are_digests = memory_new((limits->nesting + 1) * sizeof *walker->are_digests);
+    walker->depth_max =
+        (limits->nesting < NESTING_MAX ? limits->nesting : NESTING_MAX) + NESTING_SPARE;
+    walker->boundaries = memory_new(walker->depth_max * sizeof *walker->boundaries);
+    walker->are_digests = memory_new(walker->depth_max * sizeof *walker->are_digests);
     return walker;
 }
 
@@ -149,12 +155,13 @@ void mime_walker_free(struct mime_walker **walker)
 
     if (gone == NULL)
         return;
-    for (size_t i = 0; i < gone->limits.nesting; i++)
+    for (size_t i = 0; i < gone->depth_max; i++)
         buf_free(&gone->boundaries[i]);
     memory_free(gone->boundaries);
     memory_free(gone->are_digests);
     buf_free(&gone->type.boundary);
     buf_free(&gone->header);
+    buf_free(&gone->type_header);
     buf_free(&gone->line);
     memory_free(gone);
     *walker = NULL;
@@ -177,8 +184,13 @@ static void end_header(struct mime_walker *walker)
     if (rest.len == 0)
         return;
     walker->events.header(walker->events.argument, walker->where, rest);
-    if (header_next(&rest, &header))
+    if (header_next(&rest, &header)) {
         mime_walker_header(walker, header.name, header.value);
+        if (str_equal_fold(header.name, STR("Content-Type"))) {
+            buf_clear(&walker->type_header);
+            buf_append(&walker->type_header, buf_str(&walker->header));
+        }
+    }
     buf_clear(&walker->header);
 }
 
@@ -187,6 +199,7 @@ static void begin_headers(struct mime_walker *walker, enum mime_headers where, b
     walker->state = IN_HEADERS;
     walker->where = where;
     buf_clear(&walker->type.boundary);
+    buf_clear(&walker->type_header);
     walker->type.is_multipart = walker->type.is_digest = false;
     walker->type.is_message = is_digest;
     walker->offset = 0;
@@ -202,7 +215,10 @@ static void end_headers(struct mime_walker *walker)
         return;
     if (walker->type.is_message) {
         begin_headers(walker, MIME_NESTED_HEADERS, false);
-    } else if (walker->type.boundary.len > 0 && walker->depth < walker->limits.nesting) {
+    } else if (walker->type.boundary.len > 0 && walker->depth == walker->depth_max) {
+        if (walker->events.too_deep != NULL)
+            walker->events.too_deep(walker->events.argument, buf_str(&walker->type_header));
+    } else if (walker->type.boundary.len > 0) {
         buf_clear(&walker->boundaries[walker->depth]);
         buf_append(&walker->boundaries[walker->depth], buf_str(&walker->type.boundary));
         walker->are_digests[walker->depth++] = walker->type.is_digest;

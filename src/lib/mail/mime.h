@@ -23,11 +23,14 @@ struct mime_events {
     /* A line of a body without its CRLF, or a piece of a long one (ends_line is false for all but
      * the last). `offset`: of its start in the body of its part. */
     void (*text)(void *argument, struct str piece, bool ends_line, uint64_t offset);
+    /* Parts within parts, more than the limit: this one's parts are not looked into. `header` is
+     * its Content-Type. May be NULL. */
+    void (*too_deep)(void *argument, struct str header);
     void *argument;
 };
 
 struct mime_limits {
-    size_t nesting;        /* mime_nesting_limit */
+    size_t nesting;        /* mime_nesting_limit, at most 10,000; as in Postfix two more are fine */
     size_t boundary_bytes; /* mime_boundary_length_limit */
     size_t header_bytes;   /* header_size_limit; what is longer is body text from there */
     size_t line_bytes;     /* line_length_limit: how large a piece of a line may be */

@@ -222,6 +222,31 @@ struct route_settings route_settings_from(const struct config *config,
     };
 }
 
+bool route_settings_for_probes(const struct config *config, struct route_settings *settings)
+{
+    const struct {
+        struct str *usual, probes;
+    } rows[] = {
+        { &settings->local_transport, config->address_verify_local_transport },
+        { &settings->virtual_transport, config->address_verify_virtual_transport },
+        { &settings->relay_transport, config->address_verify_relay_transport },
+        { &settings->default_transport, config->address_verify_default_transport },
+        { &settings->relayhost, config->address_verify_relayhost },
+        { &settings->transport_maps, config->address_verify_transport_maps },
+        { &settings->sender_dependent_default_transport_maps,
+          config->address_verify_sender_dependent_default_transport_maps },
+        { &settings->sender_dependent_relayhost_maps,
+          config->address_verify_sender_dependent_relayhost_maps },
+    };
+    bool is_other = false;
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        is_other |= !str_equal(*rows[i].usual, rows[i].probes);
+        *rows[i].usual = rows[i].probes;
+    }
+    return is_other;
+}
+
 struct router *router_new(const struct route_settings *settings, struct router *old,
                           void (*warning)(void *argument, const char *text), void *argument,
                           struct error *error)

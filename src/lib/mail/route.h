@@ -57,6 +57,10 @@ struct route_settings {
 struct route_settings route_settings_from(const struct config *config,
                                           const struct own_addresses *own);
 
+/* Changes them to what address_verify_* say. False: those say nothing else, the settings are as
+ * before. */
+bool route_settings_for_probes(const struct config *config, struct route_settings *settings);
+
 enum address_class {
     CLASS_LOCAL,         /* mydestination, own addresses */
     CLASS_VIRTUAL_ALIAS, /* virtual_alias_domains: what is left there is an unknown user */

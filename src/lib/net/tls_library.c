@@ -101,6 +101,16 @@ void tls_session_free(struct tls_session **session)
         library->tls_session_free(session);
 }
 
+enum tls_pair_outcome tls_pair_inspect(const char *certificate_file, const char *key_file,
+                                       int64_t *valid_from_s, int64_t *valid_until_s,
+                                       struct error *error)
+{
+    if (!tls_library_load(error))
+        return TLS_PAIR_UNREADABLE;
+    return library->tls_pair_inspect(certificate_file, key_file, valid_from_s, valid_until_s,
+                                     error);
+}
+
 /* ---- net/crypto.h ---- */
 
 bool crypto_hash(enum crypto_digest digest, struct str text, unsigned char *out)

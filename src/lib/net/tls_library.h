@@ -4,14 +4,15 @@
  * first TLS context or digest. Every process that has libssl and libcrypto loaded pays half a
  * megabyte for their relocated tables, and most roles, and all commands, never need them.
  *
- * The functions of net/tls.h and net/crypto.h exist twice: in the module, where they do the work,
- * and in the program, where they find the module's (tls_library.c). The module shows its own in one
- * struct.
+ * The functions of net/tls.h, net/tls_pair.h and net/crypto.h exist twice: in the module, where
+ * they do the work, and in the program, where they find the module's (tls_library.c). The module
+ * shows its own in one struct.
  */
 #pragma once
 
 #include "net/crypto.h"
 #include "net/tls.h"
+#include "net/tls_pair.h"
 
 #define TLS_LIBRARY_FUNCTIONS(F)                                                                   \
     F(tls_context_new)                                                                             \
@@ -28,6 +29,7 @@
     F(tls_get_facts)                                                                               \
     F(tls_session_take)                                                                            \
     F(tls_session_free)                                                                            \
+    F(tls_pair_inspect)                                                                            \
     F(crypto_hash)                                                                                 \
     F(crypto_mac)                                                                                  \
     F(crypto_stretch)

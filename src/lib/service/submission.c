@@ -251,6 +251,14 @@ bool submission_attach(struct submission *submission, int fd, struct error *erro
     return true;
 }
 
+bool submission_flush(struct submission *submission, struct str site)
+{
+    if (submission->link == NULL)
+        return false;
+    wire_send_submit_flush(submission->link->channel, &(struct wire_submit_flush){ .site = site });
+    return true;
+}
+
 bool submission_is_open(const struct submission *submission, struct submission_reply *reply)
 {
     if (submission->is_shut && reply != NULL)

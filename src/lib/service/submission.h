@@ -37,6 +37,9 @@ struct submission_reply {
  * there is no queue it is taken: the queue may be back before it is needed. `reply` may be NULL. */
 bool submission_is_open(const struct submission *submission, struct submission_reply *reply);
 
+/* Deferred mail for the domain is due now. False: there is no queue to tell. */
+must_check bool submission_flush(struct submission *submission, struct str site);
+
 /* A queue id that nobody else will ever get; suspends the fiber when none is in stock. False when
  * none came by the deadline. */
 must_check bool submission_take_id(struct submission *submission, int64_t deadline_ms,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What the queue tools do, over a store: which messages a request means, which of Postfix's queues
- * a message counts to, and listing, deleting and holding while the mail system is down. The queue
- * role uses the same selection and walk while it runs.
+ * a message counts to, and listing and changing while the mail system is down. The queue role
+ * uses the same selection, walk and changes while it runs. See postsuper(1) for what each change
+ * means.
  */
 #pragma once
 
@@ -12,26 +13,46 @@
 /* Held messages stand here in the schedule: never due. */
 #define QUEUE_TOOL_NEVER_MS INT64_MAX
 
+enum queue_tool_action {
+    QUEUE_TOOL_DELETE,
+    QUEUE_TOOL_HOLD,
+    QUEUE_TOOL_RELEASE,
+    QUEUE_TOOL_EXPIRE,         /* returned to the sender when it is due, or released */
+    QUEUE_TOOL_EXPIRE_RELEASE, /* the same, and released if it is held */
+    QUEUE_TOOL_REQUEUE,        /* through cleanup again, under another id */
+    QUEUE_TOOL_RETRY,          /* due now */
+    QUEUE_TOOL_ACTION_COUNT
+};
+/* What a change did to one message. */
+enum queue_tool_effect {
+    QUEUE_TOOL_DONE = 1,     /* what the action is named for */
+    QUEUE_TOOL_RELEASED = 2, /* QUEUE_TOOL_EXPIRE_RELEASE took it off hold */
+};
+
 struct queue_selection {
     bool is_all;
-    uint64_t queue_id; /* where not all */
-    unsigned queues;   /* a bit 1 << enum queue_name for each that is meant; 0 = every queue */
+    const uint64_t *ids; /* where not all; borrowed */
+    size_t id_count;
+    unsigned queues; /* a bit 1 << enum queue_name for each that is meant; 0 = every queue */
 };
-/* `id` a queue id, "ALL" or "" (also all); `queues` names separated by blanks or commas. False:
- * no such id ("invalid mail queue id") or queue; `error` says it in Postfix's words. */
-must_check bool queue_selection_parse(struct str id, struct str queues,
-                                      struct queue_selection *selection, struct error *error);
+/* Adds the bits of the names, which are separated by blanks or commas. False: no such queue;
+ * `error` says it in Postfix's words. */
+must_check bool queue_names_parse(struct str names, unsigned *queues, struct error *error);
+/* The queues that Postfix's postsuper looks in when none is named. */
+unsigned queue_tool_default_queues(enum queue_tool_action action);
 bool queue_selection_has(const struct queue_selection *selection, enum queue_name queue);
 
 /* The queue that a message at rest counts to. */
 enum queue_name queue_of_message(const struct envelope *envelope, int64_t due_ms, int64_t now_ms);
 
-/* Walks the selected ids in their order, in portions, without holding anything in the store. */
+/* Walks the selected ids, all of them in their order or those that were named in theirs, in
+ * portions, without holding anything in the store. */
 struct queue_walk {
     struct queue_selection selection;
     uint64_t from;
     uint64_t ids[64];
     size_t count, next;
+    size_t index; /* of the id that was given last, among those that were named */
     bool is_over;
 };
 void queue_walk_begin(struct queue_walk *walk, const struct queue_selection *selection);
@@ -50,9 +71,10 @@ struct queue_message {
 void queue_message_clear(struct queue_message *message);
 enum store_outcome queue_message_read(struct store *store, uint64_t queue_id,
                                       struct queue_message *message, struct error *error);
-/* The envelope and schedule of a message that is put on hold or released: true when that changes
- * anything. The new bytes are in message->bytes. */
-bool queue_message_hold(struct queue_message *message, bool is_release, int64_t now_ms);
+/* Envelope and schedule after any change but a deletion; the new bytes are in message->bytes.
+ * enum queue_tool_effect bits; 0: the message is as it was. */
+unsigned queue_message_change(struct queue_message *message, enum queue_tool_action action,
+                              int64_t now_ms);
 
 /* ---- while the mail system is down: the caller holds the store alone ---- */
 /* Calls `visit` for each; it returns false to stop. Damaged messages are visited through
@@ -61,9 +83,15 @@ must_check bool queue_tool_list(struct store *store, const struct queue_selectio
                                 bool (*visit)(void *argument, const struct queue_message *message),
                                 void (*damaged)(void *argument, uint64_t queue_id), void *argument,
                                 struct error *error);
-enum queue_tool_action { QUEUE_TOOL_DELETE, QUEUE_TOOL_HOLD, QUEUE_TOOL_RELEASE };
-/* Changes are durable on return; `changed` (may be NULL) hears of each message concerned. */
+/* How many messages were concerned, by each effect. */
+struct queue_tool_counts {
+    uint64_t done, released;
+};
+void queue_tool_count(struct queue_tool_counts *counts, unsigned effect);
+/* Changes are durable on return; `changed` (may be NULL) hears of each message concerned: its
+ * index among the named ids, and enum queue_tool_effect bits. */
 must_check bool queue_tool_change(struct store *store, const struct queue_selection *selection,
                                   enum queue_tool_action action,
-                                  void (*changed)(void *argument, uint64_t queue_id),
-                                  void *argument, uint64_t *count, struct error *error);
+                                  void (*changed)(void *argument, size_t index, unsigned effect),
+                                  void *argument, struct queue_tool_counts *counts,
+                                  struct error *error);

@@ -8,8 +8,13 @@ static const size_t map_size_bytes = (size_t)64 << 30; /* only address space */
 bool lmdb_file_open(struct lmdb_file *file, const char *path, enum lmdb_file_mode mode,
                     struct error *error)
 {
-    bool may_write = mode == LMDB_FILE_WRITE;
-    unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS | (may_write ? MDB_NOSYNC : MDB_RDONLY);
+    static const unsigned mode_flags[] = {
+        [LMDB_FILE_READ] = MDB_RDONLY,
+        [LMDB_FILE_WRITE] = MDB_NOSYNC,
+        [LMDB_FILE_CACHE] = 0,
+    };
+    bool may_write = mode != LMDB_FILE_READ;
+    unsigned flags = MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS | mode_flags[mode];
     MDB_txn *transaction;
 
     *file = LMDB_FILE_CLOSED;

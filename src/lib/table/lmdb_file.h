@@ -23,10 +23,10 @@ struct lmdb_file {
 };
 #define LMDB_FILE_CLOSED ((struct lmdb_file){ .env = NULL, .fd = -1 })
 
-enum lmdb_file_mode { LMDB_FILE_READ, LMDB_FILE_WRITE };
+enum lmdb_file_mode { LMDB_FILE_READ, LMDB_FILE_WRITE, LMDB_FILE_CACHE };
 
-/* LMDB_FILE_WRITE creates it where missing, unsynced: for a file nobody else sees yet. Whatever
- * happens, close it afterwards. */
+/* LMDB_FILE_WRITE creates it where missing, unsynced: for a file nobody else sees yet.
+ * LMDB_FILE_CACHE too, with every commit synced. Whatever happens, close it afterwards. */
 must_check bool lmdb_file_open(struct lmdb_file *file, const char *path, enum lmdb_file_mode mode,
                                struct error *error);
 void lmdb_file_close(struct lmdb_file *file);

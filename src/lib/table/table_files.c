@@ -38,6 +38,19 @@ static const char *const lists[] = {
     "virtual_mailbox_domains",
 };
 
+/* What the mail system writes itself, and what repeats the values of others. */
+static const char *const left_out[] = {
+    "address_verify_map",
+    "lmtp_tls_session_cache_database",
+    "postscreen_cache_map",
+    "proxy_read_maps",
+    "proxy_write_maps",
+    "smtp_sasl_auth_cache_name",
+    "smtp_tls_session_cache_database",
+    "smtpd_tls_session_cache_database",
+    NULL,
+};
+
 static void add_path(struct table_files *files, const char *path, const char *source, unsigned uses)
 {
     for (struct table_file *each = files->first; each != NULL; each = each->next)
@@ -158,18 +171,22 @@ void table_files_find(struct table_files *files, const struct config *config)
 {
     for (size_t i = 0; i < parameter_count; i++) {
         struct str name = parameters[i].name, value;
-        /* Its value repeats those of others. */
-        if (str_equal(name, STR("proxy_read_maps")) || !config_find(config, name, &value))
+        if (is_one_of(name, left_out) || !config_find(config, name, &value))
             continue;
         if (parameters[i].type == PARAMETER_TEXT || parameters[i].type == PARAMETER_RAW)
             add_words(files, value, use_of(name), is_list(name));
     }
     add_classes(files, config);
+    if (str_starts_with(config->bounce_template_file, STR("/")))
+        add_path(files, arena_text(&files->arena, config->bounce_template_file), NULL,
+                 TABLE_USE_COMMON);
     const struct master_cf *master_cf = &config->source->master_cf;
     for (size_t i = 0; i < master_cf->count; i++) {
         const struct master_service *service = &master_cf->services[i];
         for (size_t k = 0; k < service->override_count; k++) {
             const struct service_override *override = &service->overrides[k];
+            if (is_one_of(override->name, left_out))
+                continue;
             add_words(files, override->value, use_of(override->name), is_list(override->name));
         }
     }

@@ -13,6 +13,7 @@ struct command {
     const char *help;                  /* usage and options; NULL: the command answers itself */
 };
 
+int check_main(int argc, char **argv);
 int mailq_main(int argc, char **argv);
 int newaliases_main(int argc, char **argv);
 int postalias_main(int argc, char **argv);
@@ -28,6 +29,7 @@ int postsuper_main(int argc, char **argv);
 int role_main(int argc, char **argv); /* hidden: how the master starts a role */
 int sendmail_main(int argc, char **argv);
 
+extern const char check_help[];
 extern const char newaliases_help[];
 extern const char postalias_help[];
 extern const char postcat_help[];

@@ -25,6 +25,7 @@ static const struct command commands[] = {
     { "postlog",    postlog_main,    "write to the mail log", postlog_help },
     { "postdrop",   postdrop_main,   "write into the maildrop (run by sendmail)", postdrop_help },
     { "postkick",   postkick_main,   "send a request to a service", postkick_help },
+    { "check",      check_main,      "say what in the configuration is not as it seems", check_help },
     { "role",       role_main,       NULL, NULL },
 };
 /* clang-format on */

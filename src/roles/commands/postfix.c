@@ -3,7 +3,9 @@
  * postfix(1): start, stop and look after the mail system. Everything it says goes to standard
  * error with Postfix's tags; the exit status is 0 for success.
  */
+#include "check.h"
 #include "commands.h"
+#include "tool.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -33,15 +35,15 @@ struct control {
     struct log_context log_context; /* "postfix/postfix-script", to standard error */
     struct config_source source;
     struct config *config;
-    size_t warning_count;
+    bool is_quiet; /* whoever calls says what there is to say of the configuration */
 };
 
 static void warn(void *argument, const char *text)
 {
     struct control *control = argument;
 
-    control->warning_count++;
-    log_warning(&control->log_context, "%s", text);
+    if (!control->is_quiet)
+        log_warning(&control->log_context, "%s", text);
 }
 
 static int fatal(const struct control *control, const struct error *error)
@@ -130,11 +132,40 @@ static bool check(struct control *control, struct error *error)
            spool_prepare(control->config, &owner, say_created, control, error);
 }
 
+static enum severity severity_of(enum check_level level)
+{
+    return level == CHECK_ERROR ? SEVERITY_ERROR : SEVERITY_WARNING;
+}
+
+/* What can be read and yet does not do what it seems to; false where that is an error. Also into
+ * the mail log where `is_logged`, without the hints. */
+static bool say_findings(struct control *control, bool is_logged)
+{
+    struct tool tool = {
+        .name = "postfix", .source = control->source, .config = control->config, .log_fd = -1
+    };
+    struct check findings = { 0 };
+
+    check_run(&findings, &control->source, control->config);
+    for (const struct check_finding *each = findings.first; each != NULL; each = each->next) {
+        const char *text = check_finding_text(&findings, each);
+        log_write(&control->log_context, severity_of(each->level), "%s", text);
+        if (is_logged && each->level != CHECK_HINT)
+            tool_log(&tool, "postfix/postfix-script", severity_of(each->level), str_from(text));
+    }
+    bool is_good = findings.count[CHECK_ERROR] == 0;
+    check_clear(&findings);
+    return is_good;
+}
+
 static int on_check(struct control *control)
 {
     struct error error;
 
-    return check(control, &error) ? EXIT_SUCCESS : fatal(control, &error);
+    control->is_quiet = true;
+    if (!check(control, &error))
+        return fatal(control, &error);
+    return say_findings(control, false) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* ---- start ---- */
@@ -231,8 +262,10 @@ static int on_start(struct control *control)
 {
     struct error error;
 
+    control->is_quiet = true;
     if (!check(control, &error) || !must_be_stopped(control, &error))
         return fatal(control, &error);
+    say_findings(control, true);
     log_info(&control->log_context, "starting the Postfix mail system");
     if (!start_detached(control, &error))
         return fatal(control, &error);
@@ -243,8 +276,10 @@ static int on_start_foreground(struct control *control)
 {
     struct error error;
 
+    control->is_quiet = true;
     if (!check(control, &error) || !must_be_stopped(control, &error))
         return fatal(control, &error);
+    say_findings(control, true);
     log_info(&control->log_context, "starting the Postfix mail system");
     exec_master(control, -1);
     error_errno(&error, "execute the mail system");

@@ -40,7 +40,7 @@ static bool severity_parse(const char *text, enum severity *severity)
     return false;
 }
 
-static void log_text(const struct tool *tool, const char *tag, enum severity severity,
+static void log_text(struct tool *tool, const char *tag, enum severity severity,
                      struct str text)
 {
     tool_log(tool, tag, severity, text);
@@ -48,7 +48,7 @@ static void log_text(const struct tool *tool, const char *tag, enum severity sev
         fprintf(stderr, "%s: %s%.*s\n", tag, severity_word(severity), STR_ARGS(text));
 }
 
-static void log_input(const struct tool *tool, const char *tag, enum severity severity)
+static void log_input(struct tool *tool, const char *tag, enum severity severity)
 {
     char *line = NULL;
     size_t capacity = 0;
@@ -59,7 +59,7 @@ static void log_input(const struct tool *tool, const char *tag, enum severity se
     free(line);
 }
 
-static void log_arguments(const struct tool *tool, const char *tag, enum severity severity,
+static void log_arguments(struct tool *tool, const char *tag, enum severity severity,
                           int count, char **words)
 {
     autofree_buf struct buf text = { 0 };

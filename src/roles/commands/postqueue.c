@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* postqueue: what any user may do with the queue: list it, and have deferred mail tried now. */
 #include "commands.h"
+#include "mail/address.h"
+#include "mail/flush_domains.h"
 #include "mail/maildrop_file.h"
 #include "mail/queue_format.h"
 #include "mail/queue_id.h"
+#include "net/address.h"
+#include "postsuper_id.h"
 #include "queue_client.h"
 
 #include <dirent.h>
@@ -58,6 +62,8 @@ static bool on_message(void *argument, uint16_t number, struct str payload)
             queue_id_format(message.queue_id, listing->tool->config->enable_long_queue_ids);
         struct queue_entry entry = { .queue_id = str_from(id.text),
                                      .queue = (enum queue_name)message.queue,
+                                     .is_forced_expire =
+                                         (envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0,
                                      .envelope = &envelope };
         print_entry(listing, &entry);
     }
@@ -133,22 +139,50 @@ static int list_queue(const struct tool *tool, bool is_json)
     return status != EX_OK ? status : flushed;
 }
 
-static int flush_queue(const struct tool *tool, const char *id, const char *site)
+static void warn_of_list(void *argument, const char *text)
 {
-    struct wire_tool_flush request = { .id = str_from(id), .site = str_from(site) };
+    const struct tool *tool = argument;
+
+    tool_warn(tool, "%s", text);
+}
+
+/* False, and told: the domain is none of fast_flush_domains. */
+static bool may_flush(struct tool *tool, struct str site)
+{
+    struct error error = { 0 };
+    enum match_outcome outcome = MATCH_FAILED;
+    struct match_list *domains = flush_domains_new(tool->config, warn_of_list, tool, &error);
+
+    if (domains != NULL)
+        outcome = match_list_find_name(domains, site, &error);
+    match_list_free(&domains);
+    if (outcome == MATCH_ABSENT)
+        tool_fail(tool, EX_UNAVAILABLE, "Flush service is not configured for destination \"%.*s\"",
+                  STR_ARGS(str_take(site, 100)));
+    else if (outcome == MATCH_FAILED)
+        tool_fail(tool, EX_UNAVAILABLE, "fast_flush_domains: %s", error.message);
+    return outcome == MATCH_FOUND;
+}
+
+/* Flushes nothing where there is nothing of that name; 69 as in Postfix for all that fails. */
+static int flush_queue(struct tool *tool, struct str id, struct str site)
+{
+    struct wire_tool_flush request = { .id = id, .site = site };
     struct queue_client client;
     struct wire_tool_done done = { 0 };
     struct arena arena = { 0 };
     struct error error;
     autofree_buf struct buf payload = { 0 };
-    uint64_t queue_id;
     int status = EX_OK;
 
-    if (id != NULL && !queue_id_parse(request.id, &queue_id))
-        return tool_fail(tool, EX_USAGE, "invalid mail queue id: %.100s; 'mailq' lists them", id);
     if (!queue_client_open(&client, tool, QUEUE_ONLY_WHEN_UP, &error)) {
-        tool_warn(tool, "%s", error.message);
+        if (id.len > 0 || site.len > 0)
+            tool_warn(tool, "connect to public/flush: %s", strerror(error.system_errno));
         return tool_fail(tool, EX_UNAVAILABLE, "Cannot flush mail queue - mail system is down");
+    }
+    if (site.len > 0 && !may_flush(tool, site)) {
+        queue_client_close(&client);
+        return EX_UNAVAILABLE;
     }
     wire_encode_tool_flush(&payload, &request);
     if (!queue_client_ask(&client, WIRE_tool_flush, buf_str(&payload), NULL, NULL, &arena, &done,
@@ -161,33 +195,59 @@ static int flush_queue(const struct tool *tool, const char *id, const char *site
     return status;
 }
 
+static int flush_message(struct tool *tool, struct str id)
+{
+    enum postsuper_id kind = postsuper_id_parse(id);
+
+    if (kind == POSTSUPER_ID_INVALID)
+        return tool_fail(tool, EX_UNAVAILABLE, "Cannot flush queue ID - invalid name: \"%.*s\"",
+                         STR_ARGS(str_take(id, 200)));
+    return flush_queue(tool, kind == POSTSUPER_ID_ALL ? STR("0") : id, STR(""));
+}
+
+static int flush_site(struct tool *tool, struct str site)
+{
+    if (!flush_site_is_valid(site))
+        return tool_fail(tool, EX_UNAVAILABLE,
+                         "Cannot flush mail queue - invalid destination: \"%.*s\"",
+                         STR_ARGS(str_take(site, 200)));
+    return flush_queue(tool, STR(""), site);
+}
+
+static int run(struct tool *tool, int action, const char *value)
+{
+    switch (action) {
+    case 'f':
+        return flush_queue(tool, STR(""), STR(""));
+    case 'i':
+        return flush_message(tool, str_from(value));
+    case 's':
+        return flush_site(tool, str_from(value));
+    default:
+        return list_queue(tool, action == 'j');
+    }
+}
+
 int postqueue_main(int argc, char **argv)
 {
-    const char *folder = NULL, *value = NULL;
-    int action = 0, option;
+    const char *value = NULL;
+    int option, action = 0;
+    bool is_good = true;
     struct tool tool;
 
     tool_start(&tool, "postqueue");
-    opterr = 0;
-    while (argc > 0 && (option = getopt(argc, argv, "+c:fi:jps:v")) != -1) {
-        if (option == 'c')
-            folder = optarg;
-        else if (option == '?')
-            return tool_bad_option(&tool, optopt);
-        else if (option != 'v' && action != 0)
-            return tool_usage(&tool, "only one of -f, -i, -j, -p, -s at a time");
-        else if (option != 'v') {
-            action = option;
-            value = optarg;
-        }
+    while (is_good && (option = tool_next_option(&tool, argc, argv, "c:fi:jps:v")) != -1) {
+        is_good = option != '?' && action == 0;
+        action = option;
+        value = optarg;
     }
-    if (action == 0 || optind < argc)
-        return tool_usage(&tool, "specify one of -f, -i ID, -j, -p, -s SITE");
-    if (!tool_configure(&tool, folder))
-        return EX_CONFIG;
-    int status = action == 'p' || action == 'j' ? list_queue(&tool, action == 'j')
-                                                : flush_queue(&tool, action == 'i' ? value : NULL,
-                                                              action == 's' ? value : NULL);
+    if (!is_good || action == 0 || optind < argc)
+        return tool_fail(&tool, EX_UNAVAILABLE,
+                         "usage: postqueue -f | postqueue -i queueid | postqueue -j | postqueue -p "
+                         "| postqueue -s site");
+    if (!tool_configure(&tool, tool.folder))
+        return EX_UNAVAILABLE;
+    int status = run(&tool, action, value);
     tool_end(&tool);
     return status;
 }

@@ -3,7 +3,7 @@
 
 #include "mail/queue_id.h"
 
-enum { ID_BYTES_MAX = 100 }; /* Postfix's bound */
+enum { ID_BYTES_MAX = 255 }; /* Postfix's bound */
 
 enum postsuper_id postsuper_id_parse(struct str text)
 {
@@ -12,7 +12,7 @@ enum postsuper_id postsuper_id_parse(struct str text)
     if (str_equal(text, STR("ALL")))
         return POSTSUPER_ID_ALL;
     for (size_t i = 0; i < text.len; i++)
-        if (!ascii_is_alnum(text.ptr[i]))
+        if (!ascii_is_alnum(text.ptr[i]) && text.ptr[i] != '_')
             return POSTSUPER_ID_INVALID;
     if (text.len == 0 || text.len > ID_BYTES_MAX)
         return POSTSUPER_ID_INVALID;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue_direct.h"
 
+#include "mail/queue_id.h"
+#include "mail/queue_id_list.h"
 #include "service/spool.h"
 #include "store/queue_tool.h"
 
@@ -15,6 +17,7 @@ struct direct {
     struct arena *arena;
     struct wire_tool_done *done;
     struct error *error;
+    bool is_answer_bad;
 };
 
 struct store *queue_direct_open(const struct config *config, struct error *error)
@@ -70,43 +73,50 @@ static bool on_listed(void *argument, const struct queue_message *message)
 static bool list(struct direct *direct, struct str payload)
 {
     struct wire_tool_list request;
-    struct queue_selection selection;
+    struct queue_selection selection = { .is_all = true };
 
     if (!wire_decode_tool_list(NULL, payload, &request))
         return error_set(direct->error, "malformed request");
-    if (!queue_selection_parse(STR("ALL"), request.queue, &selection, direct->error))
+    if (!queue_names_parse(request.queue, &selection.queues, direct->error))
         return refuse(direct, EX_USAGE, direct->error->message);
     return queue_tool_list(direct->store, &selection, on_listed, NULL, direct, direct->error);
 }
 
-static bool change(struct direct *direct, enum queue_tool_action action, struct str id,
-                   struct str queue)
+static void on_changed(void *argument, size_t index, unsigned effect)
 {
-    struct queue_selection selection;
+    struct direct *direct = argument;
+    autofree_buf struct buf payload = { 0 };
 
-    if (!queue_selection_parse(id, queue, &selection, direct->error))
+    wire_encode_tool_changed(&payload, &(struct wire_tool_changed){ .index = (uint32_t)index,
+                                                                    .effect = (uint8_t)effect });
+    direct->is_answer_bad |= direct->answer == NULL ||
+                             !direct->answer(direct->argument, WIRE_tool_changed, buf_str(&payload));
+}
+
+static bool change(struct direct *direct, struct str payload)
+{
+    struct wire_tool_change request;
+    struct queue_selection selection = { 0 };
+    struct queue_tool_counts counts;
+    uint64_t *ids;
+
+    if (!wire_decode_tool_change(NULL, payload, &request) ||
+        request.action >= QUEUE_TOOL_ACTION_COUNT ||
+        !queue_id_list_parse(direct->arena, request.ids, &ids, &selection.id_count))
+        return error_set(direct->error, "malformed request");
+    enum queue_tool_action action = (enum queue_tool_action)request.action;
+    selection.is_all = request.is_all != 0;
+    selection.ids = ids;
+    if (request.queue.len == 0)
+        selection.queues = queue_tool_default_queues(action);
+    if (!queue_names_parse(request.queue, &selection.queues, direct->error))
         return refuse(direct, EX_USAGE, direct->error->message);
-    return queue_tool_change(direct->store, &selection, action, NULL, NULL, &direct->done->count,
-                             direct->error);
-}
-
-static bool delete_mail(struct direct *direct, struct str payload)
-{
-    struct wire_tool_delete request;
-
-    if (!wire_decode_tool_delete(NULL, payload, &request))
-        return error_set(direct->error, "malformed request");
-    return change(direct, QUEUE_TOOL_DELETE, request.id, request.queue);
-}
-
-static bool hold_mail(struct direct *direct, struct str payload)
-{
-    struct wire_tool_hold request;
-
-    if (!wire_decode_tool_hold(NULL, payload, &request))
-        return error_set(direct->error, "malformed request");
-    return change(direct, request.is_release ? QUEUE_TOOL_RELEASE : QUEUE_TOOL_HOLD, request.id,
-                  request.queue);
+    if (!queue_tool_change(direct->store, &selection, action, selection.is_all ? NULL : on_changed,
+                           direct, &counts, direct->error))
+        return false;
+    direct->done->count = counts.done;
+    direct->done->released = counts.released;
+    return !direct->is_answer_bad || error_set(direct->error, "the answer was not understood");
 }
 
 static bool on_portion(void *argument, struct str bytes)
@@ -128,7 +138,7 @@ static bool show_message(struct direct *direct, uint64_t queue_id)
         outcome = store_read_content(direct->store, queue_id, on_portion, direct, direct->error);
     queue_message_clear(&message);
     if (outcome == STORE_ABSENT)
-        return refuse(direct, EX_DATAERR, "no message has this queue id");
+        return refuse(direct, EX_NOINPUT, "no such message in the queue");
     direct->done->count = 1;
     return outcome == STORE_OK;
 }
@@ -136,15 +146,13 @@ static bool show_message(struct direct *direct, uint64_t queue_id)
 static bool show(struct direct *direct, struct str payload)
 {
     struct wire_tool_show request;
-    struct queue_selection selection;
+    uint64_t queue_id;
 
     if (!wire_decode_tool_show(NULL, payload, &request))
         return error_set(direct->error, "malformed request");
-    if (!queue_selection_parse(request.id, STR(""), &selection, direct->error))
-        return refuse(direct, EX_DATAERR, direct->error->message);
-    if (selection.is_all)
-        return refuse(direct, EX_USAGE, "one message at a time");
-    return show_message(direct, selection.queue_id);
+    if (!queue_id_parse(request.id, &queue_id))
+        return refuse(direct, EX_NOINPUT, "no such message in the queue");
+    return show_message(direct, queue_id);
 }
 
 bool queue_direct_ask(struct store *store, uint16_t number, struct str payload,
@@ -152,16 +160,19 @@ bool queue_direct_ask(struct store *store, uint16_t number, struct str payload,
                       void *argument, struct arena *arena, struct wire_tool_done *done,
                       struct error *error)
 {
-    struct direct direct = { store, answer, argument, arena, done, error };
+    struct direct direct = { .store = store,
+                             .answer = answer,
+                             .argument = argument,
+                             .arena = arena,
+                             .done = done,
+                             .error = error };
 
     *done = (struct wire_tool_done){ .reason = STR("") };
     switch (number) {
     case WIRE_tool_list:
         return list(&direct, payload);
-    case WIRE_tool_delete:
-        return delete_mail(&direct, payload);
-    case WIRE_tool_hold:
-        return hold_mail(&direct, payload);
+    case WIRE_tool_change:
+        return change(&direct, payload);
     case WIRE_tool_show:
         return show(&direct, payload);
     default:

@@ -5,6 +5,8 @@
 #include "mail/address.h"
 #include "mail/address_list.h"
 #include "mail/header.h"
+#include "mail/verp.h"
+#include "mail/xtext.h"
 #include "posting.h"
 #include "sendmail_options.h"
 #include "sendmail_session.h"
@@ -31,6 +33,9 @@ const char sendmail_help[] =
     "  -N WHEN         notify the sender: never, or a list of failure, delay, success\n"
     "  -R WHAT         what a notification returns: full or hdrs\n"
     "  -V ID           envelope id for notifications\n"
+    "  -XV, -XVab      a sender address of its own for each recipient (VERP); a and b are\n"
+    "                  the delimiters, += where not given\n"
+    "  -v              mail a report of the first delivery attempt to the sender\n"
     "  -G              the message is passed on, not first submitted here\n"
     "  -C DIR          use the configuration in DIR\n"
     "  -bm             deliver mail from standard input (the default)\n"
@@ -39,7 +44,7 @@ const char sendmail_help[] =
     "  -bi, -I         rebuild the alias database: newaliases; -oA FILE names another one\n"
     "  -bd, -bl        start the mail system: postfix start\n"
     "  -q              attempt all queued mail now; -qI ID one message, -qR SITE one destination\n"
-    "  -bv, -v         verify addresses, report the delivery: not yet\n"
+    "  -bv             verify addresses: not yet\n"
     "  -A X, -bh, -bH, -c, -e X, -h N, -L TAG, -m, -n, -O NAME=VALUE, -o X, -p X, -q5m,\n"
     "  -U, -X FILE, -x  accepted, do nothing\n"
     "  --help          show this text\n"
@@ -178,6 +183,34 @@ static bool set_sender(struct arena *arena, const char *text, struct maildrop_en
     return str_is_empty(address) || !str_is_empty(str_trim(address));
 }
 
+static struct str envelope_id(struct arena *arena, const char *text)
+{
+    autofree_buf struct buf coded = { 0 };
+
+    xtext_encode(str_from(text), &coded);
+    return arena_copy(arena, buf_str(&coded));
+}
+
+/* -XV: the configuration says which delimiters there are. */
+static int set_verp(const struct tool *tool, const struct sendmail_options *options,
+                    struct envelope *envelope)
+{
+    const struct config *config = tool->config;
+    struct str verp = str_from(options->verp);
+
+    if (options->verp == NULL)
+        return EX_OK;
+    if (str_is_empty(verp))
+        verp = config->default_verp_delimiters;
+    if (!verp_delimiters_are_valid(verp, config->verp_delimiter_filter))
+        return tool_fail(tool, EX_USAGE, "-XV requires two characters from %.*s",
+                         STR_ARGS(config->verp_delimiter_filter));
+    if (str_is_empty(envelope->sender))
+        return user_fail(tool, EX_USAGE, "-XV option requires non-null sender address");
+    envelope->verp = verp;
+    return EX_OK;
+}
+
 static int prepare(const struct tool *tool, const struct sendmail_options *options,
                    struct arena *arena, struct maildrop_envelope *envelope)
 {
@@ -187,8 +220,10 @@ static int prepare(const struct tool *tool, const struct sendmail_options *optio
         .flags = options->is_gateway ? MAILDROP_GATEWAY : 0,
         .envelope = { .flags = options->envelope_flags | ENVELOPE_LOCAL,
                       .arrival_us = clock_wall_us(),
-                      .dsn_envid = str_from(options->dsn_envid) },
+                      .dsn_envid = envelope_id(arena, options->dsn_envid) },
     };
+    if (options->wants_report)
+        envelope->envelope.flags |= ENVELOPE_REPORT;
     envelope->full_name = full_name(arena, options->full_name, user);
     if (options->sender == NULL && user == NULL)
         return user_fail(tool, EX_NOUSER,
@@ -197,7 +232,7 @@ static int prepare(const struct tool *tool, const struct sendmail_options *optio
         envelope->envelope.sender = arena_copy(arena, str_from(user->pw_name));
     else if (!set_sender(arena, options->sender, envelope))
         return user_fail(tool, EX_USAGE, "-f option specified malformed sender");
-    return EX_OK;
+    return set_verp(tool, options, &envelope->envelope);
 }
 
 static int finish(struct submission_run *run)
@@ -233,6 +268,14 @@ static int submit(struct submission_run *run)
     return finish(run);
 }
 
+static void announce_report(const struct envelope *envelope)
+{
+    autofree_buf struct buf sender = { 0 };
+
+    address_format_angle(envelope->sender, &sender);
+    printf("Mail Delivery Status Report will be mailed to %s.\n", buf_text(&sender));
+}
+
 static int deliver(struct tool *tool, const struct sendmail_options *options, int argc, char **argv)
 {
     struct arena arena = { 0 };
@@ -259,6 +302,8 @@ static int deliver(struct tool *tool, const struct sendmail_options *options, in
                            "line or via the -t option");
     if (status == EX_OK)
         status = submit(&run);
+    if (status == EX_OK && options->wants_report)
+        announce_report(&envelope.envelope);
     posting_abort(&posting);
     buf_free(&run.headers);
     arena_clear(&arena);
@@ -318,9 +363,6 @@ static int act(struct tool *tool, const struct sendmail_options *options, int ar
     case SENDMAIL_SMTP:
         break;
     }
-    if (options->wants_report)
-        return tool_fail(tool, EX_UNAVAILABLE,
-                         "-v: not yet; delivery reports are not built yet. Send without -v");
     if (!tool_configure(tool, folder))
         return EX_CONFIG;
     return options->mode == SENDMAIL_SMTP ? sendmail_session_run(tool)

@@ -5,6 +5,8 @@
 static const char with_argument[] = "ABCFLNORVXbefhopr";
 static const char without_argument[] = "GIUcimntvx";
 
+enum { ENVELOPE_ID_BYTES_MAX = 100 };
+
 static bool parse_notify(const char *text, uint8_t *notify)
 {
     static const struct {
@@ -76,6 +78,31 @@ static bool set_mode(struct sendmail_options *options, const char *text, struct 
     return error_set(error, "unsupported: -b%s", text);
 }
 
+/* Two delimiters: what -V was before it became the envelope id. */
+static bool is_old_verp(const char *text)
+{
+    return text[0] != '\0' && text[1] != '\0' && text[2] == '\0' &&
+           strchr("-=+", text[0]) != NULL && strchr("-=+", text[1]) != NULL;
+}
+
+static void set_envelope_id(struct sendmail_options *options, const char *text)
+{
+    bool is_printable = true;
+
+    for (const char *at = text; *at != '\0'; at++)
+        is_printable = is_printable && (ascii_is_print(*at) || (unsigned char)*at >= 0x80);
+    if (is_old_verp(text)) {
+        options->verp = text;
+        options->warning = "option -V with VERP delimiters is deprecated; specify -XV instead";
+    } else if (strlen(text) > ENVELOPE_ID_BYTES_MAX) {
+        options->warning = "too long -V option value -- ignored";
+    } else if (!is_printable) {
+        options->warning = "bad syntax in -V option value -- ignored";
+    } else {
+        options->dsn_envid = text;
+    }
+}
+
 static bool set_flush(struct sendmail_options *options, const char *text, struct error *error)
 {
     if (text[0] == '\0' || ascii_is_digit(text[0])) {
@@ -127,10 +154,12 @@ static bool take_argument(struct sendmail_options *options, char letter, const c
         set_return(options, text);
         return true;
     case 'V':
-        options->dsn_envid = text;
+        set_envelope_id(options, text);
         return true;
     case 'X':
-        return text[0] != 'V' || error_set(error, "-XV (VERP) is not built yet");
+        if (text[0] == 'V')
+            options->verp = text + 1;
+        return true;
     case 'b':
         return set_mode(options, text, error);
     case 'f':
@@ -182,6 +211,11 @@ static bool parse_word(struct sendmail_options *options, const char *word, const
         }
         if (strchr(with_argument, *at) == NULL)
             return error_set(error, "invalid option -- '%c'; see 'sendmail --help'", *at);
+        if (*at == 'V' && at[1] == '\0' && (next == NULL || next[0] == '-')) {
+            options->verp = "";
+            options->warning = "option -V without a value is deprecated; specify -XV instead";
+            continue;
+        }
         *used_next = at[1] == '\0';
         if (*used_next && next == NULL)
             return error_set(error, "option requires an argument -- '%c'", *at);

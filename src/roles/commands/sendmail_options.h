@@ -33,6 +33,7 @@ struct sendmail_options {
     bool ignores_dots;            /* -i, -oi */
     bool is_gateway;              /* -G */
     bool wants_report;            /* -v */
+    const char *verp;             /* -XV: delimiters; "": the default ones; NULL: not given */
     const char *warning;          /* of a value that is ignored; NULL = none */
     int first_recipient;          /* index into argv; argc where there is none */
 };

@@ -66,7 +66,9 @@ void table_message_keys(struct str message, unsigned parts, const struct mime_li
                         void (*key)(void *argument, struct str text), void *argument)
 {
     struct walk walk = { parts, key, argument };
-    const struct mime_events events = { part_header, body_text, &walk };
+    const struct mime_events events = { .header = part_header,
+                                        .text = body_text,
+                                        .argument = &walk };
     autofree_buf struct buf content = { 0 };
     bool looks_into_parts = (parts & TABLE_MESSAGE_PARTS) != 0;
     struct mime_walker *walker = mime_walker_new(limits, &events, looks_into_parts);

@@ -23,7 +23,7 @@ void tool_start(struct tool *tool, const char *name)
     } while (fd >= 0 && fd <= STDERR_FILENO);
     fd_close(&fd);
     tzset();
-    *tool = (struct tool){ .name = name };
+    *tool = (struct tool){ .name = name, .log_fd = -1 };
 }
 
 static void print(const struct tool *tool, enum severity severity, struct str text)
@@ -76,6 +76,24 @@ int tool_bad_option(const struct tool *tool, int option)
                      option, tool->name);
 }
 
+int tool_next_option(struct tool *tool, int argc, char **argv, const char *letters)
+{
+    char *arguments_name = argc > 0 ? argv[0] : NULL;
+    int option;
+
+    if (argc == 0)
+        return -1;
+    argv[0] = (char *)(uintptr_t)tool->name; /* in front of what getopt says */
+    do {
+        option = getopt(argc, argv, letters);
+        if (option == 'c')
+            tool->folder = optarg;
+        tool->is_verbose |= option == 'v';
+    } while (option == 'c' || option == 'v');
+    argv[0] = arguments_name;
+    return option;
+}
+
 const char *tool_folder(const char *folder)
 {
     const char *environment = getenv("MAIL_CONFIG");
@@ -98,19 +116,25 @@ bool tool_configure(struct tool *tool, const char *folder)
 
 void tool_end(struct tool *tool)
 {
+    fd_close(&tool->log_fd);
     config_free(&tool->config);
     config_source_free(&tool->source);
 }
 
 /* The log file is also ours to write to only where the operator may write to it. */
-static void log_to_file(const char *path, const char *tag, enum severity severity, struct str text)
+static void log_to_file(struct tool *tool, const char *tag, enum severity severity, struct str text)
 {
-    autoclose int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
     autofree_buf struct buf line = { 0 };
     struct utsname host;
     struct error error;
 
-    if (fd < 0 || uname(&host) < 0)
+    if (tool->log_fd < 0) {
+        struct arena scratch = { 0 };
+        tool->log_fd = open(arena_text(&scratch, tool->config->maillog_file),
+                            O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+        arena_clear(&scratch);
+    }
+    if (tool->log_fd < 0 || uname(&host) < 0)
         return;
     date_format_syslog(clock_wall_ms() / 1000, &line);
     buf_printf(&line, " %.*s %s[%d]: %s", (int)strcspn(host.nodename, "."), host.nodename, tag,
@@ -120,7 +144,7 @@ static void log_to_file(const char *path, const char *tag, enum severity severit
         if ((unsigned char)line.ptr[i] < ' ' || line.ptr[i] == 0x7f)
             line.ptr[i] = '?';
     buf_append_byte(&line, '\n');
-    if (!fd_write_all(fd, buf_str(&line), path, &error))
+    if (!fd_write_all(tool->log_fd, buf_str(&line), "the mail log", &error))
         return; /* standard error has the text, nobody waits for this copy */
 }
 
@@ -136,26 +160,33 @@ static void log_to_syslog(const char *tag, enum severity severity, struct str te
     closelog();
 }
 
-void tool_log(const struct tool *tool, const char *tag, enum severity severity, struct str text)
+void tool_log(struct tool *tool, const char *tag, enum severity severity, struct str text)
 {
-    struct arena scratch = { 0 };
-
     if (tool->config != NULL && !str_is_empty(tool->config->maillog_file))
-        log_to_file(arena_text(&scratch, tool->config->maillog_file), tag, severity, text);
+        log_to_file(tool, tag, severity, text);
     else
         log_to_syslog(tag, severity, text);
-    arena_clear(&scratch);
 }
 
-void tool_note(const struct tool *tool, struct str text)
+static void note(struct tool *tool, enum severity severity, struct str text)
 {
     struct arena scratch = { 0 };
     struct str syslog_name = tool->config != NULL ? tool->config->syslog_name : STR("postfix");
 
-    print(tool, SEVERITY_INFO, text);
-    tool_log(tool, arena_printf(&scratch, "%.*s/%s", STR_ARGS(syslog_name), tool->name),
-             SEVERITY_INFO, text);
+    print(tool, severity, text);
+    tool_log(tool, arena_printf(&scratch, "%.*s/%s", STR_ARGS(syslog_name), tool->name), severity,
+             text);
     arena_clear(&scratch);
+}
+
+void tool_note(struct tool *tool, struct str text)
+{
+    note(tool, SEVERITY_INFO, text);
+}
+
+void tool_note_warning(struct tool *tool, struct str text)
+{
+    note(tool, SEVERITY_WARNING, text);
 }
 
 int tool_flush_output(const struct tool *tool)

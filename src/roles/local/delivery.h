@@ -30,6 +30,7 @@ struct delivery {
     struct str nexthop;
     struct envelope envelope;
     bool *are_settled;  /* of each recipient */
+    enum dsn_action success; /* what a delivery is to the sender: the end, or one step */
     struct str content; /* in the arena, or mapped from the queue's memfd */
     bool is_content_mapped;
     bool is_content_expected; /* deliver_content_fd has not come yet */
@@ -44,5 +45,10 @@ must_check bool delivery_set_content(struct delivery *delivery, int fd, struct e
 void delivery_start(struct delivery *delivery);
 void delivery_free(struct delivery **delivery);
 
+/* An address is verified: nothing may be written, run or forwarded. */
+static inline bool delivery_is_probe(const struct delivery *delivery)
+{
+    return (delivery->envelope.flags & ENVELOPE_PROBE) != 0;
+}
 /* The recipient's address as it was before rewriting. */
 struct str delivery_original(const struct delivery *delivery, size_t recipient);

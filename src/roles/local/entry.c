@@ -111,6 +111,11 @@ void entry_run_command(struct walk *walk, struct step *step, struct str text)
     };
     struct outcome outcome;
 
+    if (delivery_is_probe(delivery)) {
+        outcome_set(&outcome, "2.0.0", "delivers to command: %s", command.text);
+        walk_tell(walk, step, &outcome);
+        return;
+    }
     if (!has_rights(walk, step) || !expand_folder(walk, step, &command.folder))
         return;
     if (command_run(delivery->worker->loop, &command, &outcome))
@@ -160,7 +165,9 @@ static void deliver_file(struct walk *walk, struct step *step, struct str path)
     if (!outcome_is_sent(&outcome) && !placing.is_maildir)
         outcome_prepend(&outcome, "cannot append message to file %s: ", placing.mailbox.path);
     else if (outcome_is_sent(&outcome) && !placing.is_maildir)
-        outcome_set(&outcome, "2.0.0", "delivered to file: %s", placing.mailbox.path);
+        outcome_set(&outcome, "2.0.0", "%s to file: %s",
+                    delivery_is_probe(walk->delivery) ? "delivers" : "delivered",
+                    placing.mailbox.path);
     walk_tell(walk, step, &outcome);
 }
 
@@ -250,7 +257,13 @@ static struct str with_extension(const struct walk *walk, const struct step *ste
 void entry_forward(struct walk *walk, const struct step *step)
 {
     struct str key = address_fold(walk->arena, step->address);
+    struct outcome outcome;
 
+    if (delivery_is_probe(walk->delivery)) {
+        outcome_set(&outcome, "2.0.0", "forwarded to %.*s", STR_ARGS(step->address));
+        walk_tell(walk, step, &outcome);
+        return;
+    }
     if (walk_see(walk, "forwarded", key))
         return;
     forwards_add(&walk->forwards, step->sender, step->delivered, step->address);

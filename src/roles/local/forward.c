@@ -44,7 +44,7 @@ void forwards_add(struct forwards *forwards, struct str sender, struct str deliv
     if (str_equal(sender, delivery->envelope.sender)) {
         recipient.original_recipient = str_equal(original, address) ? STR("") : original;
         recipient.dsn_orcpt = to->dsn_orcpt;
-        recipient.dsn_notify = to->dsn_notify & (uint8_t)~DSN_NOTIFY_SUCCESS;
+        recipient.dsn_notify = envelope_notify_without_success(to->dsn_notify);
     }
     envelope_add_recipient(&delivery->arena, &forward->envelope, &recipient);
     forwards->address_count++;

@@ -81,6 +81,19 @@ static void push_alias(struct walk *walk, struct step *step, struct str name, st
         walk_fail(walk, step, "5.4.6", "more than %d entries", (int)ENTRIES_MAX);
 }
 
+/* An address is verified: that there is a way is enough, and where it leads is not asked. */
+static bool tell_probe(struct walk *walk, const struct step *step, const char *what,
+                       struct str where)
+{
+    struct outcome outcome;
+
+    if (!delivery_is_probe(walk->delivery))
+        return false;
+    outcome_set(&outcome, "2.0.0", "%s %.*s", what, STR_ARGS(where));
+    walk_tell(walk, step, &outcome);
+    return true;
+}
+
 static enum way try_alias(struct walk *walk, const struct step *from, struct str name)
 {
     struct step step = *from;
@@ -104,6 +117,8 @@ static enum way try_alias(struct walk *walk, const struct step *from, struct str
     case LOOKUP_FOUND:
         break;
     }
+    if (tell_probe(walk, &step, "aliased to", value))
+        return WAY_TAKEN;
     step.origin = ORIGIN_ALIAS;
     step.is_of_root = false;
     if (!take_table_owner(walk, &step, owner))
@@ -111,6 +126,7 @@ static enum way try_alias(struct walk *walk, const struct step *from, struct str
     take_list_owner(walk, &step, name);
     if (!walk->agent->config->frozen_delivered_to)
         step.delivered = step.address;
+    walk->is_expanded = true;
     push_alias(walk, &step, name, value);
     return WAY_TAKEN;
 }
@@ -152,6 +168,8 @@ static enum way push_forward(struct walk *walk, struct step *step, const struct 
 {
     struct str path = str_from(file->path);
 
+    if (tell_probe(walk, step, "forward via file:", path))
+        return WAY_TAKEN;
     if (walk_see(walk, "forward", path))
         return walk_has_seen(walk, "forward-done", path) ? WAY_TAKEN : WAY_FREE;
     if (file->entry_count == 0)
@@ -501,6 +519,19 @@ static void deliver_item(struct walk *walk, struct item *item)
     }
 }
 
+/* What success is to the sender (RFC 3461 5.2.7): of an alias's members it hears no more. */
+static enum dsn_action success_of(const struct walk *walk, struct outcome *outcome)
+{
+    const struct recipient *to = &walk->delivery->envelope.recipients[walk->recipient];
+
+    if (walk->is_expanded && (to->dsn_notify & DSN_NOTIFY_SUCCESS) != 0 &&
+        outcome_is_sent(outcome)) {
+        outcome_set(outcome, "2.0.0", "alias expanded");
+        return DSN_ACTION_EXPANDED;
+    }
+    return walk->forwards.first != NULL ? DSN_ACTION_RELAYED : DSN_ACTION_DELIVERED;
+}
+
 /* Everything was looked at. */
 static void settle(struct walk *walk)
 {
@@ -508,7 +539,7 @@ static void settle(struct walk *walk)
     struct outcome outcome;
 
     if (walk->has_outcome && outcome_is_soft(&walk->outcome)) {
-        report_settle(delivery, walk->recipient, &walk->outcome);
+        report_settle(delivery, walk->recipient, &walk->outcome, DSN_ACTION_NONE);
         return;
     }
     if (!forwards_finish(&walk->forwards, &outcome)) {
@@ -523,7 +554,7 @@ static void settle(struct walk *walk)
         outcome = walk->outcome;
     else if (walk->forwards.first == NULL)
         outcome_set(&outcome, "2.0.0", "alias expanded");
-    report_settle(delivery, walk->recipient, &outcome);
+    report_settle(delivery, walk->recipient, &outcome, success_of(walk, &outcome));
 }
 
 void local_deliver(struct delivery *delivery, size_t recipient)

@@ -205,6 +205,10 @@ static bool run(struct delivery *delivery, const char *const *arguments, struct 
         .limit_ms = limit_ms_of(delivery),
     };
 
+    if (delivery_is_probe(delivery)) {
+        outcome_set(outcome, "2.0.0", "delivers to command: %s", arguments[0]);
+        return true;
+    }
     if (!command_run(delivery->worker->loop, &command, outcome))
         return false;
     if (outcome_is_sent(outcome))
@@ -240,6 +244,7 @@ void pipe_deliver(struct delivery *delivery)
 {
     struct outcome outcome;
 
+    delivery->success = delivery->agent->pipe.is_final ? DSN_ACTION_DELIVERED : DSN_ACTION_RELAYED;
     if (!deliver(delivery, &outcome)) {
         delivery->is_cancelled = true;
         return;

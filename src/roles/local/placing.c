@@ -63,6 +63,12 @@ static int place_as_user(void *argument, int result_fd)
 
 bool placing_run(struct delivery *delivery, struct placing *placing, struct outcome *outcome)
 {
+    if (delivery_is_probe(delivery)) {
+        outcome_set(outcome, "2.0.0", "delivers to %s",
+                    placing->is_maildir ? "maildir" : "mailbox");
+        return true;
+    }
+
     int64_t lock_ms =
         2 * placing->mailbox.lock_attempts * placing->mailbox.lock_delay_s * (int64_t)1000;
     struct child_work work = {

@@ -6,8 +6,13 @@
 #include "mail/address.h"
 #include "worker.h"
 
+static struct str relay_of(const struct delivery *delivery)
+{
+    return delivery->agent != NULL ? delivery->agent->name : STR("none");
+}
+
 static void send_result(struct delivery *delivery, size_t recipient, enum delivery_status status,
-                        struct str dsn, struct str text)
+                        struct str dsn, struct str text, enum dsn_action action)
 {
     struct channel *queue = worker_queue_of(delivery->worker, delivery);
 
@@ -20,8 +25,10 @@ static void send_result(struct delivery *delivery, size_t recipient, enum delive
                                             .status = (uint8_t)status,
                                             .dsn = dsn,
                                             .diagnostic = text,
+                                            .relay = relay_of(delivery),
                                             .remote_mta = STR(""),
                                             .smtp_reply = STR(""),
+                                            .action = (uint8_t)action,
                                         });
 }
 
@@ -30,7 +37,7 @@ void report_soften(const struct delivery *delivery, struct outcome *outcome)
     const struct agent *agent = delivery->agent;
 
     if (outcome->dsn[0] == '5' && agent != NULL && agent->config != NULL &&
-        agent->config->soft_bounce)
+        agent->config->soft_bounce && !delivery_is_probe(delivery))
         outcome->dsn[0] = '4';
 }
 
@@ -51,12 +58,10 @@ void report_line(struct delivery *delivery, size_t recipient, struct str address
         .queue_id = str_from(delivery->queue_id.text),
         .recipient = address,
         .original_recipient = str_equal(original, address) ? STR("") : original,
-        .relay = agent != NULL ? agent->name : STR("none"),
+        .relay = relay_of(delivery),
         .times = delivery->times,
         .dsn = str_from(outcome->dsn),
-        .status = outcome_is_sent(outcome)   ? STR("sent")
-                  : outcome_is_soft(outcome) ? STR("deferred")
-                                             : STR("bounced"),
+        .status = delivery_status_word(status_of(outcome), delivery_is_probe(delivery)),
         .diagnostic = str_from(outcome->text),
     };
     struct buf *text = &worker->scratch;
@@ -79,10 +84,11 @@ static struct str one_line(struct arena *arena, const char *text)
     return str_of(copy, source.len);
 }
 
-void report_settle(struct delivery *delivery, size_t recipient, const struct outcome *outcome)
+void report_settle(struct delivery *delivery, size_t recipient, const struct outcome *outcome,
+                   enum dsn_action action)
 {
     send_result(delivery, recipient, status_of(outcome), str_from(outcome->dsn),
-                one_line(&delivery->arena, outcome->text));
+                one_line(&delivery->arena, outcome->text), action);
 }
 
 void report(struct delivery *delivery, size_t recipient, const struct outcome *outcome)
@@ -91,7 +97,7 @@ void report(struct delivery *delivery, size_t recipient, const struct outcome *o
 
     report_soften(delivery, &softened);
     report_line(delivery, recipient, delivery->envelope.recipients[recipient].address, &softened);
-    report_settle(delivery, recipient, &softened);
+    report_settle(delivery, recipient, &softened, delivery->success);
 }
 
 void report_passed(struct delivery *delivery, size_t recipient, struct str target)
@@ -103,7 +109,8 @@ void report_passed(struct delivery *delivery, size_t recipient, struct str targe
     address_format_angle(delivery->envelope.recipients[recipient].address, &address);
     log_info(&delivery->agent->log, "%s: passing %.*s to transport=%.*s", delivery->queue_id.text,
              STR_ARGS(buf_str(&address)), STR_ARGS(transport));
-    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target);
+    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target,
+                DSN_ACTION_NONE);
 }
 
 void report_done(struct delivery *delivery)
@@ -111,7 +118,7 @@ void report_done(struct delivery *delivery)
     for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
         if (!delivery->are_settled[i])
             send_result(delivery, i, DELIVERY_UNDONE, STR("4.3.2"),
-                        STR("the delivery was interrupted"));
+                        STR("the delivery was interrupted"), DSN_ACTION_NONE);
     struct channel *queue = worker_queue_of(delivery->worker, delivery);
     if (queue != NULL)
         wire_send_deliver_done(queue, &(struct wire_deliver_done){ .job = delivery->job,

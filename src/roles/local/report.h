@@ -13,8 +13,10 @@ void report_soften(const struct delivery *delivery, struct outcome *outcome);
 /* One line: `address` is what the recipient came to. */
 void report_line(struct delivery *delivery, size_t recipient, struct str address,
                  const struct outcome *outcome);
-void report_settle(struct delivery *delivery, size_t recipient, const struct outcome *outcome);
-/* Both. */
+/* `action` is what a success was. */
+void report_settle(struct delivery *delivery, size_t recipient, const struct outcome *outcome,
+                   enum dsn_action action);
+/* Both; a success is delivery->success. */
 void report(struct delivery *delivery, size_t recipient, const struct outcome *outcome);
 /* The recipient goes on to another transport, "transport:nexthop". */
 void report_passed(struct delivery *delivery, size_t recipient, struct str target);

@@ -54,6 +54,7 @@ struct walk {
     size_t item_count, item_capacity, items_total;
     bool has_outcome;
     struct outcome outcome; /* the worst so far */
+    bool is_expanded;       /* an alias was found for it */
     struct str passed_to;   /* another transport takes the recipient; empty: none */
     bool is_cancelled;
 };

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "service/manager.h"
 #include "service/spool.h"
 #include "waypost_build.h"
 
@@ -39,6 +40,7 @@ struct master {
     struct log_context log_context;
     struct before_sleep flush_log;
     struct timer log_again;
+    struct timer alive; /* for a service manager that watches us */
     int log_read_fd, log_write_fd;
     int lock_fd;
     struct config_source *source;
@@ -137,7 +139,8 @@ static unsigned renew(void *argument, unsigned uses)
     return supervisor_renew(master->supervisor, uses);
 }
 
-static void reload(struct master *master)
+/* True when the new configuration is in force. */
+static bool take_new_configuration(struct master *master)
 {
     struct config_source *source;
     struct config *config;
@@ -146,7 +149,7 @@ static void reload(struct master *master)
     if (!read_configuration(master, &source, &config, &error)) {
         log_error(&master->log_context, "reload: %s; the configuration before stays in force",
                   error.message);
-        return;
+        return false;
     }
     if (!str_equal(config->queue_directory, master->config->queue_directory))
         log_warning(&master->log_context, "reload: a new queue_directory takes effect with "
@@ -158,7 +161,7 @@ static void reload(struct master *master)
         log_error(&master->log_context, "reload: %s; the configuration before stays in force",
                   error.message);
         forget_configuration(&source, &config);
-        return;
+        return false;
     }
     forget_configuration(&master->source, &master->config);
     master->source = source;
@@ -166,6 +169,15 @@ static void reload(struct master *master)
     name_log(master);
     log_info(&master->log_context, "reload -- version %s, configuration %s", WAYPOST_VERSION,
              master->folder);
+    return true;
+}
+
+static void reload(struct master *master)
+{
+    manager_tell_reloading();
+    bool is_new = take_new_configuration(master);
+    manager_tell_ready(is_new ? "Relaying mail"
+                              : "Relaying mail; the last reload failed, see the mail log");
 }
 
 /* ---- events ---- */
@@ -177,6 +189,7 @@ static void all_ready(void *argument)
     log_info(&master->log_context, "daemon started -- version %s, configuration %s",
              WAYPOST_VERSION, master->folder);
     tell_starter(master, "");
+    manager_tell_ready("Relaying mail");
 }
 
 static void start_failed(void *argument, const char *reason)
@@ -216,11 +229,13 @@ static void signal_arrived(void *argument, int number)
         supervisor_wakeup(master->supervisor, "queue", 0);
         return;
     case SIGQUIT: /* `postfix abort` */
+        manager_tell_stopping();
         table_watch_stop(master->table_watch);
         log_info(&master->log_context, "aborting on signal %d", number);
         supervisor_stop(master->supervisor, 0);
         return;
     default:
+        manager_tell_stopping();
         table_watch_stop(master->table_watch);
         log_info(&master->log_context, "terminating on signal %d", number);
         supervisor_stop(master->supervisor, STOP_DRAIN_MS);
@@ -239,6 +254,18 @@ static void flush_log(struct before_sleep *hook)
     if (!log_flush(master->log))
         timer_set(master->loop, &master->log_again, clock_monotonic_ms() + LOG_AGAIN_MS,
                   log_again_due);
+}
+
+/* That this loop turns is what a service manager's watchdog can know of us; a role that hangs is
+ * the supervisor's matter. */
+static void alive_due(struct timer *timer)
+{
+    struct master *master = list_entry(timer, struct master, alive);
+    int64_t period_ms = manager_alive_period_ms();
+
+    manager_tell_alive();
+    if (period_ms > 0)
+        timer_set(master->loop, timer, clock_monotonic_ms() + period_ms, alive_due);
 }
 
 /* ---- start-up ---- */
@@ -318,6 +345,7 @@ static bool start(struct master *master, struct error *error)
     supervisor_set_log_sockets(master->supervisor, master->log_read_fd, master->log_write_fd);
     master->table_watch = table_watch_new(master->loop, &master->log_context, renew, master);
     table_watch_set(master->table_watch, master->config);
+    alive_due(&master->alive);
     return supervisor_apply(master->supervisor, master->source, master->config, &master->sockets,
                             error);
 }
@@ -329,6 +357,7 @@ static void stop(struct master *master)
     sockets_close(&master->sockets);
     if (master->loop != NULL) {
         timer_clear(master->loop, &master->log_again);
+        timer_clear(master->loop, &master->alive);
         before_sleep_remove(&master->flush_log);
     }
     forget_configuration(&master->source, &master->config);

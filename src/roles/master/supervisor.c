@@ -82,11 +82,29 @@ static int local_workers(const struct config *config)
     return 0;
 }
 
+/* Only where the configuration asks for address verification: it costs a process. What an access
+ * table's result alone asks for is not seen; then some address_verify_* parameter must be set. */
+static int verify_workers(const struct config *config)
+{
+    const struct config_source *source = config->source;
+    struct str text[] = { source->main_text, source->master_text };
+    bool is_wanted = false;
+
+    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
+        is_wanted |= str_find(text[i], STR("reject_unverified_")) >= 0 ||
+                     str_find(text[i], STR("address_verify_")) >= 0;
+    for (size_t i = 0; is_wanted && i < source->master_cf.count; i++)
+        if (str_equal(source->master_cf.services[i].command, STR("verify")))
+            return 1;
+    return 0;
+}
+
 static const struct role_row roles[] = {
     { "log", one, false, false, STAGE_LOG, 0 },
     { "queue", one, true, false, STAGE_QUEUE, TABLE_USE_COMMON },
     { "resolver", one, false, false, STAGE_QUEUE, 0 },
     { "anvil", one, true, false, STAGE_QUEUE, 0 },
+    { "verify", verify_workers, true, false, STAGE_QUEUE, 0 },
     { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
     { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
       TABLE_USE_SERVER | TABLE_USE_COMMON },
@@ -109,6 +127,8 @@ static const struct link_row topology[] = {
     { "local", "queue", NULL, NULL },
     { "local", "queue", "forwarder", "intake" }, /* what it forwards is new mail */
     { "smtpd", "anvil", NULL, NULL },
+    { "smtpd", "verify", NULL, NULL },
+    { "verify", "queue", NULL, NULL },
 };
 
 struct process;

@@ -11,6 +11,7 @@
 #include "mail/queue_id.h"
 #include "mail/received.h"
 #include "mail/rewrite.h"
+#include "mail/verp.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,6 +122,17 @@ static void add_recipients(struct making *making, const struct rewrite_rules *ru
     map_free(&seen);
 }
 
+/* What postdrop wrote came from a user. */
+static struct str verp_of(const struct making *making)
+{
+    const struct envelope *given = &making->file.envelope.envelope;
+
+    if (given->sender.len == 0 ||
+        !verp_delimiters_are_valid(given->verp, making->intake->config->verp_delimiter_filter))
+        return STR("");
+    return given->verp;
+}
+
 static void make_envelope(struct making *making)
 {
     const struct envelope *given = &making->file.envelope.envelope;
@@ -130,10 +142,12 @@ static void make_envelope(struct making *making)
     making->envelope = (struct envelope){
         .sender = rewrite_address(&making->arena, &rules, given->sender),
         .flags = ENVELOPE_LOCAL |
-                 (given->flags & (ENVELOPE_8BITMIME | ENVELOPE_RET_FULL | ENVELOPE_RET_HEADERS)),
+                 (given->flags & (ENVELOPE_8BITMIME | ENVELOPE_RET_FULL | ENVELOPE_RET_HEADERS |
+                                  ENVELOPE_REPORT | ENVELOPE_VERIFY)),
         .arrival_us =
             given->arrival_us > 0 && given->arrival_us <= now_us ? given->arrival_us : now_us,
         .dsn_envid = given->dsn_envid,
+        .verp = verp_of(making),
         .filter = making->intake->config->content_filter,
     };
     add_recipients(making, &rules);

@@ -37,7 +37,8 @@ size_t active_count(const struct queue *queue)
 
 bool active_has_room(const struct queue *queue)
 {
-    return map_count(queue->active.messages) < queue->settings->active_limit &&
+    return map_count(queue->active.messages) + requeue_count(queue) <
+               queue->settings->active_limit &&
            !queue->scheduler.is_draining;
 }
 
@@ -60,12 +61,19 @@ static void begin(struct queue *queue, struct message *message)
     log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
     scheduler_enqueue(message);
     if (message->attempts_open == 0)
-        completion_progress(message); /* everything was done before a crash */
+        completion_progress(message); /* it is to expire, or all was done before a crash */
+}
+
+/* What an operator wants to expire is not tried any more. */
+static void gather(struct message *message)
+{
+    if (!(message->envelope.flags & ENVELOPE_FORCE_EXPIRED))
+        gather_attempts(message);
 }
 
 void active_take_now(struct queue *queue, struct message *message)
 {
-    gather_attempts(message);
+    gather(message);
     begin(queue, message);
 }
 
@@ -75,7 +83,7 @@ void active_take(struct queue *queue, struct message *message)
         budget_wait(message);
         return;
     }
-    gather_attempts(message);
+    gather(message);
     if (parking_is_wanted(message))
         parking_put(message);
     else

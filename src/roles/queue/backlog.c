@@ -8,6 +8,7 @@
 enum {
     PORTION = 64,            /* messages in one turn */
     LONGEST_WAIT_MS = 60000, /* then the clocks are compared again */
+    SITES_BYTES_MAX = 16384, /* of a flush; beyond that it becomes one of everything */
 };
 
 static void scan_soon(struct queue *queue)
@@ -39,7 +40,7 @@ static void report_bad(struct queue *queue, uint64_t queue_id, const char *text)
               id.text, text, id.text, id.text);
 }
 
-/* NULL where it is gone, held or damaged. */
+/* NULL where it is gone, held, damaged, or to pass cleanup again. */
 static struct message *read_message(struct queue *queue, uint64_t queue_id)
 {
     struct buf *bytes = &queue->scratch;
@@ -47,7 +48,7 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
     struct message *message = NULL;
     int64_t due_ms = 0;
 
-    if (tools_are_changing(queue, queue_id))
+    if (tools_are_changing(queue, queue_id) || requeue_has(queue, queue_id))
         return NULL;
     buf_clear(bytes);
     enum store_outcome outcome =
@@ -58,7 +59,9 @@ static struct message *read_message(struct queue *queue, uint64_t queue_id)
         report_bad(queue, queue_id, error.message);
         return NULL;
     }
-    if (message->envelope.flags & ENVELOPE_HELD) {
+    if (message->envelope.flags & (ENVELOPE_HELD | ENVELOPE_REQUEUED)) {
+        if (!(message->envelope.flags & ENVELOPE_HELD))
+            requeue_add(queue, queue_id);
         message_free(&message);
         return NULL;
     }
@@ -72,11 +75,28 @@ static bool is_known(const struct queue *queue, uint64_t queue_id)
     return active_find(queue, queue_id) != NULL || parking_has(queue, queue_id);
 }
 
-static bool is_for_site(const struct message *message, struct str site)
+/* Each ends with a NUL. */
+static struct str next_site(struct str *rest)
+{
+    struct str text = str_take(*rest, strnlen(rest->ptr, rest->len));
+
+    *rest = str_skip(*rest, text.len + 1);
+    return text;
+}
+
+static bool has_site(struct str sites, struct str site)
+{
+    while (sites.len > 0)
+        if (str_equal_fold(next_site(&sites), site))
+            return true;
+    return false;
+}
+
+static bool is_for_sites(const struct message *message, struct str sites)
 {
     for (size_t i = 0; i < message->envelope.recipient_count; i++)
         if (message->envelope.recipients[i].state == RECIPIENT_WAITING &&
-            str_equal_fold(address_domain(message->envelope.recipients[i].address), site))
+            has_site(sites, address_domain(message->envelope.recipients[i].address)))
             return true;
     return false;
 }
@@ -140,7 +160,7 @@ static bool is_wanted(const struct queue *queue, const struct message *message)
     if (backlog->is_far_only)
         return message->due_ms > clock_wall_ms() &&
                retry_is_due(&queue->settings->retry, message->due_ms, clock_wall_ms());
-    return backlog->flush_site.len == 0 || is_for_site(message, buf_str(&backlog->flush_site));
+    return backlog->flush_sites.len == 0 || is_for_sites(message, buf_str(&backlog->flush_sites));
 }
 
 static void scan_flush(struct queue *queue)
@@ -170,12 +190,10 @@ static void scan_flush(struct queue *queue)
     }
 }
 
-static void begin_flush(struct queue *queue, struct str site, bool is_far_only)
+static void begin_flush(struct queue *queue, bool is_far_only)
 {
     struct backlog *backlog = &queue->backlog;
 
-    buf_clear(&backlog->flush_site);
-    buf_append(&backlog->flush_site, site);
     backlog->is_far_only = is_far_only;
     backlog->flush_from = 0;
     backlog->flush_until = queue->lease.next;
@@ -183,17 +201,34 @@ static void begin_flush(struct queue *queue, struct str site, bool is_far_only)
     scan_soon(queue);
 }
 
+/* For which sites the flush is that a new one for `site` becomes part of. */
+static void add_site(struct backlog *backlog, struct str site)
+{
+    bool is_for_all = backlog->is_flushing && backlog->flush_sites.len == 0;
+
+    if (!backlog->is_flushing)
+        buf_clear(&backlog->flush_sites);
+    if (site.len == 0 || is_for_all || backlog->flush_sites.len > SITES_BYTES_MAX) {
+        buf_clear(&backlog->flush_sites);
+    } else if (!has_site(buf_str(&backlog->flush_sites), site)) {
+        buf_append(&backlog->flush_sites, site);
+        buf_append_byte(&backlog->flush_sites, '\0');
+    }
+}
+
 void backlog_flush(struct queue *queue, struct str site)
 {
     queue->backlog.is_suspended = false;
-    /* Two flushes at once, or one while the clock's step is mended, become one of everything. */
-    begin_flush(queue, queue->backlog.is_flushing ? STR("") : site, false);
+    add_site(&queue->backlog, site);
+    begin_flush(queue, false);
 }
 
 void backlog_clock_stepped_back(struct queue *queue)
 {
-    if (!queue->backlog.is_flushing)
-        begin_flush(queue, STR(""), true);
+    if (queue->backlog.is_flushing)
+        return;
+    buf_clear(&queue->backlog.flush_sites);
+    begin_flush(queue, true);
 }
 
 bool backlog_take(struct queue *queue, uint64_t queue_id)
@@ -314,5 +349,5 @@ void backlog_start(struct queue *queue)
 void backlog_clear(struct queue *queue)
 {
     timer_clear(queue->loop, &queue->backlog.timer);
-    buf_free(&queue->backlog.flush_site);
+    buf_free(&queue->backlog.flush_sites);
 }

@@ -20,7 +20,8 @@ struct backlog {
     bool is_flushing;
     bool is_far_only; /* the flush takes only mail that a clock's step has put far ahead */
     uint64_t flush_from, flush_until; /* ids */
-    struct buf flush_site;            /* only mail with a recipient there; empty: all */
+    struct buf flush_sites;           /* only mail with a recipient there, each ended by NUL;
+                                         empty: all */
     struct timer timer;
 };
 

@@ -1,161 +1,220 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "bounce.h"
 
-#include "base/clock.h"
-#include "base/ensure.h"
-#include "base/memory.h"
-#include "mail/address.h"
-#include "mail/date.h"
-#include "mail/header.h"
-#include "mail/log_line.h"
+#include "mail/verp.h"
+#include "notice.h"
 #include "queue.h"
 
-enum { HEAD_BYTES = 128 * 1024 }; /* so much is read where only headers go back */
-
-/* RFC 3461: NEVER, or a list without FAILURE, asks for silence. */
-static bool wants_failure(const struct recipient *recipient)
-{
-    return recipient->dsn_notify == 0 || (recipient->dsn_notify & DSN_NOTIFY_FAILURE);
-}
-
-/* Whom a notification is from and to. */
-struct address_pair {
-    struct str sender;
-    struct str recipient;
-    bool is_to_postmaster;
+/* A notice to be made. */
+struct order {
+    struct order *next;
+    struct notice_order notice;
 };
 
-/* False: nobody is told. */
-static bool choose_addresses(struct message *original, struct arena *arena,
-                             struct address_pair *pair)
-{
-    const struct settings *settings = original->queue->settings;
-    struct str sender = original->envelope.sender;
-    struct str last =
-        str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(settings->double_bounce_sender),
-                              STR_ARGS(settings->config->myhostname)));
+/* All notices of one end of a message. */
+struct plan {
+    struct message *original;
+    struct arena arena;
+    struct order *first, **last;
+    uint32_t count;
+};
 
-    *pair = (struct address_pair){ .recipient = sender };
-    if (str_equal_fold(sender, last)) {
+/* ---- who is told of what ---- */
+
+typedef bool recipient_test(const struct message *message, size_t index);
+
+/* RFC 3461: NEVER, or a list without FAILURE, asks for silence. */
+static bool asks_for(const struct recipient *recipient, uint8_t bit)
+{
+    return recipient->dsn_notify == 0 || (recipient->dsn_notify & bit) != 0;
+}
+
+static bool has_failed(const struct message *message, size_t index)
+{
+    return message->verdicts[index] == VERDICT_BOUNCED;
+}
+
+static bool has_failed_and_is_told(const struct message *message, size_t index)
+{
+    return has_failed(message, index) &&
+           asks_for(&message->envelope.recipients[index], DSN_NOTIFY_FAILURE);
+}
+
+static bool is_late(const struct message *message, size_t index)
+{
+    return message->verdicts[index] == VERDICT_DEFERRED;
+}
+
+static bool is_late_and_is_told(const struct message *message, size_t index)
+{
+    return is_late(message, index) &&
+           asks_for(&message->envelope.recipients[index], DSN_NOTIFY_DELAY);
+}
+
+static bool is_unreported(const struct message *message, size_t index)
+{
+    return message->envelope.recipients[index].state == RECIPIENT_UNREPORTED;
+}
+
+static bool was_tried(const struct message *message, size_t index)
+{
+    return is_unreported(message, index) || has_failed(message, index) || is_late(message, index);
+}
+
+static struct str action_of(const struct message *message, size_t index)
+{
+    if (is_unreported(message, index))
+        return dsn_action_name(message->envelope.recipients[index].dsn_action);
+    return message->verdicts[index] == VERDICT_DEFERRED ? STR("delayed") : STR("failed");
+}
+
+static void choose(struct plan *plan, recipient_test *test, struct notice_order *notice)
+{
+    const struct message *original = plan->original;
+    size_t count = original->envelope.recipient_count;
+    struct dsn_recipient *chosen = arena_new_array(&plan->arena, count + 1, sizeof *chosen);
+
+    for (size_t i = 0; i < count; i++) {
+        if (!test(original, i))
+            continue;
+        struct dsn_recipient *one = &chosen[notice->recipient_count++];
+        *one = original->reports != NULL ? original->reports[i] : (struct dsn_recipient){ 0 };
+        one->recipient = &original->envelope.recipients[i];
+        one->action = action_of(original, i);
+        if (notice->kind != DSN_REPORT)
+            one->told = STR("");
+    }
+    notice->recipients = chosen;
+}
+
+/* ---- the plan ---- */
+
+static void add(struct plan *plan, const struct notice_order *notice)
+{
+    if (notice->recipient_count == 0)
+        return;
+    struct order *order = arena_new(&plan->arena, sizeof *order);
+    order->notice = *notice;
+    *plan->last = order;
+    plan->last = &order->next;
+    plan->count++;
+}
+
+static void add_for_sender(struct plan *plan, enum dsn_kind kind, enum notification notification,
+                           recipient_test *test)
+{
+    const struct envelope *envelope = &plan->original->envelope;
+    struct notice_order notice = {
+        .kind = kind,
+        .notification = notification,
+        .recipient = envelope->sender,
+        .returns_headers =
+            kind != DSN_FAILURE || (envelope->flags & ENVELOPE_RET_HEADERS) != 0,
+    };
+
+    choose(plan, test, &notice);
+    add(plan, &notice);
+}
+
+/* The sender has an address of its own for each recipient: each failure has its own notice. */
+static void add_for_verp_sender(struct plan *plan)
+{
+    const struct envelope *envelope = &plan->original->envelope;
+    struct notice_order all = { .kind = DSN_FAILURE };
+
+    choose(plan, has_failed_and_is_told, &all);
+    for (size_t i = 0; i < all.recipient_count; i++)
+        add(plan, &(struct notice_order){
+                      .kind = DSN_FAILURE,
+                      .notification = NOTIFICATION_FAILURE,
+                      .recipient = verp_address(&plan->arena, envelope->verp, envelope->sender,
+                                                all.recipients[i].recipient->address),
+                      .returns_headers = (envelope->flags & ENVELOPE_RET_HEADERS) != 0,
+                      .recipients = &all.recipients[i],
+                      .recipient_count = 1,
+                  });
+}
+
+static struct str double_bounce_address(struct plan *plan)
+{
+    const struct settings *settings = plan->original->queue->settings;
+
+    return settings_double_bounce_address(settings, &plan->arena);
+}
+
+static void add_for_postmaster(struct plan *plan, enum dsn_kind kind, struct str recipient,
+                               recipient_test *test, bool returns_headers)
+{
+    struct notice_order notice = {
+        .kind = kind,
+        .notification =
+            kind == DSN_DELAY ? NOTIFICATION_POSTMASTER_DELAY : NOTIFICATION_POSTMASTER,
+        .is_for_postmaster = true,
+        .returns_headers = returns_headers,
+        .sender = double_bounce_address(plan),
+        .recipient = recipient,
+    };
+
+    choose(plan, test, &notice);
+    add(plan, &notice);
+}
+
+static bool is_double_bounce(struct plan *plan)
+{
+    return str_equal_fold(plan->original->envelope.sender, double_bounce_address(plan));
+}
+
+static void plan_failure(struct plan *plan)
+{
+    const struct message *original = plan->original;
+    const struct settings *settings = original->queue->settings;
+    const struct config *config = settings->config;
+    const struct envelope *envelope = &original->envelope;
+
+    if (is_double_bounce(plan)) {
         log_warning(&settings->speakers[SPEAKER_BOUNCE],
                     "%s: undeliverable postmaster notification discarded", original->id.text);
-        return false;
+        return;
     }
-    if (sender.len > 0)
-        return true;
-    *pair = (struct address_pair){ .sender = last,
-                                   .recipient = settings->double_bounce_recipient,
-                                   .is_to_postmaster = true };
-    return settings->notifies_double_bounces;
-}
-
-static size_t choose_recipients(struct message *original, struct arena *arena,
-                                bool is_to_postmaster, struct dsn_recipient **chosen)
-{
-    const struct envelope *envelope = &original->envelope;
-    size_t count = 0;
-
-    *chosen = arena_new_array(arena, envelope->recipient_count, sizeof **chosen);
-    for (size_t i = 0; i < envelope->recipient_count; i++) {
-        if (original->verdicts[i] != VERDICT_BOUNCED ||
-            (!is_to_postmaster && !wants_failure(&envelope->recipients[i])))
-            continue;
-        (*chosen)[count] = original->reports[i];
-        (*chosen)[count].action = STR("failed"); /* also where it was a delay that went on */
-        count++;
+    if (envelope->sender.len == 0) {
+        if (settings->notified & ERROR_CLASS_2BOUNCE)
+            add_for_postmaster(plan, DSN_FAILURE, config->second_bounce_notice_recipient,
+                               has_failed, false);
+        return;
     }
-    return count;
+    if (envelope->verp.len > 0 && !config->disable_verp_bounces)
+        add_for_verp_sender(plan);
+    else
+        add_for_sender(plan, DSN_FAILURE, NOTIFICATION_FAILURE, has_failed_and_is_told);
+    if (settings->notified & ERROR_CLASS_BOUNCE)
+        add_for_postmaster(plan, DSN_FAILURE, config->bounce_notice_recipient, has_failed, true);
 }
 
-static void format_content(struct message *original, const struct queue_id_text *id,
-                           const struct dsn_recipient *recipients, size_t count, struct buf *out)
+static void plan_delay(struct plan *plan)
 {
-    struct queue *queue = original->queue;
-    const struct settings *settings = queue->settings;
-    const struct config *config = settings->config;
-    uint64_t limit = settings->bounce_size_limit;
-    autofree_buf struct buf head = { 0 };
-    struct error error = { 0 };
-    struct dsn dsn = {
-        .kind = DSN_FAILURE,
-        .myhostname = config->myhostname,
-        .mail_name = config->mail_name,
-        .queue_id = message_id_text(original),
-        .notification_id = str_from(id->text),
-        .envelope = &original->envelope,
-        .recipients = recipients,
-        .recipient_count = count,
-        .wall_s = clock_wall_ms() / 1000,
-        .content_bytes = original->envelope.content_bytes,
-        .bounce_size_limit = limit,
-    };
+    const struct settings *settings = plan->original->queue->settings;
 
-    if (content_read_head(original, limit > HEAD_BYTES ? limit : HEAD_BYTES, &head, &error) !=
-        STORE_OK)
-        log_warning(&settings->speakers[SPEAKER_BOUNCE],
-                    "%s: the notification goes out without the message: %s", original->id.text,
-                    error.message);
-    dsn.content = buf_str(&head);
-    buf_printf(out, "Received: by %.*s (%.*s)\r\n\tid %s; ", STR_ARGS(config->myhostname),
-               STR_ARGS(config->mail_name), id->text);
-    date_format_mail(dsn.wall_s, out);
-    buf_append(out, STR("\r\n"));
-    dsn_format(&dsn, out);
+    if (plan->original->envelope.sender.len == 0 || is_double_bounce(plan))
+        return;
+    add_for_sender(plan, DSN_DELAY, NOTIFICATION_DELAY, is_late_and_is_told);
+    if (settings->notified & ERROR_CLASS_DELAY)
+        add_for_postmaster(plan, DSN_DELAY, settings->config->delay_notice_recipient, is_late,
+                           true);
 }
 
-static uint64_t size_without_returns(struct str content)
+static void plan_success(struct plan *plan)
 {
-    uint64_t size = content.len;
+    const struct envelope *envelope = &plan->original->envelope;
 
-    for (const char *at = content.ptr, *end = at + content.len;
-         at < end && (at = memchr(at, '\r', (size_t)(end - at))) != NULL; at++)
-        size--;
-    return size;
+    if (envelope->sender.len == 0 || is_double_bounce(plan))
+        return;
+    if (envelope->flags & (ENVELOPE_REPORT | ENVELOPE_VERIFY))
+        add_for_sender(plan, DSN_REPORT, NOTIFICATION_SUCCESS, was_tried);
+    else
+        add_for_sender(plan, DSN_SUCCESS, NOTIFICATION_SUCCESS, is_unreported);
 }
 
-/* What cleanup does to a notice: the sender it goes to may be an alias. False: not now. */
-static bool clean_up(struct message *original, const struct queue_id_text *id, struct arena *arena,
-                     struct envelope *envelope, struct buf *content)
-{
-    const struct settings *settings = original->queue->settings;
-    autofree_buf struct buf given = *content;
-    struct cleanup_message message = {
-        .arena = arena,
-        .envelope = envelope,
-        .queue_id = str_from(id->text),
-        .parts = CLEANUP_INTERNAL,
-        .origin = HEADERS_LOCAL,
-    };
-
-    *content = (struct buf){ 0 };
-    return cleanup_run(settings->cleanup, &message, buf_str(&given), content) == CLEANUP_DONE;
-}
-
-/* NULL where cleanup refuses it. `content` is as it will be stored. */
-static struct message *make_message(struct message *original, uint64_t queue_id,
-                                    const struct queue_id_text *id, const struct address_pair *pair,
-                                    struct buf *content)
-{
-    autoclear_arena struct arena arena = { 0 };
-    autofree_buf struct buf encoded = { 0 };
-    struct error error = { 0 };
-    struct message *notice;
-    struct envelope envelope = {
-        .sender = pair->sender,
-        .flags = ENVELOPE_BOUNCE | ENVELOPE_LOCAL |
-                 (original->envelope.flags & (ENVELOPE_SMTPUTF8 | ENVELOPE_8BITMIME)),
-        .arrival_us = clock_wall_us(),
-    };
-
-    envelope_add_recipient(&arena, &envelope, &(struct recipient){ .address = pair->recipient });
-    if (!clean_up(original, id, &arena, &envelope, content))
-        return NULL;
-    envelope.size_bytes = size_without_returns(buf_str(content));
-    envelope.content_bytes = content->len;
-    envelope_encode(&envelope, &encoded);
-    ensure(message_new(original->queue, queue_id, buf_str(&encoded), &notice, &error));
-    return notice;
-}
+/* ---- making them ---- */
 
 /* Nobody can be told just now: those that failed wait, as in Postfix. */
 static void defer_failed(struct message *original)
@@ -165,86 +224,52 @@ static void defer_failed(struct message *original)
             original->verdicts[i] = VERDICT_DEFERRED;
 }
 
-static struct message *make_notice(struct message *original, uint64_t queue_id,
-                                   const struct address_pair *pair,
-                                   const struct dsn_recipient *recipients, size_t count)
+/* What cleanup did not take, as bits of the kinds. */
+static unsigned make_all(struct plan *plan, uint64_t queue_id)
 {
-    struct queue_id_text id = queue_id_format(queue_id, original->queue->settings->has_long_ids);
-    struct buf content = { 0 };
+    unsigned refused = 0;
 
-    format_content(original, &id, recipients, count, &content);
-    struct message *notice = make_message(original, queue_id, &id, pair, &content);
-    if (notice == NULL) {
-        buf_free(&content);
-        defer_failed(original);
-        return NULL;
+    for (const struct order *each = plan->first; each != NULL; each = each->next) {
+        unsigned bit = 1u << each->notice.kind;
+        if ((refused & bit) == 0 && !notice_make(plan->original, queue_id, &each->notice) &&
+            !each->notice.is_for_postmaster)
+            refused |= bit;
+        queue_id++;
     }
-    notice->notice_of = original;
-    /* Its bytes wait for the commit in the message, whatever their size. */
-    notice->update = content;
-    return notice;
+    return refused;
 }
 
-bool bounce_make(struct message *original, struct message **notice)
+static void settle_success(struct message *original)
 {
-    autoclear_arena struct arena scratch = { 0 };
-    struct address_pair pair;
-    struct dsn_recipient *recipients;
-    uint64_t queue_id;
-    size_t count = 0;
-
-    *notice = NULL;
-    if (choose_addresses(original, &scratch, &pair))
-        count = choose_recipients(original, &scratch, pair.is_to_postmaster, &recipients);
-    if (count > 0 && !lease_take(original->queue, 1, &queue_id))
-        return false;
-    if (count > 0)
-        *notice = make_notice(original, queue_id, &pair, recipients, count);
-    return true;
+    for (size_t i = 0; i < original->envelope.recipient_count; i++) {
+        struct recipient *recipient = &original->envelope.recipients[i];
+        if (recipient->state == RECIPIENT_UNREPORTED)
+            recipient->state = RECIPIENT_DELIVERED;
+    }
+    original->envelope.flags &= ~(uint32_t)(ENVELOPE_REPORT | ENVELOPE_VERIFY);
 }
 
-static void log_notification(const struct message *original, const struct message *notice)
+bool bounce_make(struct message *original, const struct bounce_needs *needs)
 {
-    struct queue *queue = notice->queue;
-    struct buf *line = &queue->scratch;
+    struct plan plan = { .original = original };
+    uint64_t queue_id = 0;
 
-    buf_clear(line);
-    log_line_notification(message_id_text(original),
-                          notice->envelope.sender.len > 0 ? NOTIFICATION_POSTMASTER
-                                                          : NOTIFICATION_FAILURE,
-                          message_id_text(notice), line);
-    log_write_text(&queue->settings->speakers[SPEAKER_BOUNCE], SEVERITY_INFO, buf_str(line));
-}
-
-static void notice_done(struct commit_request *request)
-{
-    struct message *notice = list_entry(request, struct message, request);
-    struct message *original = notice->notice_of;
-
-    notice->is_committing = false;
-    if (request->outcome != STORE_OK)
-        return; /* the original's end failed with it, and both are tried again */
-    original->notice = NULL;
-    notice->notice_of = NULL;
-    log_notification(original, notice);
-    content_keep(notice, request->content);
-    buf_free(&notice->update);
-    queue_accept(notice);
-}
-
-void bounce_submit(struct message *notice)
-{
-    notice->is_committing = true;
-    notice->due_ms = clock_wall_ms();
-    notice->request = (struct commit_request){
-        .kind = COMMIT_MESSAGE,
-        .queue_id = notice->queue_id,
-        .envelope = str_of(notice->encoded, notice->encoded_len),
-        .content = buf_str(&notice->update),
-        .due_ms = notice->due_ms,
-        .may_use_reserve = true,
-        .is_with_next = true,
-        .done = notice_done,
-    };
-    committer_submit(notice->queue->committer, &notice->request);
+    plan.last = &plan.first;
+    if (needs->has_failed)
+        plan_failure(&plan);
+    if (needs->is_delayed)
+        plan_delay(&plan);
+    plan_success(&plan);
+    bool has_ids = plan.count == 0 || lease_take(original->queue, plan.count, &queue_id);
+    if (has_ids) {
+        unsigned refused = make_all(&plan, queue_id);
+        if (refused & 1u << DSN_FAILURE)
+            defer_failed(original);
+        if (needs->is_delayed && !(refused & 1u << DSN_DELAY))
+            original->envelope.flags |= ENVELOPE_DELAY_WARNED;
+        if (!(refused & (1u << DSN_SUCCESS | 1u << DSN_REPORT)))
+            settle_success(original);
+    }
+    arena_clear(&plan.arena);
+    return has_ids;
 }

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Non-delivery notifications (RFC 3464): new messages from the null sender to the sender of mail
- * that failed, or to the postmaster where that is the null sender itself. A notification about a
- * notification about a notification is never made.
+ * Which notices are due when a message's active time ends (RFC 3461, 3464; bounce(5)): of failure,
+ * delay and success to the sender, copies for the postmaster as notify_classes says. Mail that has
+ * no sender is returned to the postmaster where notify_classes has 2bounce; what cannot reach the
+ * postmaster is dropped with a warning. So no notice ever leads to another without end.
  */
 #pragma once
 
 #include "message.h"
 
-/* The notification for the recipients whose verdict is VERDICT_BOUNCED; NULL in `notice` where
- * nobody is to be told. False: there is no queue id for it just now, try again. */
-must_check bool bounce_make(struct message *original, struct message **notice);
-/* Puts it into the commit, together with the request that follows. When it is done, the notice has
- * left original->notice and goes its way as new mail. */
-void bounce_submit(struct message *notice);
+/* What this end calls for. */
+struct bounce_needs {
+    bool has_failed; /* recipients have VERDICT_BOUNCED */
+    bool is_delayed; /* it waits so long that the sender is warned */
+};
+
+/* Makes the notices, into original->notices. Recipients whose failure nobody can be told of now
+ * become deferred; those whose success was told become delivered. False: there are no queue ids
+ * just now, try again. */
+must_check bool bounce_make(struct message *original, const struct bounce_needs *needs);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "bounce.h"
 #include "mail/log_line.h"
+#include "notice.h"
 #include "queue.h"
 
 enum {
@@ -48,7 +49,7 @@ static void mark_dirty(struct message *message)
 
 /* What the verdicts add up to. */
 struct tally {
-    size_t waiting; /* to be tried again */
+    size_t waiting; /* to be tried again, or its success to be told */
     size_t undone;  /* of those: not tried */
     size_t failed;  /* for good */
 };
@@ -64,22 +65,43 @@ static bool is_expired(const struct message *message)
         retry_age_ms(&queue->clock, message->envelope.arrival_us / 1000, now_ms));
 }
 
-/* Recipients that were deferred once too often fail. */
-static void expire(struct message *message)
+/* What a recipient that was not tried any more fails with: the last attempt's reason, if any. */
+static void record_forced(struct message *message, size_t index)
+{
+    static const struct str reason = STR_INIT("message is administratively expired");
+    const struct recipient *recipient = &message->envelope.recipients[index];
+
+    message_record(message, index,
+                   &(struct result){
+                       .status = DELIVERY_DEFERRED,
+                       .dsn = recipient->dsn_status.len > 0 ? recipient->dsn_status : STR("4.3.0"),
+                       .diagnostic = recipient->diagnostic.len > 0 ? recipient->diagnostic : reason,
+                   });
+}
+
+/* Recipients that were deferred once too often fail, or with `is_forced` all that wait. */
+static void expire(struct message *message, bool is_forced)
 {
     struct queue *queue = message->queue;
     struct buf *line = &queue->scratch;
     size_t count = 0;
 
     for (size_t i = 0; i < message->envelope.recipient_count; i++) {
+        bool is_untried =
+            message->envelope.recipients[i].state == RECIPIENT_WAITING &&
+            (message->verdicts[i] == VERDICT_NONE || message->verdicts[i] == VERDICT_UNDONE);
+        if (is_forced && is_untried)
+            record_forced(message, i);
         if (message->verdicts[i] != VERDICT_DEFERRED)
             continue;
         message->verdicts[i] = VERDICT_BOUNCED;
         count++;
     }
     queue->completion.expired_total += count;
+    if (count == 0) /* all were delivered after all */
+        return;
     buf_clear(line);
-    log_line_expired(message_id_text(message), message->envelope.sender, line);
+    log_line_expired(message_id_text(message), message->envelope.sender, is_forced, line);
     log_write_text(&queue->settings->speakers[SPEAKER_QMGR], SEVERITY_INFO, buf_str(line));
 }
 
@@ -93,7 +115,7 @@ static struct tally tally_verdicts(struct message *message)
             recipient->state = RECIPIENT_BOUNCED;
             tally.failed++;
         }
-        if (recipient->state != RECIPIENT_WAITING)
+        if (recipient->state != RECIPIENT_WAITING && recipient->state != RECIPIENT_UNREPORTED)
             continue;
         tally.waiting++;
         if (message->verdicts[i] == VERDICT_NONE || message->verdicts[i] == VERDICT_UNDONE)
@@ -150,14 +172,13 @@ static void end_done(struct commit_request *request)
         backlog_add(queue, queue_id, due_ms);
 }
 
-/* The notification and the message's end are one commit; also when it is tried again. */
+/* The notices and the message's end are one commit; also when it is tried again. */
 static void submit_end(struct message *message)
 {
     struct queue *queue = message->queue;
 
     message->is_committing = true;
-    if (message->notice != NULL)
-        bounce_submit(message->notice);
+    notices_submit(message);
     committer_submit(queue->committer, &message->request);
 }
 
@@ -178,13 +199,15 @@ static void commit_end(struct message *message, const struct tally *tally)
         int64_t arrival_ms = envelope->arrival_us / 1000;
         if (message->is_to_hold)
             envelope->flags |= ENVELOPE_HELD;
+        else if (message->is_to_requeue)
+            envelope->flags |= ENVELOPE_REQUEUED;
         else
             envelope->attempts++;
-        envelope->next_attempt_ms =
-            message->is_to_hold ? RETRY_NEVER_MS
-            : tally->undone > 0 ? now_ms
-                                : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms,
-                                                retry_chance(message->queue_id, now_ms));
+        envelope->next_attempt_ms = message->is_to_hold ? RETRY_NEVER_MS
+                                    : message->is_to_requeue || tally->undone > 0
+                                        ? now_ms
+                                        : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms,
+                                                        retry_chance(message->queue_id, now_ms));
         buf_clear(&message->update);
         envelope_encode(envelope, &message->update);
         message->request.kind = COMMIT_UPDATE;
@@ -206,6 +229,32 @@ static void take_undone_again(struct message *message)
     scheduler_run(message->queue);
 }
 
+/* delay_warning_time has come for what still waits; a message is warned of once. */
+static bool is_delayed(const struct message *message)
+{
+    struct queue *queue = message->queue;
+    int64_t limit_ms = queue->settings->config->delay_warning_time * 1000;
+
+    if (limit_ms <= 0 || (message->envelope.flags & ENVELOPE_DELAY_WARNED) != 0 ||
+        message->is_to_hold || message->is_to_requeue || !has_verdict(message, VERDICT_DEFERRED))
+        return false;
+    queue_check_clock(queue);
+    return retry_age_ms(&queue->clock, message->envelope.arrival_us / 1000, clock_wall_ms()) >=
+           limit_ms;
+}
+
+/* Once for each end, also where that is committed again. False: not now. */
+static bool make_notices(struct message *message)
+{
+    struct bounce_needs needs = {
+        .has_failed = has_verdict(message, VERDICT_BOUNCED),
+        .is_delayed = is_delayed(message),
+    };
+
+    message->has_notices = bounce_make(message, &needs);
+    return message->has_notices;
+}
+
 static void finish(struct message *message)
 {
     struct queue *queue = message->queue;
@@ -216,20 +265,20 @@ static void finish(struct message *message)
     }
     bool is_tried = has_verdict(message, VERDICT_DEFERRED);
     bool is_draining = queue->scheduler.is_draining;
-    if (has_verdict(message, VERDICT_UNDONE) && !is_draining && !message->is_to_hold) {
+    bool is_to_rest = message->is_to_hold || message->is_to_requeue;
+    bool is_forced = !is_to_rest && (message->envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0;
+    if (has_verdict(message, VERDICT_UNDONE) && !is_draining && !is_to_rest && !is_forced) {
         take_undone_again(message);
         return;
     }
-    if (is_tried && !message->is_to_hold && is_expired(message))
-        expire(message);
-    if (has_verdict(message, VERDICT_BOUNCED) && message->notice == NULL &&
-        !bounce_make(message, &message->notice)) {
+    if (is_forced || (is_tried && !is_to_rest && is_expired(message)))
+        expire(message, is_forced);
+    if (!message->has_notices && !make_notices(message)) {
         keep_unsaved(message);
         return;
     }
     struct tally tally = tally_verdicts(message);
-    if (tally.waiting > 0 && tally.undone == tally.waiting && !message->is_changed &&
-        !message->is_to_hold)
+    if (tally.waiting > 0 && tally.undone == tally.waiting && !message->is_changed && !is_to_rest)
         active_release(message); /* as if it had not been taken up */
     else
         commit_end(message, &tally);
@@ -264,6 +313,11 @@ static void write_dirty_expired(struct timer *timer)
 
 void completion_progress(struct message *message)
 {
+    if (message_is_probe(message)) {
+        if (message->attempts_open == 0)
+            probe_finish(message);
+        return;
+    }
     if (message->attempts_open > 0) {
         mark_dirty(message);
         return;

@@ -139,7 +139,7 @@ enum content_kind content_pin(struct message *message, struct error *error)
     enum content_kind kind = CONTENT_BESIDE;
 
     message->content_users++;
-    if (message->content != NULL)
+    if (message->content != NULL || message_is_probe(message)) /* which has none */
         return CONTENT_INLINE;
     if (message->content_fd >= 0)
         return CONTENT_BESIDE;

@@ -15,10 +15,13 @@ struct gathering {
     struct gathering *next;
 };
 
-static size_t batch_limit(const struct destination *destination, size_t remaining)
+static size_t batch_limit(const struct message *message, const struct destination *destination,
+                          size_t remaining)
 {
     size_t limit = destination->transport->settings.recipient_limit;
 
+    if (message->envelope.verp.len > 0)
+        limit = 1; /* each recipient has a sender of its own */
     if (limit == 0 || limit > BATCH_MAX)
         limit = BATCH_MAX;
     return limit > remaining ? remaining : limit;
@@ -50,7 +53,7 @@ static void gather(struct message *message, struct gathering *gathering, uint32_
     struct attempt *attempt = gathering->attempt;
 
     if (attempt == NULL || attempt->count == gathering->capacity) {
-        gathering->capacity = batch_limit(gathering->destination, remaining);
+        gathering->capacity = batch_limit(message, gathering->destination, remaining);
         attempt = gathering->attempt =
             attempt_new(message, gathering->destination, gathering->capacity);
     }
@@ -95,10 +98,12 @@ static struct destination *route_recipient(struct message *message, struct arena
     struct queue *queue = message->queue;
     struct str address = message->envelope.recipients[index].address;
     struct str sender = message->envelope.sender;
+    struct router *router =
+        message_is_probe(message) ? queue->settings->probe_router : queue->settings->router;
     struct route route;
     struct error error = { 0 };
 
-    if (!router_find(queue->settings->router, scratch, sender, address, &route, &error)) {
+    if (!router_find(router, scratch, sender, address, &route, &error)) {
         log_warning(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s", message->id.text,
                     error.message);
         route = (struct route){ .transport = STR("retry"),

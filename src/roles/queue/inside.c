@@ -12,9 +12,6 @@ static void log_result(const struct attempt *attempt, const struct recipient *re
     struct message *message = attempt->message;
     struct buf *line = &message->queue->scratch;
     int64_t now_us = clock_wall_us();
-    const char *status = result->status == DELIVERY_SENT      ? "sent"
-                         : result->status == DELIVERY_BOUNCED ? "bounced"
-                                                              : "deferred";
     struct log_delivery delivery = {
         .queue_id = message_id_text(message),
         .recipient = recipient->address,
@@ -25,7 +22,7 @@ static void log_result(const struct attempt *attempt, const struct recipient *re
                    .agent_us = now_us,
                    .done_us = now_us },
         .dsn = result->dsn,
-        .status = str_from(status),
+        .status = delivery_status_word(result->status, message_is_probe(message)),
         .diagnostic = result->diagnostic,
     };
 

@@ -369,6 +369,7 @@ static bool has_sane_texts(const struct envelope *envelope)
     const struct str texts[] = {
         envelope->sender,    envelope->dsn_envid, envelope->client_name,   envelope->client_address,
         envelope->helo_name, envelope->protocol,  envelope->sasl_username, envelope->filter,
+        envelope->verp,
     };
 
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
@@ -378,11 +379,27 @@ static bool has_sane_texts(const struct envelope *envelope)
         const struct recipient *recipient = &envelope->recipients[i];
         if (recipient->address.len > TEXT_BYTES_MAX ||
             recipient->original_recipient.len > TEXT_BYTES_MAX ||
-            recipient->dsn_orcpt.len > TEXT_BYTES_MAX || recipient->dsn_status.len > 0 ||
-            recipient->diagnostic.len > 0)
+            recipient->dsn_orcpt.len > TEXT_BYTES_MAX ||
+            recipient->dsn_status.len > TEXT_BYTES_MAX ||
+            recipient->diagnostic.len > TEXT_BYTES_MAX)
+            return false;
+        if (recipient->state != RECIPIENT_UNREPORTED &&
+            (recipient->dsn_status.len > 0 || recipient->diagnostic.len > 0))
             return false;
     }
     return true;
+}
+
+/* All of them wait, but for aliases whose members are recipients of their own. */
+static bool has_new_recipients(const struct envelope *envelope)
+{
+    size_t waiting = envelope_waiting_count(envelope);
+
+    for (size_t i = 0; i < envelope->recipient_count; i++)
+        if (envelope->recipients[i].state == RECIPIENT_UNREPORTED &&
+            envelope->recipients[i].dsn_action == DSN_ACTION_EXPANDED)
+            waiting++;
+    return waiting == envelope->recipient_count;
 }
 
 /* What only the queue itself may say of a message is not taken from outside. */
@@ -390,10 +407,10 @@ static bool is_new_mail(const struct envelope *envelope)
 {
     if (envelope->recipient_count == 0 || envelope->recipient_count > RECIPIENTS_MAX ||
         envelope->arrival_us < 0 || envelope->attempts != 0 ||
-        (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED)))
+        (envelope->flags & (ENVELOPE_BOUNCE | ENVELOPE_DELAY_WARNED | ENVELOPE_FORCE_EXPIRED |
+                            ENVELOPE_REQUEUED | ENVELOPE_PROBE)))
         return false;
-    return has_sane_texts(envelope) &&
-           envelope_waiting_count(envelope) == envelope->recipient_count;
+    return has_sane_texts(envelope) && has_new_recipients(envelope);
 }
 
 static bool on_message(struct submitter *submitter, struct str payload)
@@ -439,6 +456,17 @@ static void abort_transaction(struct transaction *transaction)
     transaction_proceed(transaction);
 }
 
+static bool on_flush(struct submitter *submitter, struct str payload)
+{
+    struct wire_submit_flush message;
+
+    if (!wire_decode_submit_flush(submitter->channel, payload, &message) || message.site.len == 0 ||
+        message.site.len > TEXT_BYTES_MAX)
+        return false;
+    queue_flush_site(submitter->queue, message.site);
+    return true;
+}
+
 static bool on_abort(struct submitter *submitter, struct str payload)
 {
     struct wire_submit_abort message;
@@ -470,6 +498,8 @@ static bool submitter_received(void *owner, struct channel *channel, uint16_t nu
         return on_lease(submitter, payload);
     case WIRE_submit_abort:
         return on_abort(submitter, payload);
+    case WIRE_submit_flush:
+        return on_flush(submitter, payload);
     default:
         return false;
     }

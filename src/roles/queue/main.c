@@ -107,6 +107,8 @@ static bool add_peer(struct queue_service *state, struct str role, uint32_t work
         return intake_add(state->queue, fd, error);
     if (str_equal(role, STR("smtp")))
         return workers_add(state->queue, TRANSPORT_WORKER, worker, fd, error);
+    if (str_equal(role, STR("verify")))
+        return probes_attach(state->queue, fd, error);
     if (str_equal(role, STR("local")))
         return workers_add(state->queue, TRANSPORT_LOCAL, worker, fd, error);
     close(fd);

@@ -4,6 +4,7 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "mail/verp.h"
 #include "queue.h"
 
 enum {
@@ -22,6 +23,8 @@ bool message_new(struct queue *queue, uint64_t queue_id, struct str envelope,
     made->content_fd = -1;
     list_init(&made->waiting_link);
     list_init(&made->attempts);
+    list_init(&made->notices);
+    list_init(&made->notice_link);
     made->encoded = memory_resize(NULL, envelope.len + 1);
     memcpy(made->encoded, envelope.ptr, envelope.len);
     made->encoded_len = envelope.len;
@@ -44,7 +47,11 @@ void message_free(struct message **message)
         return;
     ensure(gone->attempts_open == 0 && !gone->is_committing);
     list_remove(&gone->waiting_link);
-    message_free(&gone->notice);
+    list_each_removable (link, &gone->notices) {
+        struct message *notice = list_entry(link, struct message, notice_link);
+        message_free(&notice);
+    }
+    list_remove(&gone->notice_link);
     fd_close(&gone->content_fd);
     memory_free(gone->content);
     memory_free(gone->encoded);
@@ -82,6 +89,33 @@ static struct str bounded_copy(struct arena *arena, struct str text)
     return arena_copy(arena, str_take(text, DIAGNOSTIC_BYTES_MAX));
 }
 
+/* What a notice says of it, where it is none of a failure: that it went by some server. */
+static struct str told_diagnostic(struct arena *arena, const struct result *result)
+{
+    struct str text = str_take(result->diagnostic, DIAGNOSTIC_BYTES_MAX);
+
+    if (result->relay.len == 0 || str_equal(result->relay, STR("none")))
+        return arena_copy(arena, text);
+    return str_from(arena_printf(arena, "delivery via %.*s: %.*s",
+                                 STR_ARGS(str_take(result->relay, DIAGNOSTIC_BYTES_MAX)),
+                                 STR_ARGS(text)));
+}
+
+/* Whether the sender hears of a delivery: it asked for that, or was told of a delay before. */
+static bool wants_success(const struct message *message, const struct recipient *recipient,
+                          const struct result *result)
+{
+    const struct settings *settings = message->queue->settings;
+    uint32_t flags = message->envelope.flags;
+
+    if (flags & (ENVELOPE_REPORT | ENVELOPE_VERIFY))
+        return true;
+    if ((recipient->dsn_notify & DSN_NOTIFY_SUCCESS) != 0)
+        return result->action != DSN_ACTION_PASSED_ON;
+    return (flags & ENVELOPE_DELAY_WARNED) != 0 && settings->config->confirm_delay_cleared &&
+           (recipient->dsn_notify == 0 || (recipient->dsn_notify & DSN_NOTIFY_DELAY) != 0);
+}
+
 static void record_report(struct message *message, size_t index, const struct result *result)
 {
     if (message->reports == NULL)
@@ -91,6 +125,7 @@ static void record_report(struct message *message, size_t index, const struct re
         .recipient = &message->envelope.recipients[index],
         .remote_mta = bounded_copy(&message->arena, result->remote_mta),
         .smtp_reply = bounded_copy(&message->arena, result->smtp_reply),
+        .told = told_diagnostic(&message->arena, result),
     };
 }
 
@@ -113,12 +148,20 @@ void message_record(struct message *message, size_t index, const struct result *
         return;
     count_result(&message->queue->completion, result->status);
     message->is_changed = true;
-    if (result->status == DELIVERY_SENT) {
+    if (result->status == DELIVERY_SENT && !wants_success(message, recipient, result)) {
         recipient->state = RECIPIENT_DELIVERED;
+        if (message_is_probe(message))
+            recipient->diagnostic = bounded_copy(&message->arena, result->diagnostic);
         return;
     }
     recipient->dsn_status = checked_status(&message->arena, result->dsn, result->status);
     recipient->diagnostic = bounded_copy(&message->arena, result->diagnostic);
+    if (result->status == DELIVERY_SENT) {
+        recipient->state = RECIPIENT_UNREPORTED;
+        recipient->dsn_action =
+            result->action != DSN_ACTION_NONE ? result->action : DSN_ACTION_DELIVERED;
+        recipient->diagnostic = told_diagnostic(&message->arena, result);
+    }
     record_report(message, index, result);
 }
 
@@ -137,11 +180,14 @@ void message_encode_part(struct message *message, const uint32_t *recipients, si
 {
     const struct envelope *whole = &message->envelope;
 
-    if (!message->is_changed && count == whole->recipient_count) {
+    if (!message->is_changed && count == whole->recipient_count && whole->verp.len == 0) {
         buf_append(out, str_of(message->encoded, message->encoded_len));
         return;
     }
     struct envelope part = *whole;
+    if (whole->verp.len > 0 && count == 1)
+        part.sender = verp_address(scratch, whole->verp, whole->sender,
+                                   whole->recipients[recipients[0]].address);
     part.recipients = arena_new_array(scratch, count, sizeof *part.recipients);
     part.recipient_count = part.recipient_capacity = count;
     for (size_t i = 0; i < count; i++) {

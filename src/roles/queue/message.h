@@ -9,6 +9,7 @@
 #include "committer.h"
 #include "mail/delivery.h"
 #include "mail/dsn.h"
+#include "mail/log_line.h"
 #include "mail/queue_id.h"
 
 struct queue;
@@ -39,16 +40,21 @@ struct message {
     size_t content_users;
 
     uint8_t budget_kind; /* while it is active, see budget.h */
+    uint64_t probe; /* of an address verification: its number */
+
     int64_t taken_up_us; /* wall clock: when it became active */
     size_t attempts_open;
     struct list attempts;          /* those, by their message_link */
     uint8_t *verdicts;             /* enum verdict of each recipient */
-    struct dsn_recipient *reports; /* of each recipient that failed; NULL before the first */
+    struct dsn_recipient *reports; /* of each recipient that is told of; NULL before the first */
 
     int64_t due_ms;                /* its time in the store's schedule */
     struct commit_request request; /* the commit on its way, if any */
-    struct message *notice;        /* to be committed together with the message's end */
-    struct message *notice_of;     /* a notice before that: the original */
+    struct list notices;           /* to be committed together with the message's end */
+    struct list notice_link;       /* a notice before that: in the original's list */
+    struct message *notice_of;     /* the original */
+    enum notification notification; /* what the log calls the notice */
+    bool has_notices;              /* they are made, or there are none */
     struct transaction *arrival;   /* whoever waits for its first commit (intake.c) */
     struct buf update;             /* the envelope that `request` writes */
     bool is_committing;
@@ -56,6 +62,7 @@ struct message {
     bool is_dirty;            /* results wait to be written while attempts are open */
     bool is_deleted;          /* by an operator, meanwhile: nothing is written any more */
     bool is_to_hold;          /* hold it as soon as it is finished */
+    bool is_to_requeue;       /* the same, to pass cleanup again */
     struct list waiting_link; /* in the completion's list of dirty or unsaved messages */
 };
 
@@ -71,8 +78,10 @@ struct result {
     enum delivery_status status;
     struct str dsn;
     struct str diagnostic;
+    struct str relay; /* "none" or empty: nobody was talked to */
     struct str remote_mta;
     struct str smtp_reply;
+    enum dsn_action action; /* what a success was; NONE counts as delivered */
 };
 void message_record(struct message *message, size_t recipient, const struct result *result);
 /* The recipient is delivered to another address than it has; the log shows both. */

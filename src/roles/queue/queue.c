@@ -79,7 +79,7 @@ static void drain_check_expired(struct timer *timer)
     struct queue *queue = list_entry(timer, struct queue, drain_check);
 
     if (queue->scheduler.in_flight == 0 && active_count(queue) == 0 && queue->tools.running == 0 &&
-        committer_waiting_count(queue->committer) == 0)
+        queue->requeue.fiber == NULL &&        committer_waiting_count(queue->committer) == 0)
         queue->options.drained(queue->options.argument);
     else
         timer_set(queue->loop, timer, loop_now_ms(queue->loop) + DRAIN_CHECK_MS, timer->expired);
@@ -111,6 +111,7 @@ struct queue *queue_new(const struct queue_options *options, struct error *error
     workers_init(queue);
     completion_init(queue);
     backlog_init(queue);
+    requeue_init(queue);
     tools_init(queue);
     lease_prepare(queue);
     return queue;
@@ -138,6 +139,12 @@ void queue_flush(struct queue *queue)
     backlog_flush(queue, STR(""));
 }
 
+void queue_flush_site(struct queue *queue, struct str site)
+{
+    scheduler_forget_dead(queue);
+    backlog_flush(queue, site);
+}
+
 void queue_drain(struct queue *queue)
 {
     tools_drain(queue);
@@ -158,8 +165,10 @@ void queue_free(struct queue **queue)
     intake_clear(gone);
     committer_free(&gone->committer); /* calls what waits for a commit */
     tools_clear(gone);
+    probes_clear(gone);
     completion_clear(gone);
     backlog_clear(gone);
+    requeue_clear(gone);
     active_clear(gone);
     scheduler_clear(gone);
     settings_free(&gone->settings);

@@ -14,6 +14,8 @@
 #include "intake.h"
 #include "lease.h"
 #include "parking.h"
+#include "probe.h"
+#include "requeue.h"
 #include "retry.h"
 #include "scheduler.h"
 #include "settings.h"
@@ -45,6 +47,8 @@ struct queue {
     struct content_cache content_cache;
     struct completion completion;
     struct backlog backlog;
+    struct probes probes;
+    struct requeue requeue;
     struct tools tools;
     struct wall_clock clock;
     struct timer space_check;
@@ -60,6 +64,8 @@ void queue_start(struct queue *queue);
 void queue_reload(struct queue *queue, struct settings *settings);
 /* postqueue -f. */
 void queue_flush(struct queue *queue);
+/* ETRN, postqueue -s: what waits for one domain. */
+void queue_flush_site(struct queue *queue, struct str site);
 /* No delivery starts any more; calls options.drained when what is in flight has ended and is
  * committed. */
 void queue_drain(struct queue *queue);

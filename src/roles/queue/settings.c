@@ -16,7 +16,14 @@ static bool make_router(struct settings *settings, const struct settings *old,
     struct route_settings route = route_settings_from(settings->config, own_addresses);
 
     settings->router = router_new(&route, old != NULL ? old->router : NULL, warn, settings, error);
-    return settings->router != NULL;
+    if (settings->router == NULL || !route_settings_for_probes(settings->config, &route)) {
+        settings->probe_router = settings->router;
+        return settings->router != NULL;
+    }
+    struct router *lender =
+        old != NULL && old->probe_router != old->router ? old->probe_router : NULL;
+    settings->probe_router = router_new(&route, lender, warn, settings, error);
+    return settings->probe_router != NULL;
 }
 
 static bool make_cleanup(struct settings *settings,
@@ -40,7 +47,7 @@ static void name_speakers(struct settings *settings, struct log *log)
         [SPEAKER_QMGR] = "qmgr",
         [SPEAKER_BOUNCE] = "bounce",
         [SPEAKER_CLEANUP] = "cleanup",
-        [SPEAKER_POSTSUPER] = "postsuper",
+        [SPEAKER_PICKUP] = "pickup",
     };
 
     for (int i = 0; i < SPEAKER_COUNT; i++)
@@ -58,6 +65,38 @@ static bool has_word(struct str list, struct str wanted)
         if (str_equal_fold(word, wanted))
             return true;
     return false;
+}
+
+static void warn_of_template(void *argument, const char *text)
+{
+    const struct settings *settings = argument;
+
+    log_warning(&settings->speakers[SPEAKER_BOUNCE], "%s", text);
+}
+
+static void set_notices(struct settings *settings)
+{
+    static const struct {
+        struct str name;
+        unsigned bit;
+    } classes[] = {
+        { STR_INIT("bounce"), ERROR_CLASS_BOUNCE },
+        { STR_INIT("2bounce"), ERROR_CLASS_2BOUNCE },
+        { STR_INIT("delay"), ERROR_CLASS_DELAY },
+    };
+    const struct bounce_template_heard heard = { warn_of_template, settings };
+
+    for (size_t i = 0; i < sizeof classes / sizeof classes[0]; i++)
+        if (has_word(settings->config->notify_classes, classes[i].name))
+            settings->notified |= classes[i].bit;
+    bounce_templates_load(&settings->arena, settings->config, &heard, &settings->templates);
+}
+
+struct str settings_double_bounce_address(const struct settings *settings, struct arena *arena)
+{
+    return str_from(arena_printf(arena, "%.*s@%.*s",
+                                 STR_ARGS(settings->config->double_bounce_sender),
+                                 STR_ARGS(settings->config->myhostname)));
 }
 
 struct settings *settings_new(const struct config_source *source, struct config *config,
@@ -84,10 +123,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->minfree_bytes = (uint64_t)config->queue_minfree;
     settings->bounce_size_limit = (uint64_t)config->bounce_size_limit;
     settings->has_long_ids = config->enable_long_queue_ids;
-    settings->notifies_double_bounces = has_word(config->notify_classes, STR("2bounce"));
-    settings->double_bounce_sender = config->double_bounce_sender;
-    settings->double_bounce_recipient = config->second_bounce_notice_recipient;
     name_speakers(settings, log);
+    set_notices(settings);
     if (!make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
         !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
@@ -98,6 +135,8 @@ void settings_free(struct settings **settings)
 {
     if (*settings == NULL)
         return;
+    if ((*settings)->probe_router != (*settings)->router)
+        router_free(&(*settings)->probe_router);
     router_free(&(*settings)->router);
     cleanup_free(&(*settings)->cleanup);
     arena_clear(&(*settings)->arena);
@@ -111,12 +150,9 @@ static enum transport_kind kind_of(struct str command)
         struct str command;
         enum transport_kind kind;
     } kinds[] = {
-        { STR_INIT("smtp"), TRANSPORT_WORKER },
-        { STR_INIT("lmtp"), TRANSPORT_WORKER },
-        { STR_INIT("error"), TRANSPORT_ERROR },
-        { STR_INIT("discard"), TRANSPORT_DISCARD },
-        { STR_INIT("local"), TRANSPORT_LOCAL },
-        { STR_INIT("virtual"), TRANSPORT_LOCAL },
+        { STR_INIT("smtp"), TRANSPORT_WORKER }, { STR_INIT("lmtp"), TRANSPORT_WORKER },
+        { STR_INIT("error"), TRANSPORT_ERROR }, { STR_INIT("discard"), TRANSPORT_DISCARD },
+        { STR_INIT("local"), TRANSPORT_LOCAL }, { STR_INIT("virtual"), TRANSPORT_LOCAL },
         { STR_INIT("pipe"), TRANSPORT_LOCAL },
     };
 

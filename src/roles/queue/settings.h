@@ -9,17 +9,25 @@
 #include "base/log.h"
 #include "concurrency.h"
 #include "config/config.h"
+#include "mail/bounce_template.h"
 #include "mail/cleanup.h"
 #include "mail/queue_id.h"
 #include "mail/route.h"
 #include "retry.h"
+
+/* What the postmaster may be told of. */
+enum error_class {
+    ERROR_CLASS_BOUNCE = 1,
+    ERROR_CLASS_2BOUNCE = 2,
+    ERROR_CLASS_DELAY = 4,
+};
 
 /* Whom the queue speaks as in the log. */
 enum speaker {
     SPEAKER_QMGR,
     SPEAKER_BOUNCE,
     SPEAKER_CLEANUP,
-    SPEAKER_POSTSUPER,
+    SPEAKER_PICKUP,
     SPEAKER_COUNT,
 };
 
@@ -29,7 +37,8 @@ struct settings {
     struct log *log;
     struct arena arena;
     struct router *router;
-    struct cleanup *cleanup; /* for notices */
+    struct router *probe_router; /* by address_verify_*; the same where they say nothing else */
+    struct cleanup *cleanup;     /* for notices */
     struct retry_limits retry;
     int64_t minimal_backoff_ms; /* also how long a destination stays dead */
     size_t active_limit;
@@ -37,9 +46,8 @@ struct settings {
     uint64_t minfree_bytes;
     uint64_t bounce_size_limit;
     bool has_long_ids;
-    bool notifies_double_bounces; /* notify_classes has 2bounce */
-    struct str double_bounce_sender;
-    struct str double_bounce_recipient;
+    unsigned notified; /* notify_classes: enum error_class bits */
+    struct bounce_templates templates;
     struct log_context speakers[SPEAKER_COUNT];
 };
 
@@ -53,6 +61,9 @@ struct settings *settings_new(const struct config_source *source, struct config 
                               const struct settings_surroundings *surroundings,
                               struct error *error);
 void settings_free(struct settings **settings);
+
+/* The sender of notices to the postmaster. */
+struct str settings_double_bounce_address(const struct settings *settings, struct arena *arena);
 
 /* How mail of a transport is dealt with. */
 enum transport_kind {

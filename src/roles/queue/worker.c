@@ -190,6 +190,7 @@ static bool on_result(struct worker *worker, struct str payload)
     struct attempt *attempt = job_find(worker, message.job);
     if (attempt == NULL || attempt->is_loading || message.recipient >= attempt->count ||
         (attempt->recipients[message.recipient] & ATTEMPT_RECIPIENT_DONE) ||
+        message.action > DSN_ACTION_LAST ||
         !(is_status(message.status) ||
           (message.status == DELIVERY_PASSED && worker->kind == TRANSPORT_LOCAL)))
         return false;
@@ -202,8 +203,10 @@ static bool on_result(struct worker *worker, struct str payload)
                        .status = message.status,
                        .dsn = message.dsn,
                        .diagnostic = message.diagnostic,
+                       .relay = message.relay,
                        .remote_mta = message.remote_mta,
                        .smtp_reply = message.smtp_reply,
+                       .action = message.action,
                    });
     return true;
 }

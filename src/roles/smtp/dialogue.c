@@ -202,6 +202,19 @@ static enum next on_mail(struct session *session, const struct expect *expect)
     return NEXT_REPLY;
 }
 
+/* An address is verified: the transaction ends where content would begin. */
+static bool is_probe(const struct delivery *delivery)
+{
+    return (delivery->envelope.flags & ENVELOPE_PROBE) != 0;
+}
+
+/* smtp_address_verify_target: some servers say no only to DATA. */
+static bool ends_with_recipients(const struct session *session)
+{
+    return is_probe(session->delivery) &&
+           !str_equal(session->transport->config->smtp_address_verify_target, STR("data"));
+}
+
 static enum next on_rcpt(struct session *session, const struct expect *expect)
 {
     struct attempt *attempt = &session->delivery->attempts[expect->recipient];
@@ -210,25 +223,14 @@ static enum next on_rcpt(struct session *session, const struct expect *expect)
         return end_conversation(session, "RCPT TO command");
     if (!session->is_mail_accepted)
         return NEXT_REPLY; /* was sent before MAIL was refused; all is said */
-    if (reply_is_positive(session)) {
+    if (reply_is_positive(session) && ends_with_recipients(session)) {
+        report_sent(session->delivery, expect->recipient, session);
+    } else if (reply_is_positive(session)) {
         attempt->progress = PROGRESS_ACCEPTED;
         session->accepted_count++;
     } else {
         blame_recipient(session, expect->recipient, blame_reply(session, "RCPT TO command"));
     }
-    return NEXT_REPLY;
-}
-
-static enum next on_data(struct session *session, const struct expect *expect)
-{
-    (void)expect;
-    if (session->reply.code == 354) {
-        session->is_content_wanted = true;
-        return NEXT_REPLY;
-    }
-    if (session->reply.code == 421 || !reply_is_negative(session))
-        return end_conversation(session, "DATA command");
-    blame_accepted(session, blame_reply(session, "DATA command"));
     return NEXT_REPLY;
 }
 
@@ -240,6 +242,23 @@ static void content_accepted(struct session *session)
         if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
             report_sent(delivery, i, session);
     }
+}
+
+static enum next on_data(struct session *session, const struct expect *expect)
+{
+    (void)expect;
+    if (session->reply.code == 354 && is_probe(session->delivery)) {
+        content_accepted(session); /* as far as it goes: there is no content */
+        return NEXT_CLOSE;
+    }
+    if (session->reply.code == 354) {
+        session->is_content_wanted = true;
+        return NEXT_REPLY;
+    }
+    if (session->reply.code == 421 || !reply_is_negative(session))
+        return end_conversation(session, "DATA command");
+    blame_accepted(session, blame_reply(session, "DATA command"));
+    return NEXT_REPLY;
 }
 
 static enum next on_final_dot(struct session *session, const struct expect *expect)
@@ -558,7 +577,7 @@ static bool send_envelope(struct session *session)
         }
         send_command(session, COMMAND_RCPT, i, &sent_bytes);
     }
-    if (sent_bytes > limit) {
+    if (sent_bytes > limit || is_probe(delivery)) {
         if (!drive(session))
             return false;
         if (session->accepted_count == 0)
@@ -612,7 +631,7 @@ static void send_nothing(struct session *session)
 
 static void transact(struct session *session)
 {
-    const struct failure *obstacle = content_obstacle(session);
+    const struct failure *obstacle = is_probe(session->delivery) ? NULL : content_obstacle(session);
 
     if (obstacle != NULL) {
         blame_everybody(session, obstacle);

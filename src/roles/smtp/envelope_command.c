@@ -24,7 +24,7 @@ void envelope_command_mail(const struct session *session, struct buf *out)
     if ((features & FEATURE_DSN) != 0) {
         if (envelope->dsn_envid.len > 0) {
             buf_append_text(out, " ENVID=");
-            buf_append(out, envelope->dsn_envid);
+            xtext_normalise(envelope->dsn_envid, out);
         }
         if ((envelope->flags & ENVELOPE_RET_FULL) != 0)
             buf_append_text(out, " RET=FULL");
@@ -32,6 +32,20 @@ void envelope_command_mail(const struct session *session, struct buf *out)
             buf_append_text(out, " RET=HDRS");
     }
     buf_append_text(out, "\r\n");
+}
+
+static bool is_ascii(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] >= 0x80)
+            return false;
+    return true;
+}
+
+static bool is_smtputf8(const struct session *session)
+{
+    return (session->offer.features & FEATURE_SMTPUTF8) != 0 &&
+           (session->delivery->envelope.flags & ENVELOPE_SMTPUTF8) != 0;
 }
 
 static void append_notify(uint8_t notify, struct buf *out)
@@ -54,15 +68,40 @@ static void append_notify(uint8_t notify, struct buf *out)
     }
 }
 
-/* ORCPT= goes on as it came; where the recipient was rewritten here it begins here. */
-static void append_orcpt(const struct recipient *recipient, struct buf *out)
+static void append_orcpt_address(struct str orcpt, struct buf *out)
 {
+    struct str address = orcpt, type = str_cut(&address, ";");
+
+    buf_append(out, type);
+    buf_append_byte(out, ';');
+    if (str_equal_fold(type, STR("utf-8")))
+        buf_append(out, address);
+    else
+        xtext_normalise(address, out);
+}
+
+/* ORCPT= goes on as it came; where the sender gave none it begins here. */
+static void append_orcpt(const struct session *session, const struct recipient *recipient,
+                         struct buf *out)
+{
+    struct str original = recipient->original_recipient.len > 0 ? recipient->original_recipient
+                                                                : recipient->address;
+    autofree_buf struct buf external = { 0 };
+
     if (recipient->dsn_orcpt.len > 0) {
+        if (!is_ascii(recipient->dsn_orcpt) && !is_smtputf8(session))
+            return; /* RFC 6533 has no place for it there */
         buf_append_text(out, " ORCPT=");
-        buf_append(out, recipient->dsn_orcpt);
-    } else if (recipient->original_recipient.len > 0) {
+        append_orcpt_address(recipient->dsn_orcpt, out);
+        return;
+    }
+    address_format(original, &external);
+    if (is_ascii(original)) {
         buf_append_text(out, " ORCPT=rfc822;");
-        xtext_encode(recipient->original_recipient, out);
+        xtext_encode(buf_str(&external), out);
+    } else if (is_smtputf8(session)) {
+        buf_append_text(out, " ORCPT=utf-8;");
+        unitext_encode(buf_str(&external), out);
     }
 }
 
@@ -74,8 +113,8 @@ void envelope_command_rcpt(const struct session *session, size_t index, struct b
     buf_append_text(out, "RCPT TO:");
     address_format_angle(delivery->attempts[index].sent_address, out);
     if ((session->offer.features & FEATURE_DSN) != 0) {
+        append_orcpt(session, recipient, out);
         append_notify(recipient->dsn_notify, out);
-        append_orcpt(recipient, out);
     }
     buf_append_text(out, "\r\n");
 }

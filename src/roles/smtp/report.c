@@ -6,7 +6,7 @@
 #include "worker.h"
 
 static void settle(struct delivery *delivery, size_t recipient, enum delivery_status status,
-                   const struct failure *outcome)
+                   const struct failure *outcome, enum dsn_action action)
 {
     struct wire_deliver_result message = {
         .job = delivery->job,
@@ -14,8 +14,10 @@ static void settle(struct delivery *delivery, size_t recipient, enum delivery_st
         .status = (uint8_t)status,
         .dsn = outcome->dsn,
         .diagnostic = outcome->text,
+        .relay = outcome->relay,
         .remote_mta = outcome->remote_mta,
         .smtp_reply = outcome->smtp_reply,
+        .action = (uint8_t)action,
     };
 
     ensure(delivery->attempts[recipient].progress != PROGRESS_SETTLED);
@@ -26,7 +28,12 @@ static void settle(struct delivery *delivery, size_t recipient, enum delivery_st
         wire_send_deliver_result(queue, &message);
 }
 
-static void log_outcome(struct delivery *delivery, size_t recipient, const char *status,
+static bool is_probe(const struct delivery *delivery)
+{
+    return (delivery->envelope.flags & ENVELOPE_PROBE) != 0;
+}
+
+static void log_outcome(struct delivery *delivery, size_t recipient, enum delivery_status status,
                         const struct failure *outcome, unsigned connection_use)
 {
     const struct recipient *to = &delivery->envelope.recipients[recipient];
@@ -38,7 +45,7 @@ static void log_outcome(struct delivery *delivery, size_t recipient, const char 
         .connection_use = connection_use,
         .times = delivery->times,
         .dsn = outcome->dsn,
-        .status = str_from(status),
+        .status = delivery_status_word(status, is_probe(delivery)),
         .diagnostic = outcome->text,
     };
     struct buf *text = &delivery->worker->scratch;
@@ -85,6 +92,18 @@ static unsigned connection_use(const struct session *session)
     return session != NULL ? session->use_count : 0;
 }
 
+/* A server with DSN tells of success itself (RFC 3461 5.2.2). One of LMTP without it may be taken
+ * for the end of the way. */
+static enum dsn_action action_of(const struct delivery *delivery, const struct session *session)
+{
+    const struct transport *transport = delivery->transport;
+
+    if ((session->offer.features & FEATURE_DSN) != 0)
+        return DSN_ACTION_PASSED_ON;
+    return transport->is_lmtp && transport->config->lmtp_assume_final ? DSN_ACTION_DELIVERED
+                                                                      : DSN_ACTION_RELAYED;
+}
+
 void report_sent(struct delivery *delivery, size_t recipient, const struct session *session)
 {
     struct failure outcome = { .relay = session->relay, .remote_mta = session->host };
@@ -92,10 +111,12 @@ void report_sent(struct delivery *delivery, size_t recipient, const struct sessi
 
     reply_format(&session->reply, &text);
     outcome.dsn = reply_status(&session->reply);
+    if (outcome.dsn.ptr[0] != '2') /* a probe that ended with 354 */
+        outcome.dsn = STR("2.0.0");
     outcome.text = outcome.smtp_reply = buf_str(&text);
     filter_outcome(delivery, &outcome);
-    log_outcome(delivery, recipient, "sent", &outcome, connection_use(session));
-    settle(delivery, recipient, DELIVERY_SENT, &outcome);
+    log_outcome(delivery, recipient, DELIVERY_SENT, &outcome, connection_use(session));
+    settle(delivery, recipient, DELIVERY_SENT, &outcome, action_of(delivery, session));
 }
 
 void report_failed(struct delivery *delivery, size_t recipient, const struct failure *failure,
@@ -105,16 +126,16 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
 
     filter_outcome(delivery, &outcome);
     bool is_soft = failure_is_soft(&outcome);
-    if (!is_soft && delivery->transport->config->soft_bounce) {
+    if (!is_soft && delivery->transport->config->soft_bounce && !is_probe(delivery)) {
         char *dsn = arena_new(&delivery->arena, outcome.dsn.len + 1);
         memcpy(dsn, outcome.dsn.ptr, outcome.dsn.len);
         dsn[0] = '4';
         outcome.dsn.ptr = dsn;
         is_soft = true;
     }
-    log_outcome(delivery, recipient, is_soft ? "deferred" : "bounced", &outcome,
-                connection_use(session));
-    settle(delivery, recipient, is_soft ? DELIVERY_DEFERRED : DELIVERY_BOUNCED, &outcome);
+    enum delivery_status status = is_soft ? DELIVERY_DEFERRED : DELIVERY_BOUNCED;
+    log_outcome(delivery, recipient, status, &outcome, connection_use(session));
+    settle(delivery, recipient, status, &outcome, DSN_ACTION_NONE);
 }
 
 void report_undone(struct delivery *delivery, size_t recipient)
@@ -127,7 +148,7 @@ void report_undone(struct delivery *delivery, size_t recipient)
         .smtp_reply = STR_INIT(""),
     };
 
-    settle(delivery, recipient, DELIVERY_UNDONE, &outcome);
+    settle(delivery, recipient, DELIVERY_UNDONE, &outcome, DSN_ACTION_NONE);
 }
 
 void report_done(struct delivery *delivery)

@@ -7,6 +7,7 @@
 #include "data.h"
 #include "ehlo.h"
 #include "encryption.h"
+#include "etrn.h"
 #include "limits.h"
 #include "mail/address.h"
 #include "mail/request.h"
@@ -78,22 +79,33 @@ static enum next refuse_with_log(struct conversation *conversation, const char *
 static enum next refuse_parameter(struct conversation *conversation,
                                   const struct parameter_problem *problem)
 {
-    if (!problem->is_unsupported)
+    const struct config *config = conversation->policy->config;
+    struct verdict verdict = { .code = 555, .enhanced = "5.5.4" };
+
+    if (problem->is_bad_verp) {
+        verdict.code = 501;
+        verdict.text =
+            arena_printf(&conversation->scratch, "Error: XVERP needs two characters from %.*s",
+                         STR_ARGS(config->verp_delimiter_filter));
+    } else if (problem->is_unsupported) {
+        verdict.text = arena_printf(&conversation->scratch, "Unsupported option: %.*s",
+                                    STR_ARGS(problem->offender));
+    } else {
         return reply(conversation, problem->reply);
-    struct verdict verdict = {
-        .code = 555,
-        .enhanced = "5.5.4",
-        .text = arena_printf(&conversation->scratch, "Unsupported option: %.*s",
-                             STR_ARGS(problem->offender)),
-    };
+    }
     return reply_verdict(conversation, &verdict);
 }
 
 static struct parameter_rules parameter_rules(const struct conversation *conversation)
 {
+    const struct config *config = conversation->policy->config;
+
     return (struct parameter_rules){
         .has_dsn = ehlo_has_keyword(conversation, STR("DSN")),
         .has_smtputf8 = ehlo_has_keyword(conversation, STR("SMTPUTF8")),
+        .has_verp = ehlo_has_keyword(conversation, STR("XVERP")),
+        .verp_delimiters = config->default_verp_delimiters,
+        .verp_filter = config->verp_delimiter_filter,
     };
 }
 
@@ -156,6 +168,7 @@ static void transaction_start(struct conversation *conversation, struct str send
     envelope->filter = conversation->policy->config->content_filter;
     envelope->arrival_us = clock_wall_us();
     envelope->dsn_envid = arena_copy(arena, parameters->envid);
+    envelope->verp = arena_copy(arena, parameters->verp);
     transaction->announced_bytes = parameters->size_bytes;
     if (session_is_authenticated(session)) {
         envelope->sasl_username = arena_copy(arena, session->sasl_username);
@@ -205,6 +218,8 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     if (!mail_parameters_parse(path.parameters, parameter_rules(conversation), &parameters,
                                &problem))
         return refuse_parameter(conversation, &problem);
+    if (!str_is_empty(parameters.verp) && str_is_empty(path.address))
+        return reply(conversation, REPLY_VERP_NULL_SENDER);
     if (utf8_refusal(conversation, path.address, parameters.flags, REPLY_BAD_SENDER, &refusal))
         return reply(conversation, refusal);
     if (parameters.has_size && config->message_size_limit > 0 &&
@@ -493,30 +508,9 @@ static enum next on_bdat(struct conversation *conversation, struct str argument)
     return chunking_run(conversation, argument);
 }
 
-/* There is no flush service yet: no domain is served. */
 static enum next on_etrn(struct conversation *conversation, struct str argument)
 {
-    const struct session *session = &conversation->session;
-    struct str word;
-
-    if (conversation->policy->config->smtpd_helo_required && str_is_empty(session->helo_name))
-        return reply(conversation, REPLY_ETRN_HELLO_FIRST);
-    if (!str_next_word(&argument, " \t", &word) || !str_is_empty(str_trim(argument)))
-        return reply(conversation, REPLY_ETRN_SYNTAX);
-    /* RFC 1985: "@domain" has its subdomains too, "#queue" is a name of our own choosing. */
-    if (word.ptr[0] == '@' || word.ptr[0] == '#')
-        word = str_skip(word, 1);
-    if (!domain_is_valid(word, false) && !domain_is_literal(word))
-        return reply(conversation, REPLY_ETRN_BAD_DOMAIN);
-    struct verdict verdict = restrictions_check_etrn(conversation, word);
-    if (!verdict.is_accepted)
-        return reply_verdict(conversation, &verdict);
-    log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s[%.*s]",
-                STR_ARGS(str_take(word, 100)), STR_ARGS(session->client_name),
-                STR_ARGS(session->client_address));
-    return reply_text(conversation, 459,
-                      str_from(arena_printf(&conversation->scratch,
-                                            "459 <%.*s>: service unavailable", STR_ARGS(word))));
+    return etrn_run(conversation, argument);
 }
 
 /* ---- the protocol ---- */

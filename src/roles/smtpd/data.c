@@ -113,16 +113,19 @@ static bool headers_are_complete(struct str decoded)
     return header_block(lines).len < lines.len;
 }
 
-/* RFC 3848. */
+/* RFC 3848, RFC 6531. */
 static struct str received_protocol(const struct session *session)
 {
-    bool is_authenticated = session_is_authenticated(session);
+    static const struct str names[2][2][2] = {
+        { { STR_INIT("ESMTP"), STR_INIT("ESMTPA") }, { STR_INIT("ESMTPS"), STR_INIT("ESMTPSA") } },
+        { { STR_INIT("UTF8SMTP"), STR_INIT("UTF8SMTPA") },
+          { STR_INIT("UTF8SMTPS"), STR_INIT("UTF8SMTPSA") } },
+    };
+    bool is_utf8 = (session->transaction.envelope.flags & ENVELOPE_SMTPUTF8) != 0;
 
     if (!session->is_esmtp)
         return session_protocol(session);
-    if (session->tls != NULL)
-        return is_authenticated ? STR("ESMTPSA") : STR("ESMTPS");
-    return is_authenticated ? STR("ESMTPA") : STR("ESMTP");
+    return names[is_utf8][session->tls != NULL][session_is_authenticated(session)];
 }
 
 static void envelope_set_client(struct conversation *conversation)

@@ -13,6 +13,8 @@ static bool is_supported(const struct conversation *conversation, struct str key
         return !config->disable_vrfy_command;
     if (str_equal(keyword, STR("STARTTLS")))
         return encryption_is_offered(conversation);
+    if (str_equal(keyword, STR("XVERP")))
+        return conversation->session.may_verp;
     if (str_equal(keyword, STR("XCLIENT")))
         return conversation->session.may_xclient;
     if (str_equal(keyword, STR("XFORWARD")))
@@ -60,10 +62,10 @@ struct str ehlo_format(struct conversation *conversation)
 {
     /* In Postfix's order. */
     static const char *const keywords[] = {
-        "PIPELINING", "SIZE",     "VRFY",
-        "ETRN",       "STARTTLS", "AUTH",
-        "XCLIENT",    "XFORWARD", "ENHANCEDSTATUSCODES",
-        "8BITMIME",   "SMTPUTF8", "CHUNKING",
+        "PIPELINING", "SIZE",     "VRFY",  "ETRN",
+        "STARTTLS",   "AUTH",     "XVERP", "XCLIENT",
+        "XFORWARD",   "ENHANCEDSTATUSCODES",
+        "8BITMIME",   "DSN",      "SMTPUTF8", "CHUNKING",
     };
     autofree_buf struct buf text = { 0 };
 

@@ -61,6 +61,7 @@ static bool smtpd_start(struct service *service, struct error *error)
     smtpd->server.submission = submission_new(service->loop);
     smtpd->server.dns = dns_client_new(service->loop);
     smtpd->server.anvil = anvil_client_new(service->loop);
+    smtpd->server.verify = verify_client_new(service->loop);
     return true;
 }
 
@@ -125,6 +126,8 @@ static bool smtpd_peer(struct service *service, struct str role, uint32_t worker
         return dns_client_attach(smtpd->server.dns, fd, error);
     if (str_equal(role, STR("anvil")))
         return anvil_client_attach(smtpd->server.anvil, fd, error);
+    if (str_equal(role, STR("verify")))
+        return verify_client_attach(smtpd->server.verify, fd, error);
     close(fd);
     return true;
 }
@@ -224,6 +227,7 @@ static void smtpd_stop(struct service *service)
     submission_free(&smtpd->server.submission);
     dns_client_free(&smtpd->server.dns);
     anvil_client_free(&smtpd->server.anvil);
+    verify_client_free(&smtpd->server.verify);
     memory_free(smtpd);
     service->state = NULL;
 }

@@ -3,6 +3,7 @@
 
 #include "mail/address.h"
 #include "mail/utf8.h"
+#include "mail/verp.h"
 #include "mail/xtext.h"
 
 enum {
@@ -76,6 +77,19 @@ static bool parse_ret(struct str value, struct mail_parameters *parameters,
     return true;
 }
 
+static bool parse_verp(const struct esmtp_parameter *parameter, struct parameter_rules rules,
+                       struct mail_parameters *parameters, struct parameter_problem *problem)
+{
+    struct str delimiters = parameter->has_value ? parameter->value : rules.verp_delimiters;
+
+    if (!verp_delimiters_are_valid(delimiters, rules.verp_filter)) {
+        *problem = (struct parameter_problem){ .is_bad_verp = true };
+        return false;
+    }
+    parameters->verp = delimiters;
+    return true;
+}
+
 static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
                                  struct parameter_rules rules, struct mail_parameters *parameters,
                                  struct parameter_problem *problem)
@@ -103,6 +117,8 @@ static bool parse_mail_parameter(const struct esmtp_parameter *parameter,
         parameters->envid = parameter->value;
         return true;
     }
+    if (rules.has_verp && str_equal_fold(parameter->keyword, STR("XVERP")))
+        return parse_verp(parameter, rules, parameters, problem);
     if (is_named(parameter, "AUTH")) {
         if (!str_equal(parameter->value, STR("<>")) && !is_xtext(parameter->value, ORCPT_BYTES_MAX))
             return refuse(problem, REPLY_BAD_AUTH_PARAMETER);

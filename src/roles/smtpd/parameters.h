@@ -12,18 +12,22 @@ struct mail_parameters {
     bool has_size;
     struct str envid;       /* xtext, as it came; borrowed */
     struct str auth_sender; /* the same */
+    struct str verp;        /* XVERP's delimiters; borrowed; empty: none */
 };
 
 /* Why a parameter is refused. */
 struct parameter_problem {
     bool is_unsupported; /* 555 5.5.4 Unsupported option: offender */
     struct str offender;
+    bool is_bad_verp;      /* XVERP's value is none of two delimiters */
     enum reply_name reply; /* otherwise */
 };
 
 /* Which extensions the client has. */
 struct parameter_rules {
-    bool has_dsn, has_smtputf8;
+    bool has_dsn, has_smtputf8, has_verp;
+    struct str verp_delimiters; /* where XVERP has no value */
+    struct str verp_filter;     /* what a delimiter may be */
 };
 
 must_check bool mail_parameters_parse(struct str text, struct parameter_rules rules,

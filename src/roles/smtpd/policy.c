@@ -4,6 +4,7 @@
 #include "authentication.h"
 #include "base/memory.h"
 #include "encryption.h"
+#include "mail/flush_domains.h"
 
 /* The one pattern that Postfix has in the default of smtpd_forbidden_commands: a verb that does
  * not begin with a letter. Taken as a word of its own until there are regexp: tables. */
@@ -131,7 +132,9 @@ static bool make_lists(struct policy *policy, struct error *error)
     return make_list(policy, "smtpd_authorized_xclient_hosts",
                      config->smtpd_authorized_xclient_hosts, &policy->xclient_hosts, error) &&
            make_list(policy, "smtpd_authorized_xforward_hosts",
-                     config->smtpd_authorized_xforward_hosts, &policy->xforward_hosts, error);
+                     config->smtpd_authorized_xforward_hosts, &policy->xforward_hosts, error) &&
+           make_list(policy, "smtpd_authorized_verp_clients",
+                     config->smtpd_authorized_verp_clients, &policy->verp_clients, error);
 }
 
 static bool set_bare_newline(struct policy *policy, struct error *error)
@@ -267,7 +270,8 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
         !set_client_lists(policy, error) || !make_lists(policy, error) ||
         !make_banner(policy, error))
         return false;
-    if (!make_cleanup(policy, error))
+    policy->flush_domains = flush_domains_new(config, warn, policy, error);
+    if (policy->flush_domains == NULL || !make_cleanup(policy, error))
         return false;
     warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
     warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
@@ -298,6 +302,8 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->bare_newline_exclusions);
     match_list_free(&(*policy)->xclient_hosts);
     match_list_free(&(*policy)->xforward_hosts);
+    match_list_free(&(*policy)->verp_clients);
+    match_list_free(&(*policy)->flush_domains);
     cleanup_free(&(*policy)->cleanup);
     router_free(&(*policy)->router);
     match_list_free(&(*policy)->rewrite_clients);

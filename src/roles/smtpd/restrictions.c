@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "restrictions.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "conversation.h"
+#include "mail/verify_sender.h"
 #include "policy_service.h"
 #include "recipient_maps.h"
 #include "refusal.h"
@@ -349,6 +351,9 @@ struct verdict restrictions_check_recipient(struct conversation *conversation,
 
     /* RFC 5321 4.5.1: "postmaster" without a domain is always heard. */
     if (str_equal_fold(question->as_sent, STR("postmaster")))
+        return (struct verdict){ .is_accepted = true };
+    /* Other systems verify the sender of our probes: no probe may lead to another one. */
+    if (verify_sender_is(config, clock_wall_ms() / 1000, question->as_sent))
         return (struct verdict){ .is_accepted = true };
     check.has_recipient = true;
     check.recipient = question->rewritten;

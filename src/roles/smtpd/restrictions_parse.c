@@ -15,8 +15,9 @@ static const struct removed_name {
 
 /* Built elsewhere, later. */
 static const char *const later_names[] = {
-    "check_ccert_access",          "permit_tls_all_clientcerts", "permit_tls_clientcerts",
-    "reject_unverified_recipient", "reject_unverified_sender",
+    "check_ccert_access",
+    "permit_tls_all_clientcerts",
+    "permit_tls_clientcerts",
 };
 
 static bool refuse_name(const char *parameter, struct str name, struct error *error)

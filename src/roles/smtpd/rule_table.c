@@ -63,6 +63,7 @@ static const struct rule_kind kinds[] = {
     { "reject_unknown_sender_domain",          ARGUMENT_NONE,    false, false, rule_reject_unknown_sender_domain },
     { "reject_unknown_address",                ARGUMENT_NONE,    false, false, rule_reject_unknown_sender_domain },
     { "reject_unlisted_sender",                ARGUMENT_NONE,    false, false, rule_reject_unlisted_sender },
+    { "reject_unverified_sender",              ARGUMENT_NONE,    false, false, rule_reject_unverified_sender },
     { "reject_rhsbl_sender",                   ARGUMENT_DOMAIN,  false, false, rule_reject_rhsbl_sender },
     { "reject_sender_login_mismatch",          ARGUMENT_NONE,    false, false, rule_reject_sender_login_mismatch },
     { "reject_authenticated_sender_login_mismatch", ARGUMENT_NONE, false, false, rule_reject_authenticated_sender_login_mismatch },
@@ -81,6 +82,7 @@ static const struct rule_kind kinds[] = {
     { "reject_non_fqdn_recipient",             ARGUMENT_NONE,    false, false, rule_reject_non_fqdn_recipient },
     { "reject_unknown_recipient_domain",       ARGUMENT_NONE,    false, false, rule_reject_unknown_recipient_domain },
     { "reject_unlisted_recipient",             ARGUMENT_NONE,    false, false, rule_reject_unlisted_recipient },
+    { "reject_unverified_recipient",           ARGUMENT_NONE,    false, false, rule_reject_unverified_recipient },
     { "check_recipient_maps",                  ARGUMENT_NONE,    false, false, rule_reject_unlisted_recipient },
     { "reject_rhsbl_recipient",                ARGUMENT_DOMAIN,  false, false, rule_reject_rhsbl_recipient },
 

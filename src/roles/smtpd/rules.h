@@ -48,6 +48,10 @@ RULE(rule_reject_unauth_destination);
 RULE(rule_defer_unauth_destination);
 RULE(rule_permit_mx_backup);
 
+/* rules_verify.c */
+RULE(rule_reject_unverified_sender);
+RULE(rule_reject_unverified_recipient);
+
 /* rules_access.c */
 RULE(rule_check_client_access);
 RULE(rule_check_reverse_client_hostname_access);

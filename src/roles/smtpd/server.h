@@ -9,13 +9,15 @@
 #include "loop/fiber.h"
 #include "net/dns.h"
 #include "service/submission.h"
+#include "service/verify.h"
 
 struct server {
     struct loop *loop;
     struct submission *submission;
     struct dns_client *dns;
-    struct anvil_client *anvil; /* may be NULL: nothing is limited */
-    struct list conversations;  /* struct conversation, by link */
+    struct anvil_client *anvil;   /* may be NULL: nothing is limited */
+    struct verify_client *verify; /* may be NULL: nothing can be verified */
+    struct list conversations;    /* struct conversation, by link */
     size_t conversation_count;
     bool is_closing; /* no transaction may begin; idle conversations end with 421 */
     void (*emptied)(struct server *server); /* the last conversation ended; may be NULL */

@@ -78,7 +78,7 @@ struct session {
     struct arena arena;
     struct str client_name; /* "unknown" where it did not verify */
     struct str client_address;
-    bool may_xclient, may_xforward;
+    bool may_xclient, may_xforward, may_verp;
     struct str reverse_name; /* what its address's PTR record says, true or not; or "unknown" */
     enum peer_name client_name_status, reverse_name_status;
     uint64_t number;       /* of this worker's connections */

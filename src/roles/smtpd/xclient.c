@@ -34,6 +34,7 @@ void xclient_authorise(struct conversation *conversation)
 
     session->may_xclient = is_listed(conversation, conversation->policy->xclient_hosts);
     session->may_xforward = is_listed(conversation, conversation->policy->xforward_hosts);
+    session->may_verp = is_listed(conversation, conversation->policy->verp_clients);
 }
 
 /* ---- attributes ---- */

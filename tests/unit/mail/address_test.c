@@ -266,7 +266,7 @@ static void domains_are_checked(void **state)
 static void xtext_goes_there_and_back(void **state)
 {
     static const char *const bad[] = { "+00", "+0A", "+0D", "+7F", "+",
-                                       "+4",  "+4G", "a b", "a=b", "a\n" };
+                                       "+4",  "+4G", "a b", "a\n" };
     struct buf coded = { 0 }, back = { 0 };
 
     xtext_encode(STR("a+b=c d\xc3"), &coded);
@@ -276,8 +276,43 @@ static void xtext_goes_there_and_back(void **state)
     for (size_t i = 0; i < COUNT(bad); i++)
         if (xtext_decode(str_from(bad[i]), &back))
             fail_msg("%s", bad[i]);
+    buf_clear(&coded);
+    xtext_normalise(STR("a=b+2Bc"), &coded); /* '=' comes uncoded from many a list server */
+    assert_string_equal(buf_text(&coded), "a+3Db+2Bc");
+    buf_clear(&coded);
+    xtext_normalise(STR("a b+"), &coded);
+    assert_string_equal(buf_text(&coded), "a+20b+2B");
     buf_free(&coded);
     buf_free(&back);
+}
+
+static void unitext_goes_there_and_back(void **state)
+{
+    static const struct {
+        const char *coded, *plain; /* plain NULL: it is refused */
+    } cases[] = {
+        { "a@b", "a@b" },         { "\\x{E4}@b", "\xc3\xa4@b" }, { "\xc3\xa4", "\xc3\xa4" },
+        { "\\x{2B}", "+" },       { "\\x{5C}", "\\" },           { "\\x{1F600}", "\xf0\x9f\x98\x80" },
+        { "\\x{20AC}", "\xe2\x82\xac" },
+        { "\\x{D800}", NULL },    { "\\x{110000}", NULL },       { "\\x{}", NULL },
+        { "\\x{0A}", NULL },      { "\\x{E4", NULL },            { "\\", NULL },
+        { "\\y", NULL },          { "a+2Bb", NULL },             { "a=b", NULL },
+        { "a b", NULL },          { "\xff", NULL },              { "\\x{202E}", NULL },
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct buf plain = { 0 };
+        bool is_good = unitext_decode(str_from(cases[i].coded), &plain);
+        if (is_good != (cases[i].plain != NULL))
+            fail_msg("%s", cases[i].coded);
+        if (is_good)
+            assert_string_equal(buf_text(&plain), cases[i].plain);
+        buf_free(&plain);
+    }
+    struct buf coded = { 0 };
+    unitext_encode(STR("a+b=\xc3\xa4\\ c"), &coded);
+    assert_string_equal(buf_text(&coded), "a\\x{2B}b\\x{3D}\xc3\xa4\\x{5C}\\x{20}c");
+    buf_free(&coded);
 }
 
 int main(void)
@@ -292,6 +327,7 @@ int main(void)
         cmocka_unit_test(routed_addresses_are_told),
         cmocka_unit_test(domains_are_checked),
         cmocka_unit_test(xtext_goes_there_and_back),
+        cmocka_unit_test(unitext_goes_there_and_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,7 @@ static void queue_lines_read_as_postfix_writes_them(void **state)
     expect(&out, "4F0C: from=<a@b>, size=316, nrcpt=1 (queue active)");
     log_line_removed(STR("4F0C"), &out);
     expect(&out, "4F0C: removed");
-    log_line_expired(STR("4F0C"), STR("a@b"), &out);
+    log_line_expired(STR("4F0C"), STR("a@b"), false, &out);
     expect(&out, "4F0C: from=<a@b>, status=expired, returned to sender");
     log_line_notification(STR("4F0C"), NOTIFICATION_FAILURE, STR("4F0D"), &out);
     expect(&out, "4F0C: sender non-delivery notification: 4F0D");

@@ -34,8 +34,8 @@ static void queue_ids_are_told_from_what_is_none(void **state)
         { STR("-"), POSTSUPER_ID_INVALID },
         { STR(""), POSTSUPER_ID_INVALID },
         { str_of(ten_kilobytes, sizeof ten_kilobytes), POSTSUPER_ID_INVALID },
-        { str_of(ten_kilobytes, 100), POSTSUPER_ID_UNKNOWN },
-        { str_of(ten_kilobytes, 101), POSTSUPER_ID_INVALID },
+        { str_of(ten_kilobytes, 255), POSTSUPER_ID_UNKNOWN },
+        { str_of(ten_kilobytes, 256), POSTSUPER_ID_INVALID },
     };
 
     memset(ten_kilobytes, 'A', sizeof ten_kilobytes);

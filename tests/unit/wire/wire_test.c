@@ -276,14 +276,14 @@ static void numbers_are_unique_and_named(void **state)
 
 static void tools_encode_what_the_channel_sends(void **state)
 {
-    struct wire_tool_delete message = { .id = STR("ALL"), .queue = STR("deferred") }, decoded;
+    struct wire_tool_flush message = { .id = STR("ALL"), .site = STR("deferred") }, decoded;
     autofree_buf struct buf payload = { 0 };
 
-    wire_encode_tool_delete(&payload, &message);
+    wire_encode_tool_flush(&payload, &message);
     assert_int_equal(payload.len, 4 + 3 + 4 + 8);
     assert_memory_equal(payload.ptr, "\3\0\0\0ALL\10\0\0\0deferred", payload.len);
-    assert_true(wire_decode_tool_delete(NULL, buf_str(&payload), &decoded));
-    assert_true(str_equal(decoded.queue, STR("deferred")));
+    assert_true(wire_decode_tool_flush(NULL, buf_str(&payload), &decoded));
+    assert_true(str_equal(decoded.site, STR("deferred")));
 }
 
 int main(void)

@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include "mail/queue_format.h"
+#include "mail/queue_id_list.h"
 #include "store/queue_tool.h"
 
 #include <sysexits.h>
@@ -42,20 +43,31 @@ static void ask_list(struct world *world, const char *queue)
     world_run(world, is_tool_done);
 }
 
+static void ask_change(struct world *world, enum queue_tool_action action, const char *id,
+                       const char *queue)
+{
+    autofree_buf struct buf ids = { 0 };
+    uint64_t queue_id;
+    bool is_all = strcmp(id, "ALL") == 0;
+
+    if (!is_all && queue_id_parse(str_from(id), &queue_id))
+        queue_id_list_add(&ids, queue_id);
+    world_connect_tool(world);
+    wire_send_tool_change(world->tool, &(struct wire_tool_change){ .action = (uint8_t)action,
+                                                                   .is_all = is_all,
+                                                                   .ids = buf_str(&ids),
+                                                                   .queue = str_from(queue) });
+    world_run(world, is_tool_done);
+}
+
 static void ask_delete(struct world *world, const char *id, const char *queue)
 {
-    world_connect_tool(world);
-    wire_send_tool_delete(
-        world->tool, &(struct wire_tool_delete){ .id = str_from(id), .queue = str_from(queue) });
-    world_run(world, is_tool_done);
+    ask_change(world, QUEUE_TOOL_DELETE, id, queue);
 }
 
 static void ask_hold(struct world *world, const char *id, bool is_release)
 {
-    world_connect_tool(world);
-    wire_send_tool_hold(world->tool,
-                        &(struct wire_tool_hold){ .id = str_from(id), .is_release = is_release });
-    world_run(world, is_tool_done);
+    ask_change(world, is_release ? QUEUE_TOOL_RELEASE : QUEUE_TOOL_HOLD, id, "");
 }
 
 static void lists_all_or_one_queue(void **state)
@@ -100,26 +112,24 @@ static void deletes_one_or_all(void **state)
     ask_delete(world, "ALL", "deferred");
     assert_int_equal(world->tool_count, 199);
     assert_int_equal(store_message_count(world->store), 0);
-    assert_int_equal(world_count_lines(world, "postfix/postsuper: "), 200);
 }
 
-static void refuses_bad_ids(void **state)
+static void refuses_malformed_changes(void **state)
 {
-    static const char *const bad[] = { "x", "../x", "ABC*", "0123456789AB*", "all", " " };
     struct world *world = *state;
 
     become(world, true);
     defer_some(world, 2);
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        ask_delete(world, bad[i], "");
-        assert_int_equal(world->tool_status, EX_DATAERR);
-    }
-    assert_int_equal(store_message_count(world->store), 2);
-    /* An empty id is no request at all. */
     world_connect_tool(world);
-    wire_send_tool_delete(world->tool, &(struct wire_tool_delete){ .id = STR("") });
-    world_run_ms(world, 50);
-    assert_true(world->is_tool_closed);
+    wire_send_tool_change(world->tool, &(struct wire_tool_change){ .ids = STR("seven b") });
+    world_run(world, is_tool_done);
+    assert_int_equal(world->tool_status, EX_PROTOCOL);
+    ask_change(world, QUEUE_TOOL_ACTION_COUNT, "ALL", "");
+    assert_int_equal(world->tool_status, EX_PROTOCOL);
+    ask_delete(world, "ALL", "nonsense");
+    assert_int_equal(world->tool_status, EX_DATAERR);
+    ask_delete(world, "", ""); /* no id at all is none, not all */
+    assert_int_equal(world->tool_count, 0);
     assert_int_equal(store_message_count(world->store), 2);
 }
 
@@ -322,7 +332,7 @@ static void client_that_leaves_disturbs_nothing(void **state)
     channel_free(&world->tool);
     world_run_ms(world, 50);
     world_connect_tool(world);
-    wire_send_tool_delete(world->tool, &(struct wire_tool_delete){ .id = STR("ALL") });
+    wire_send_tool_change(world->tool, &(struct wire_tool_change){ .is_all = 1 });
     world_run_ms(world, 1);
     channel_free(&world->tool);
     world_run_ms(world, 300);
@@ -337,29 +347,136 @@ static bool count_visit(void *argument, const struct queue_message *message)
     return true;
 }
 
+static uint64_t first_id(struct world *world)
+{
+    uint64_t id;
+
+    assert_int_equal(store_scan_ids(world->store, 0, &id, 1), 1);
+    return id;
+}
+
+static void expires_at_rest_without_an_attempt(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 1);
+    size_t before = world->job_count;
+    ask_change(world, QUEUE_TOOL_EXPIRE, "ALL", "");
+    assert_int_equal(world->tool_count, 1);
+    ask_change(world, QUEUE_TOOL_EXPIRE, "ALL", "");
+    assert_int_equal(world->tool_count, 0);
+    world->on_job = deliver_all;
+    queue_flush(world->queue);
+    world_run(world, is_queue_empty); /* the notice to a@b.example went out */
+    assert_int_equal(world->job_count, before + 1);
+    assert_int_equal(world_count_lines(world, "status=force-expired, returned to sender"), 1);
+    assert_int_equal(world_count_lines(world, "sender non-delivery notification"), 1);
+}
+
+static void expires_what_is_held_only_when_released(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 1);
+    ask_hold(world, "ALL", false);
+    ask_change(world, QUEUE_TOOL_EXPIRE, "ALL", "");
+    world->on_job = deliver_all;
+    queue_flush(world->queue);
+    world_run_ms(world, 50);
+    assert_int_equal(store_message_count(world->store), 1);
+    ask_change(world, QUEUE_TOOL_EXPIRE_RELEASE, "ALL", "");
+    assert_int_equal(world->tool_count, 0);
+    assert_int_equal(world->tool_released, 1);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world_count_lines(world, "status=force-expired, returned to sender"), 1);
+}
+
+static void expires_what_is_in_flight_when_it_fails(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    world_connect_worker(world, 0);
+    for (int i = 0; i < 2; i++)
+        world_submit(world,
+                     &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+    world_run(world, is_answered);
+    world_run(world, has_job);
+    world_run_ms(world, 20);
+    assert_int_equal(world->job_count, 2);
+    ask_change(world, QUEUE_TOOL_EXPIRE, "ALL", "");
+    assert_int_equal(world->tool_count, 2);
+    world->on_job = deliver_all;
+    defer_all(world, &world->jobs[0]);
+    deliver_all(world, &world->jobs[1]); /* delivered is delivered */
+    world_run(world, is_queue_empty);
+    assert_int_equal(world_count_lines(world, "status=force-expired, returned to sender"), 1);
+}
+
+static void requeues_under_another_id(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 1);
+    uint64_t old = first_id(world);
+    world->on_job = NULL;
+    size_t before = world->job_count;
+    ask_change(world, QUEUE_TOOL_REQUEUE, "ALL", "");
+    assert_int_equal(world->tool_count, 1);
+    world_run_ms(world, 100);
+    assert_int_equal(world->job_count, before + 1);
+    assert_int_equal(store_message_count(world->store), 1);
+    assert_true(first_id(world) > old);
+    assert_int_equal(world_count_lines(world, " orig_id="), 1);
+    deliver_all(world, &world->jobs[before]);
+    world_run(world, is_queue_empty);
+}
+
+static void requeues_after_a_restart_what_was_marked_before(void **state)
+{
+    struct world *world = *state;
+    struct queue_selection selection = { .is_all = true };
+    struct queue_tool_counts counts;
+    struct error error;
+
+    become(world, true);
+    defer_some(world, 30);
+    queue_free(&world->queue);
+    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_REQUEUE, NULL, NULL, &counts,
+                                  &error));
+    assert_int_equal(counts.done, 30);
+    world->on_job = deliver_all;
+    world_restart(world, NULL);
+    world_connect_worker(world, 1);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world_count_lines(world, " orig_id="), 30);
+}
+
 static void works_on_a_store_while_the_queue_is_down(void **state)
 {
     struct world *world = *state;
-    struct queue_selection selection;
+    struct queue_selection selection = { .is_all = true, .queues = 1u << QUEUE_DEFERRED };
+    struct queue_tool_counts counts;
     struct error error;
     size_t seen = 0;
-    uint64_t count;
 
     defer_some(world, 600);
     queue_free(&world->queue);
-    assert_true(queue_selection_parse(STR("ALL"), STR("deferred"), &selection, &error));
     assert_true(queue_tool_list(world->store, &selection, count_visit, NULL, &seen, &error));
     assert_int_equal(seen, 600);
     assert_true(
-        queue_tool_change(world->store, &selection, QUEUE_TOOL_HOLD, NULL, NULL, &count, &error));
-    assert_int_equal(count, 600);
-    assert_true(
-        queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count, &error));
-    assert_int_equal(count, 0); /* none is deferred now */
+        queue_tool_change(world->store, &selection, QUEUE_TOOL_HOLD, NULL, NULL, &counts, &error));
+    assert_int_equal(counts.done, 600);
+    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &counts,
+                                  &error));
+    assert_int_equal(counts.done, 0); /* none is deferred now */
     selection.queues = 0;
-    assert_true(
-        queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &count, &error));
-    assert_int_equal(count, 600);
+    assert_true(queue_tool_change(world->store, &selection, QUEUE_TOOL_DELETE, NULL, NULL, &counts,
+                                  &error));
+    assert_int_equal(counts.done, 600);
     assert_int_equal(store_message_count(world->store), 0);
 }
 
@@ -369,7 +486,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(lists_all_or_one_queue),
         WORLD_TEST(deletes_one_or_all),
-        WORLD_TEST(refuses_bad_ids),
+        WORLD_TEST(refuses_malformed_changes),
         WORLD_TEST(others_may_list_and_flush_only),
         WORLD_TEST(deleted_while_in_flight_is_not_requeued),
         WORLD_TEST(holds_and_releases),
@@ -379,6 +496,11 @@ int main(void)
         WORLD_TEST(message_beyond_a_frame_is_shown_in_part),
         WORLD_TEST(two_requests_at_once_are_answered_in_turn),
         WORLD_TEST(client_that_leaves_disturbs_nothing),
+        WORLD_TEST(expires_at_rest_without_an_attempt),
+        WORLD_TEST(expires_what_is_held_only_when_released),
+        WORLD_TEST(expires_what_is_in_flight_when_it_fails),
+        WORLD_TEST(requeues_under_another_id),
+        WORLD_TEST(requeues_after_a_restart_what_was_marked_before),
         WORLD_TEST(works_on_a_store_while_the_queue_is_down),
     };
     return cmocka_run_group_tests_name("roles/queue_tools", tests, NULL, NULL);

@@ -593,6 +593,8 @@ static bool tool_received(void *owner, struct channel *channel, uint16_t number,
         buf_append(&world->tool_ids,
                    str_of((const char *)&message.queue_id, sizeof message.queue_id));
         return true;
+    case WIRE_tool_changed:
+        return true;
     case WIRE_tool_content:
         assert_true(wire_decode_tool_content(channel, payload, &content));
         world->tool_content_bytes += content.content.len;
@@ -602,6 +604,7 @@ static bool tool_received(void *owner, struct channel *channel, uint16_t number,
         world->is_tool_done = true;
         world->tool_status = done.status;
         world->tool_count = done.count;
+        world->tool_released = done.released;
         return true;
     default:
         return false;

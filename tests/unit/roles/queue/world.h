@@ -78,7 +78,7 @@ struct world {
     size_t tool_message_count, tool_content_bytes;
     bool is_tool_done, is_tool_closed;
     uint32_t tool_status;
-    uint64_t tool_count;
+    uint64_t tool_count, tool_released;
 
     struct timer poll, limit;
     bool (*condition)(struct world *world);

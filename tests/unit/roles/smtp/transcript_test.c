@@ -259,7 +259,8 @@ static const struct transcript_case cases[] = {
       RCPT("r1") "S: 250 b\nC: DATA\nS: 354 c\nB:\nS: 250 d\n",
       "1/0 sent 2.0.0 250 d\n1 worked\n", NULL, ENVELOPE_8BITMIME },
     { .name = "dsn_parameters_go_on", 1,
-      HELLO "S: 250-x\nS: 250 DSN\nC: MAIL FROM:<s@a.example> RET=HDRS\nS: 250 a\n" RCPT("r1")
+      HELLO "S: 250-x\nS: 250 DSN\nC: MAIL FROM:<s@a.example> RET=HDRS\nS: 250 a\n"
+      "C: RCPT TO:<r1@b.example> ORCPT=rfc822;r1@b.example\n"
       "S: 250 b\nC: DATA\nS: 354 c\nB:\nS: 250 d\n",
       "1/0 sent 2.0.0 250 d\n1 worked\n", NULL, ENVELOPE_RET_HEADERS },
     { .name = "utf8_mail_needs_a_server_that_takes_it", 1, PLAIN,
