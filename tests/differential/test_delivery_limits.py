@@ -20,12 +20,13 @@ SLACK = 0.05  # clocks of two processes, and a timer that rounds
 
 TRANSPORTS = ["qq_com_limit", "rated", "narrow", "ramp", "slow_ramp", "single", "few", "paced",
               "parked", "dying", "cohorts", "patient", "mailing", "unrated", "rated_single",
-              "constant", "rated_dying", "shrinking"]
+              "constant", "rated_dying", "shrinking", "reloaded"]
 LIMITS = {
     "qq_com_limit_destination_concurrency_limit": 2,
     "qq_com_limit_destination_rate_delay": f"{DELAY}s",
     "qq_com_limit_destination_recipient_limit": 3,
     "rated_destination_rate_delay": f"{DELAY}",
+    "reloaded_destination_rate_delay": f"{DELAY}s",
     "rated_single_destination_rate_delay": f"{DELAY}",
     "rated_single_destination_recipient_limit": 1,
     "narrow_destination_concurrency_limit": 3,
@@ -181,6 +182,15 @@ def test_pause_with_one_recipient_for_each_delivery_counts_for_the_recipient(sid
         other, = [each for each in deliver if each.recipients[0].startswith("y")]
         assert second.began - first.ended >= DELAY - SLACK
         assert other.began < second.began
+
+
+def test_pause_goes_on_over_a_reload(sides):
+    """Waypost alone: in Postfix it does not."""
+    side = sides[1]
+    first, = deliveries(side, "reloaded.example", 1, [["a@reloaded.example"]])
+    side.system.reload()
+    second = deliveries(side, "reloaded.example", 2, [["b@reloaded.example"]])[1]
+    assert second.began - first.ended >= DELAY - SLACK
 
 
 def test_concurrency_limit_is_reached_and_kept(sides):
