@@ -53,6 +53,7 @@ LIMITS = {
     "queue_run_delay": "1s",
     "smtpd_recipient_limit": 1000,
     "in_flow_delay": "0",
+    "hopcount_limit": 10,
 }
 PROCESS_LIMITS = {"few": 2}
 CONTENT = b"Subject: limits\r\n\r\ntext\r\n"
@@ -332,3 +333,17 @@ def test_destination_lives_again_when_it_answers(sides):
         side.sink.listen("127.0.0.1", side.refused_port)
         return len(deliveries(side, "unrated.refused.example", 1, []))
     assert observe(sides, play) == [1, 1]
+
+
+def test_mail_that_has_come_a_long_way_is_refused_at_the_same_hop(sides):
+    def play(side):
+        replies = []
+        with Client("127.0.0.1", side.system.ports["in"]) as client:
+            client.command("EHLO client.example")
+            for hops in (8, 9, 10, 11):
+                content = b"Received: from a by b\r\n" * hops + CONTENT
+                replies.append(client.deliver("a@b.example", ["x@narrow.example"], content))
+        return [(code, text if code != 250 else "") for code, text in replies]
+    theirs, ours = observe(sides, play)
+    assert ours == theirs
+    assert {code for code, _ in ours} == {250, 554}
