@@ -20,12 +20,13 @@ SLACK = 0.05  # clocks of two processes, and a timer that rounds
 
 TRANSPORTS = ["qq_com_limit", "rated", "narrow", "ramp", "slow_ramp", "single", "few", "paced",
               "parked", "dying", "cohorts", "patient", "mailing", "unrated", "rated_single",
-              "constant", "rated_dying", "shrinking"]
+              "constant", "rated_dying", "shrinking", "reloaded"]
 LIMITS = {
     "qq_com_limit_destination_concurrency_limit": 2,
     "qq_com_limit_destination_rate_delay": f"{DELAY}s",
     "qq_com_limit_destination_recipient_limit": 3,
     "rated_destination_rate_delay": f"{DELAY}",
+    "reloaded_destination_rate_delay": f"{DELAY}s",
     "rated_single_destination_rate_delay": f"{DELAY}",
     "rated_single_destination_recipient_limit": 1,
     "narrow_destination_concurrency_limit": 3,
@@ -52,6 +53,7 @@ LIMITS = {
     "queue_run_delay": "1s",
     "smtpd_recipient_limit": 1000,
     "in_flow_delay": "0",
+    "hopcount_limit": 10,
 }
 PROCESS_LIMITS = {"few": 2}
 CONTENT = b"Subject: limits\r\n\r\ntext\r\n"
@@ -181,6 +183,15 @@ def test_pause_with_one_recipient_for_each_delivery_counts_for_the_recipient(sid
         other, = [each for each in deliver if each.recipients[0].startswith("y")]
         assert second.began - first.ended >= DELAY - SLACK
         assert other.began < second.began
+
+
+def test_pause_goes_on_over_a_reload(sides):
+    """Waypost alone: in Postfix it does not."""
+    side = sides[1]
+    first, = deliveries(side, "reloaded.example", 1, [["a@reloaded.example"]])
+    side.system.reload()
+    second = deliveries(side, "reloaded.example", 2, [["b@reloaded.example"]])[1]
+    assert second.began - first.ended >= DELAY - SLACK
 
 
 def test_concurrency_limit_is_reached_and_kept(sides):
@@ -322,3 +333,17 @@ def test_destination_lives_again_when_it_answers(sides):
         side.sink.listen("127.0.0.1", side.refused_port)
         return len(deliveries(side, "unrated.refused.example", 1, []))
     assert observe(sides, play) == [1, 1]
+
+
+def test_mail_that_has_come_a_long_way_is_refused_at_the_same_hop(sides):
+    def play(side):
+        replies = []
+        with Client("127.0.0.1", side.system.ports["in"]) as client:
+            client.command("EHLO client.example")
+            for hops in (8, 9, 10, 11):
+                content = b"Received: from a by b\r\n" * hops + CONTENT
+                replies.append(client.deliver("a@b.example", ["x@narrow.example"], content))
+        return [(code, text if code != 250 else "") for code, text in replies]
+    theirs, ours = observe(sides, play)
+    assert ours == theirs
+    assert {code for code, _ in ours} == {250, 554}

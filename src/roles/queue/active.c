@@ -27,6 +27,7 @@ void active_clear(struct queue *queue)
         message_free(&message);
     }
     map_free(&queue->active.messages);
+    budget_clear(&queue->active.budget);
 }
 
 size_t active_count(const struct queue *queue)
@@ -52,6 +53,7 @@ static void begin(struct queue *queue, struct message *message)
 
     ensure(map_set(queue->active.messages, key_of(&message->queue_id), message) == NULL);
     queue->active.taken_total++;
+    budget_take(message);
     message->taken_up_us = clock_wall_us();
     buf_clear(line);
     log_line_active(message_id_text(message), message->envelope.sender,
@@ -77,9 +79,16 @@ void active_take_now(struct queue *queue, struct message *message)
 
 void active_take(struct queue *queue, struct message *message)
 {
-    if (!is_to_expire(message))
-        gather_attempts(message);
-    if (!is_to_expire(message) && parking_is_wanted(message))
+    if (is_to_expire(message)) {
+        begin(queue, message);
+        return;
+    }
+    if (!budget_has_room(message)) {
+        budget_wait(message);
+        return;
+    }
+    gather_attempts(message);
+    if (parking_is_wanted(message))
         parking_put(message);
     else
         begin(queue, message);
@@ -90,6 +99,7 @@ void active_release(struct message *message)
     struct queue *queue = message->queue;
 
     ensure(map_remove(queue->active.messages, key_of(&message->queue_id)) == message);
+    budget_release(message);
     content_drop(message);
     message_free(&message);
     backlog_room(queue);

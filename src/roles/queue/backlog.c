@@ -249,27 +249,36 @@ bool backlog_take(struct queue *queue, uint64_t queue_id)
 
 /* ---- what was kept back ---- */
 
+static void take_kept_back(struct queue *queue, uint64_t queue_id)
+{
+    struct message *message =
+        active_find(queue, queue_id) != NULL ? NULL : read_message(queue, queue_id);
+
+    if (message == NULL)
+        return;
+    if (retry_is_due(&queue->settings->retry, message->due_ms, clock_wall_ms()))
+        active_take_now(queue, message);
+    else
+        message_free(&message); /* an operator had it tried meanwhile */
+}
+
 static void refill(struct queue *queue)
 {
     uint64_t queue_id;
 
-    for (int i = 0; i < PORTION && active_has_room(queue) && parking_next(queue, &queue_id); i++) {
-        struct message *message =
-            active_find(queue, queue_id) != NULL ? NULL : read_message(queue, queue_id);
-        if (message == NULL)
-            continue;
-        if (retry_is_due(&queue->settings->retry, message->due_ms, clock_wall_ms()))
-            active_take_now(queue, message);
-        else
-            message_free(&message); /* an operator had it tried meanwhile */
-    }
+    for (int i = 0; i < PORTION && active_has_room(queue) && parking_next(queue, &queue_id); i++)
+        take_kept_back(queue, queue_id);
+    for (int i = 0; i < PORTION && active_has_room(queue) && budget_has_next(queue); i++)
+        if (budget_next(queue, &queue_id))
+            take_kept_back(queue, queue_id);
 }
 
 static bool has_more(const struct queue *queue)
 {
     const struct backlog *backlog = &queue->backlog;
 
-    return backlog->is_scanning || backlog->is_flushing || !list_is_empty(&queue->scheduler.shorts);
+    return backlog->is_scanning || backlog->is_flushing ||
+           !list_is_empty(&queue->scheduler.shorts) || budget_has_next(queue);
 }
 
 /* ---- when ---- */

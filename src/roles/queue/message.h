@@ -39,6 +39,7 @@ struct message {
     int content_fd; /* sealed; -1: none */
     size_t content_users;
 
+    uint8_t budget_kind; /* while it is active, see budget.h */
     uint64_t probe; /* of an address verification: its number */
 
     int64_t taken_up_us; /* wall clock: when it became active */

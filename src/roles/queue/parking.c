@@ -54,17 +54,29 @@ static void grow(struct parking *parking)
     *parking = (struct parking){ .ids = ids, .count = parking->count, .capacity = capacity };
 }
 
+void parking_add(struct queue *queue, struct parking *parking, uint64_t queue_id)
+{
+    if (parking->count == parking->capacity)
+        grow(parking);
+    parking->ids[(parking->first + parking->count++) % parking->capacity] = queue_id;
+    map_set(queue->scheduler.parked, key_of(&queue_id), parking);
+}
+
+bool parking_take_first(struct queue *queue, struct parking *parking, uint64_t *queue_id)
+{
+    *queue_id = parking->ids[parking->first];
+    parking->first = (parking->first + 1) % parking->capacity;
+    parking->count--;
+    return map_remove(queue->scheduler.parked, key_of(queue_id)) != NULL;
+}
+
 void parking_put(struct message *message)
 {
     struct queue *queue = message->queue;
     struct destination *destination =
         list_entry(message->attempts.next, struct attempt, message_link)->destination;
-    struct parking *parking = &destination->parking;
 
-    if (parking->count == parking->capacity)
-        grow(parking);
-    parking->ids[(parking->first + parking->count++) % parking->capacity] = message->queue_id;
-    map_set(queue->scheduler.parked, key_of(&message->queue_id), destination);
+    parking_add(queue, &destination->parking, message->queue_id);
     gather_undo(message);
     content_drop(message);
     message_free(&message);
@@ -87,17 +99,6 @@ bool parking_is_short(const struct destination *destination)
            destination->small_waiting < enough(destination->queue) / 2;
 }
 
-/* False: it has become active by another way. */
-static bool take_first(struct destination *destination, uint64_t *queue_id)
-{
-    struct parking *parking = &destination->parking;
-
-    *queue_id = parking->ids[parking->first];
-    parking->first = (parking->first + 1) % parking->capacity;
-    parking->count--;
-    return map_remove(destination->queue->scheduler.parked, key_of(queue_id)) != NULL;
-}
-
 bool parking_next(struct queue *queue, uint64_t *queue_id)
 {
     struct list *shorts = &queue->scheduler.shorts;
@@ -105,7 +106,7 @@ bool parking_next(struct queue *queue, uint64_t *queue_id)
 
     while (!is_taken && !list_is_empty(shorts)) {
         struct destination *destination = list_entry(shorts->next, struct destination, short_link);
-        is_taken = take_first(destination, queue_id);
+        is_taken = parking_take_first(queue, &destination->parking, queue_id);
         list_remove(&destination->short_link); /* to the end, where it is short still */
         destination_settle(destination);
     }

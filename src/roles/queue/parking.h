@@ -17,13 +17,16 @@ struct parking {
     uint64_t *ids;
     size_t first, count, capacity;
 };
+/* For any such ring; false: the first one has become active by another way. */
+void parking_add(struct queue *queue, struct parking *parking, uint64_t queue_id);
+bool parking_take_first(struct queue *queue, struct parking *parking, uint64_t *queue_id);
 void parking_clear(struct parking *parking);
 
 /* Whether the message, with its attempts gathered and not yet enqueued, has to wait so. */
 bool parking_is_wanted(const struct message *message);
 /* Frees the message; its id waits at one of its destinations. */
 void parking_put(struct message *message);
-/* Whether the id waits here. */
+/* Whether the id waits in any ring. */
 bool parking_has(const struct queue *queue, uint64_t queue_id);
 /* It becomes active by another way. */
 void parking_forget(struct queue *queue, uint64_t queue_id);

@@ -102,7 +102,7 @@ static bool on_probe(struct queue *queue, struct str payload)
         return true;
     }
     queue->probes.open_count++;
-    active_take(queue, message);
+    active_take_now(queue, message); /* it is not in the store, so it cannot wait there */
     scheduler_run(queue);
     return true;
 }

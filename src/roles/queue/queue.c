@@ -193,7 +193,7 @@ void queue_status(struct queue *queue, struct buf *out)
                queue->settings->active_limit);
     buf_printf(out,
                "deliveries in flight: %zu, waiting: %zu, destinations: %zu, workers: %zu; messages "
-               "kept back for busy destinations: %zu\n",
+               "kept back: %zu\n",
                queue->scheduler.in_flight, queue->scheduler.waiting,
                map_count(queue->scheduler.destinations), queue->workers.count,
                map_count(queue->scheduler.parked));

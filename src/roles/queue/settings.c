@@ -108,6 +108,8 @@ struct settings *settings_new(const struct config_source *source, struct config 
     };
     settings->active_limit =
         config->qmgr_message_active_limit > 0 ? (size_t)config->qmgr_message_active_limit : 1;
+    settings->recipient_limit = (size_t)config->qmgr_message_recipient_limit;
+    settings->recipient_minimum = (size_t)config->qmgr_message_recipient_minimum;
     settings->minfree_bytes = (uint64_t)config->queue_minfree;
     settings->bounce_size_limit = (uint64_t)config->bounce_size_limit;
     settings->has_long_ids = config->enable_long_queue_ids;

@@ -36,6 +36,7 @@ struct settings {
     struct retry_limits retry;
     int64_t minimal_backoff_ms; /* also how long a destination stays dead */
     size_t active_limit;
+    size_t recipient_limit, recipient_minimum; /* qmgr_message_recipient_…, see budget.h */
     uint64_t minfree_bytes;
     uint64_t bounce_size_limit;
     bool has_long_ids;

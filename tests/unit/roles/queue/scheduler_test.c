@@ -620,6 +620,42 @@ static void operator_gets_a_message_tried_that_is_kept_back(void **state)
     assert_int_equal(world->job_count, 301);
 }
 
+static bool has_settled(struct world *world)
+{
+    return is_answered(world) && committer_waiting_count(world->queue->committer) == 0;
+}
+
+static void mailings_wait_for_their_like_alone(void **state)
+{
+    struct world *world = *state;
+
+    world_restart(world, "qmgr_message_recipient_limit = 100\n"
+                         "default_destination_concurrency_limit = 1\n");
+    world_connect_worker(world, 0);
+    for (int i = 0; i < 3; i++)
+        world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                            .recipients = "huge.example",
+                                            .recipient_count = 3000 });
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "middle.example",
+                                        .recipient_count = 60 });
+    submit_many(world, "x@small.example", 5);
+    world_run(world, has_settled);
+    world_run_ms(world, 50);
+    assert_int_equal(active_count(world->queue), 1 + 1 + 5);
+    assert_int_equal(count_jobs(world, "middle.example"), 1);
+    assert_int_equal(map_count(world->queue->scheduler.parked), 2);
+    world->on_job = deliver_all;
+    for (size_t i = 0; i < world->job_count; i++)
+        if (!world->jobs[i].is_done)
+            deliver_all(world, &world->jobs[i]);
+    world_run(world, is_queue_empty);
+    assert_int_equal(count_jobs(world, "huge.example"), 180);
+    assert_int_equal(map_count(world->queue->scheduler.parked), 0);
+    for (size_t i = 0; i < LANE_COUNT; i++)
+        assert_int_equal(world->queue->active.budget.used[i], 0);
+}
+
 /* Not a benchmark, but a bound that an accidental walk over everything would break. */
 static void cost_of_a_message_does_not_grow_with_the_queue(void **state)
 {
@@ -672,6 +708,7 @@ int main(void)
         WORLD_TEST(messages_kept_back_are_delivered_after_a_restart),
         WORLD_TEST(dead_destination_defers_what_is_kept_back_too),
         WORLD_TEST(operator_gets_a_message_tried_that_is_kept_back),
+        WORLD_TEST(mailings_wait_for_their_like_alone),
         WORLD_TEST(cost_of_a_message_does_not_grow_with_the_queue),
     };
     return cmocka_run_group_tests_name("roles/queue_scheduler", tests, NULL, NULL);
