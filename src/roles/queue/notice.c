@@ -256,10 +256,19 @@ static struct message *make_lone(struct queue *queue, struct str recipient, stru
                         recipient, 0, &made);
 }
 
+/* An envelope takes none. */
+static bool has_control(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f)
+            return true;
+    return false;
+}
+
 bool notice_send(struct queue *queue, struct str recipient, struct str content)
 {
     if (recipient.len > RECIPIENT_BYTES_MAX || content.len > LONE_BYTES_MAX ||
-        str_find_byte(content, '\0') >= 0)
+        has_control(recipient) || str_find_byte(content, '\0') >= 0)
         return false;
     struct message *notice = recipient.len > 0 ? make_lone(queue, recipient, content) : NULL;
     if (notice != NULL)

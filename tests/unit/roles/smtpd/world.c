@@ -126,6 +126,8 @@ static bool queue_received(void *owner, struct channel *channel, uint16_t number
         return on_chunk(world, channel, payload);
     case WIRE_submit_message:
         return on_message(world, channel, payload);
+    case WIRE_submit_notice:
+        return true;
     case WIRE_submit_abort:
         world->aborted_count++;
         world->message.chunk_count = 0;
