@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The requests behind `waypost top` and `waypost why`: what waits where, and what keeps it there.
- */
+/* The requests behind `waypost top` and `waypost why`: what waits where, and what keeps it so. */
 #include "base/clock.h"
 #include "base/memory.h"
 #include "gathering.h"
