@@ -67,5 +67,5 @@ struct channel_input {
 };
 /* One frame into `payload` (cleared first). A clean end before a frame: returns true with
  * *number = 0. */
-must_check bool channel_receive_blocking(struct channel_input *input, uint16_t *number, struct buf *payload,
-                                         struct error *error);
+must_check bool channel_receive_blocking(struct channel_input *input, uint16_t *number,
+                                         struct buf *payload, struct error *error);
