@@ -149,9 +149,18 @@ class Machine:
                                  f"{result.stderr}\n{self.read('/var/log/maillog')[-6000:]}")
         return result
 
+    def forget_postfix(self):
+        """A machine that never had Postfix, nor anything else that delivers mail."""
+        self.run("dpkg --purge --force-depends postfix-cdb postfix-lmdb postfix-pcre "
+                 "postfix-sqlite postfix bsd-mailx; rm -rf /etc/postfix /etc/aliases "
+                 "/etc/aliases.*; getent passwd postfix && userdel postfix; getent group postdrop "
+                 "&& groupdel postdrop; rm -rf /var/spool/postfix/* /var/lib/postfix; true")
+
     def install(self, package):
         """A package file, with apt-get, as its user would."""
         shutil.copy(package, self.path(f"/tmp/{pathlib.Path(package).name}"))
+        # The machine below may be in the middle of installing something of its own.
+        self.run("dpkg --configure -a </dev/null", check=False)
         return self.run(f"apt-get install -y /tmp/{pathlib.Path(package).name} </dev/null",
                         timeout=300)
 

@@ -20,14 +20,6 @@ def machine():
         yield machine
 
 
-def forget_postfix(machine):
-    """A machine that never had Postfix, nor anything else that delivers mail."""
-    machine.run("dpkg --purge --force-depends postfix-cdb postfix-lmdb postfix-pcre postfix-sqlite "
-                "postfix bsd-mailx; rm -rf /etc/postfix /etc/aliases /etc/aliases.*; "
-                "getent passwd postfix && userdel postfix; getent group postdrop && groupdel "
-                "postdrop; rm -rf /var/spool/postfix/* /var/lib/postfix; true")
-
-
 def newer(machine, package):
     """The same package with a higher version number."""
     machine.run("mkdir /tmp/newer && dpkg-deb -R /tmp/$(basename %s) /tmp/newer/tree && "
@@ -44,7 +36,7 @@ def test_lintian_has_nothing_to_say_but_about_folders_of_manual_pages(package):
 
 
 def test_a_fresh_installation_relays_nothing_for_strangers_and_delivers_locally(machine, package):
-    forget_postfix(machine)
+    machine.forget_postfix()
     machine.install(package)
     assert machine.run("postconf -h inet_interfaces mynetworks").stdout == \
         "loopback-only\n127.0.0.0/8, [::1]/128\n"
@@ -58,7 +50,7 @@ def test_a_fresh_installation_relays_nothing_for_strangers_and_delivers_locally(
 
 
 def test_users_without_rights_submit_mail_while_nothing_runs(machine, package):
-    forget_postfix(machine)
+    machine.forget_postfix()
     machine.install(package)
     machine.run("useradd -m reader && useradd -m writer && service postfix stop")
     machine.run("echo Later. | sendmail reader", user="writer")
@@ -97,7 +89,7 @@ def test_mail_that_waits_in_postfixs_queue_is_named_and_left(machine, package):
 
 
 def test_an_upgrade_keeps_queue_configuration_and_service(machine, package):
-    forget_postfix(machine)
+    machine.forget_postfix()
     machine.install(package)
     machine.run("postconf -e 'relayhost = [127.0.0.9]:1' && service postfix reload")
     machine.run("echo Waits. | sendmail -f a@example.com b@example.org")
@@ -111,7 +103,7 @@ def test_an_upgrade_keeps_queue_configuration_and_service(machine, package):
 
 
 def test_a_purge_takes_what_the_package_made(machine, package):
-    forget_postfix(machine)
+    machine.forget_postfix()
     machine.install(package)
     machine.run("dpkg --purge --force-depends waypost")
     assert not machine.path("/etc/postfix").exists()
@@ -122,7 +114,7 @@ def test_a_purge_takes_what_the_package_made(machine, package):
 
 
 def test_a_purge_leaves_a_queue_in_which_mail_waits(machine, package):
-    forget_postfix(machine)
+    machine.forget_postfix()
     machine.install(package)
     machine.run("postconf -e 'relayhost = [127.0.0.9]:1' && service postfix reload")
     machine.run("echo Waits. | sendmail -f a@example.com b@example.org")
@@ -134,7 +126,7 @@ def test_a_purge_leaves_a_queue_in_which_mail_waits(machine, package):
 
 
 def test_a_restart_with_a_broken_configuration_leaves_the_running_service(machine, package):
-    forget_postfix(machine)
+    machine.forget_postfix()
     machine.install(package)
     pid = machine.read("/var/spool/postfix/pid/master.pid")
     machine.run("postconf -e 'maximal_queue_lifetime = 20x'")
@@ -145,7 +137,7 @@ def test_a_restart_with_a_broken_configuration_leaves_the_running_service(machin
 
 
 def test_the_log_rotates_and_goes_on(machine, package):
-    forget_postfix(machine)
+    machine.forget_postfix()
     machine.install(package)
     machine.run("postconf -e 'maillog_file = /var/log/maillog' && service postfix restart")
     machine.run("which logrotate || exit 0; logrotate -f /etc/logrotate.d/waypost")

@@ -363,3 +363,14 @@ def test_postmap_asks_table_servers(sink):
             assert result.stdout == "a\tyes\na\tyes\n"
         result = relay.run("postmap", "-q", "a", name, check=False)
         assert result.returncode == 1 and "Connection refused" in result.stderr
+
+
+def test_postfixs_default_of_a_nis_table_is_empty_where_there_is_no_nis():
+    with Instance(alias_maps="nis:mail.aliases",
+                  local_recipient_maps="proxy:unix:passwd.byname $alias_maps") as relay:
+        assert relay.run("postmap", "-q", "root", "nis:mail.aliases", check=False).returncode == 1
+        with relay.connect() as client:
+            client.command("EHLO client.example.test")
+            client.command("MAIL FROM:<a@example.com>")
+            assert client.command("RCPT TO:<root@relay.example.test>")[0] == 250
+            assert client.command("RCPT TO:<nobody-there@relay.example.test>")[0] == 550

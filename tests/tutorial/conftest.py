@@ -45,9 +45,7 @@ def outside():
 @pytest.fixture(scope="module")
 def relay(outside):
     with Relay(NETWORKS) as relay:
-        relay.run(f"rm -f /etc/resolv.conf; echo nameserver {NAMES} >/etc/resolv.conf; "
-                  "rm -f /var/log/maillog; dpkg --purge --force-depends postfix-cdb postfix-lmdb "
-                  "postfix-pcre postfix-sqlite postfix && rm -rf /etc/aliases*")
+        relay.run(f"rm -f /etc/resolv.conf; echo nameserver {NAMES} >/etc/resolv.conf")
         SystemLog(relay).start()
         relay.install(package_file())
         # While developing: the programs of a build over those of an older package.
@@ -57,5 +55,7 @@ def relay(outside):
                 relay.run(f"cp /usr/sbin/{name} /tmp/{name} ; rm /usr/sbin/{name}")
                 shutil.copy(built, relay.path(f"/usr/sbin/{name}"))
             relay.run("chgrp postdrop /usr/sbin/postdrop && chmod 2755 /usr/sbin/postdrop")
-        relay.run("service postfix stop; rm -f /var/log/maillog /etc/postfix/*")
+        shutil.copy(HERE.parent.parent / "packaging/debian/waypost.init",
+                    relay.path("/etc/init.d/waypost"))
+        relay.run("service postfix stop; rm -rf /var/log/maillog /etc/postfix/*")
         yield relay

@@ -15,7 +15,8 @@ NAMES = "203.0.113.53"
 SSO = "203.0.113.77"  # sso-api-01.zombig.name
 STRANGER = "203.0.113.99"
 HOSTS = {"example.com": "203.0.113.11", "example.org": "203.0.113.12", "qq.com": "203.0.113.21",
-         "plain.example": "203.0.113.31", "secure.example": "203.0.113.41"}
+         "plain.example": "203.0.113.31", "secure.example": "203.0.113.41",
+         "example.net": "203.0.113.51"}
 REFUSING, SILENT = "203.0.113.61", "203.0.113.62"
 
 
@@ -28,8 +29,8 @@ def zone():
         reverse = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
         entries[name, "A"] = [address]
         entries[reverse, "PTR"] = [f"{name}."]
-    for domain in ("zombig.name", "example.net"):
-        entries[domain, "A"] = [STRANGER]
+    entries["zombig.name", "A"] = [STRANGER]
+    entries["relay.zombig.name", "A"] = [FIRST]
     return entries
 
 

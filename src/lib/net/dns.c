@@ -175,6 +175,7 @@ bool dns_rdata_parse(struct arena *arena, enum dns_type type, struct str rdata,
         return rdata.len == (type == DNS_A ? 4 : 16);
     case DNS_PTR:
     case DNS_NS:
+    case DNS_CNAME:
         return read_name(arena, rdata, &record->name) && record->name.len > 0;
     case DNS_MX:
         if (rdata.len < 3)
@@ -187,7 +188,7 @@ bool dns_rdata_parse(struct arena *arena, enum dns_type type, struct str rdata,
         return read_text(arena, rdata, &record->data);
     case DNS_TLSA:
         record->data = arena_copy(arena, rdata);
-        return rdata.len > 3;
+        return true; /* a short one is of no use, but there: see tlsa.h */
     }
     return false;
 }
@@ -201,6 +202,8 @@ const char *dns_type_name(enum dns_type type)
         return "PTR";
     case DNS_NS:
         return "NS";
+    case DNS_CNAME:
+        return "CNAME";
     case DNS_MX:
         return "MX";
     case DNS_TXT:

@@ -12,6 +12,7 @@
 enum dns_type {
     DNS_A = 1,
     DNS_NS = 2,
+    DNS_CNAME = 5,
     DNS_PTR = 12,
     DNS_MX = 15,
     DNS_TXT = 16,
@@ -31,13 +32,13 @@ enum dns_outcome {
 struct dns_record {
     uint16_t preference;   /* MX; SRV priority */
     uint16_t weight, port; /* SRV */
-    struct str name;       /* MX, NS, SRV, PTR target without trailing dot ("" = null MX) */
+    struct str name;       /* MX, NS, SRV, PTR, CNAME target without trailing dot ("" = null MX) */
     struct str data;       /* A, AAAA: 4 or 16 bytes; TXT: joined text; TLSA: rdata */
 };
 
 struct dns_answer {
     enum dns_outcome outcome;
-    bool is_secure; /* validated with DNSSEC */
+    bool is_secure; /* the whole answer was validated with DNSSEC; see dns_query_validated */
     uint32_t ttl_s;
     struct str canonical_name;
     struct dns_record *records;
@@ -80,6 +81,10 @@ must_check bool dns_client_attach(struct dns_client *client, int fd, struct erro
  * is DNS_TRY_AGAIN. */
 void dns_query(struct dns_client *client, struct arena *arena, enum dns_type type, struct str name,
                int64_t deadline_ms, struct dns_answer *answer);
+/* The same with DNSSEC and without /etc/hosts: what is forged is DNS_TRY_AGAIN, what a signed zone
+ * vouches for is_secure. */
+void dns_query_validated(struct dns_client *client, struct arena *arena, enum dns_type type,
+                         struct str name, int64_t deadline_ms, struct dns_answer *answer);
 /* PTR of an address. */
 void dns_query_address(struct dns_client *client, struct arena *arena,
                        const struct net_address *address, int64_t deadline_ms,

@@ -91,8 +91,9 @@ struct tls_client_options {
     size_t fingerprint_count;
     const struct tls_tlsa *tlsa;
     size_t tlsa_count;
-    struct str tlsa_base;              /* the name the records stand at */
-    const struct tls_session *session; /* of an earlier connection; NULL: a new one */
+    struct str tlsa_base; /* the name the records stand at */
+    /* Of an earlier connection that was made with the same options; NULL: a new one. */
+    const struct tls_session *session;
 };
 
 /* NULL with `error`: the options do not work (a cipher list without a cipher). */

@@ -123,6 +123,7 @@ static const struct table_type *const types[] = {
     &table_type_inline,   &table_type_static,   &table_type_fail,      &table_type_unionmap,
     &table_type_pipemap,  &table_type_randmap,  &table_type_unix,      &table_type_environ,
     &table_type_internal, &table_type_tcp,      &table_type_socketmap, &table_type_sqlite,
+    &table_type_nis,
 };
 
 static const struct table_type *type_find(struct str name)

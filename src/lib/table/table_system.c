@@ -2,7 +2,8 @@
 /*
  * What the system says: environ (the environment), and unix:passwd.byname, unix:group.byname. The
  * accounts are read when the table is opened, because a confined role cannot read them later; so
- * they are those that getpwent lists, which a directory service may leave out.
+ * they are those that getpwent lists, which a directory service may leave out. And nis, of which
+ * Postfix's default alias_maps has one: on a machine without a NIS domain it is empty.
  */
 #include "base/map.h"
 #include "table/table_type.h"
@@ -11,6 +12,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { ACCOUNTS_MAX = 1000000 };
 
@@ -126,4 +128,30 @@ const struct table_type table_type_unix = {
     .open = unix_open,
     .find = unix_find,
     .close = unix_close,
+};
+
+/* ---- nis ---- */
+
+static bool nis_open(struct table *table, struct error *error)
+{
+    char domain[256] = "";
+
+    if (getdomainname(domain, sizeof domain - 1) != 0 || domain[0] == '\0' ||
+        strcmp(domain, "(none)") == 0)
+        return true;
+    return error_set(error,
+                     "%.*s: this machine is in the NIS domain \"%s\", but NIS is not supported",
+                     STR_ARGS(table->specification), domain);
+}
+
+static enum lookup_outcome nis_find(struct table *table, struct str key, struct arena *arena,
+                                    struct str *value, struct error *error)
+{
+    return LOOKUP_ABSENT;
+}
+
+const struct table_type table_type_nis = {
+    .name = "nis",
+    .open = nis_open,
+    .find = nis_find,
 };

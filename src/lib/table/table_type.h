@@ -46,6 +46,7 @@ extern const struct table_type table_type_pipemap;
 extern const struct table_type table_type_randmap;
 extern const struct table_type table_type_environ;
 extern const struct table_type table_type_unix;
+extern const struct table_type table_type_nis;
 extern const struct table_type table_type_cdb;
 extern const struct table_type table_type_sqlite;
 extern const struct table_type table_type_tcp;

@@ -12,6 +12,7 @@
 struct question {
     uint64_t id;
     enum dns_type type;
+    bool is_validated;
     struct str name;
     struct fiber *fiber;
     struct arena *arena;
@@ -35,6 +36,7 @@ static void send_question(struct dns_client *client, const struct question *ques
 {
     struct wire_resolve_query message = { .query = question->id,
                                           .type = question->type,
+                                          .is_validated = question->is_validated,
                                           .name = question->name };
 
     wire_send_resolve_query(client->channel, &message);
@@ -142,27 +144,40 @@ static void wait_for_answer(struct dns_client *client, struct question *question
     map_remove(client->questions, question_key(&question->id));
 }
 
+/* The caller has filled in what is asked. */
+static void ask(struct dns_client *client, struct question *question, int64_t deadline_ms)
+{
+    question->id = ++client->last_id;
+    question->fiber = fiber_current(client->loop);
+    *question->answer = (struct dns_answer){ 0 };
+    if (!dns_name_is_valid(question->name)) {
+        question->answer->outcome = DNS_BAD_NAME;
+        question->answer->reason = STR("Malformed domain name");
+        return;
+    }
+    wait_for_answer(client, question, deadline_ms);
+    if (!question->is_answered) {
+        *question->answer = (struct dns_answer){ .outcome = DNS_TRY_AGAIN,
+                                                 .reason = STR("Host not found, try again") };
+    }
+}
+
 void dns_query(struct dns_client *client, struct arena *arena, enum dns_type type, struct str name,
                int64_t deadline_ms, struct dns_answer *answer)
 {
-    struct question question = { .id = ++client->last_id,
-                                 .type = type,
-                                 .name = name,
-                                 .fiber = fiber_current(client->loop),
-                                 .arena = arena,
-                                 .answer = answer };
+    struct question question = { .type = type, .name = name, .arena = arena, .answer = answer };
 
-    *answer = (struct dns_answer){ 0 };
-    if (!dns_name_is_valid(name)) {
-        answer->outcome = DNS_BAD_NAME;
-        answer->reason = STR("Malformed domain name");
-        return;
-    }
-    wait_for_answer(client, &question, deadline_ms);
-    if (!question.is_answered) {
-        *answer = (struct dns_answer){ .outcome = DNS_TRY_AGAIN,
-                                       .reason = STR("Host not found, try again") };
-    }
+    ask(client, &question, deadline_ms);
+}
+
+void dns_query_validated(struct dns_client *client, struct arena *arena, enum dns_type type,
+                         struct str name, int64_t deadline_ms, struct dns_answer *answer)
+{
+    struct question question = {
+        .type = type, .is_validated = true, .name = name, .arena = arena, .answer = answer
+    };
+
+    ask(client, &question, deadline_ms);
 }
 
 void dns_query_address(struct dns_client *client, struct arena *arena,

@@ -24,7 +24,7 @@ const char check_help[] =
     "  -c DIR      the configuration directory\n"
     "\n"
     "exit status: 0 nothing but hints, 1 warnings, 2 errors (mail does not flow, or flows\n"
-    "for strangers; also where the configuration cannot be read at all)\n";
+    "for strangers), 78 the configuration cannot be read, and nothing starts with it\n";
 
 static void print_text(struct check *check)
 {
@@ -67,7 +67,7 @@ static int run(struct tool *tool, const char *folder, bool is_json)
     int status;
 
     if (!tool_configure(tool, folder))
-        return EXIT_ERRORS;
+        return EX_CONFIG;
     check_run(&check, &tool->source, tool->config);
     if (is_json)
         for (const struct check_finding *each = check.first; each != NULL; each = each->next)

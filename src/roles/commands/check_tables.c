@@ -181,9 +181,8 @@ static void check_opens(struct check *check, const struct check_setting *setting
 /* Servers are not asked, and what only a daemon can open is left to it. */
 static bool is_checked(struct str type)
 {
-    static const char *const left[] = { "tcp",      "socketmap", "proxy",    "mysql",
-                                        "pgsql",    "ldap",      "memcache", "mongodb",
-                                        "internal", "nis",       "netinfo" };
+    static const char *const left[] = { "tcp",  "socketmap", "proxy",   "mysql",    "pgsql",
+                                        "ldap", "memcache",  "mongodb", "internal", "netinfo" };
 
     for (size_t i = 0; i < sizeof left / sizeof *left; i++)
         if (str_equal(type, str_from(left[i])))

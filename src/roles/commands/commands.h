@@ -28,6 +28,9 @@ int postqueue_main(int argc, char **argv);
 int postsuper_main(int argc, char **argv);
 int role_main(int argc, char **argv); /* hidden: how the master starts a role */
 int sendmail_main(int argc, char **argv);
+int waypost_queue_main(int argc, char **argv);
+int waypost_top_main(int argc, char **argv);
+int waypost_why_main(int argc, char **argv);
 
 extern const char check_help[];
 extern const char newaliases_help[];
@@ -42,3 +45,6 @@ extern const char postmap_help[];
 extern const char postqueue_help[];
 extern const char postsuper_help[];
 extern const char sendmail_help[];
+extern const char waypost_queue_help[];
+extern const char waypost_top_help[];
+extern const char waypost_why_help[];

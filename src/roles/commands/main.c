@@ -28,9 +28,18 @@ static const struct command commands[] = {
     { "check",      check_main,      "say what in the configuration is not as it seems", check_help },
     { "role",       role_main,       NULL, NULL },
 };
+/* These have no other name than `waypost NAME`. */
+static const struct command own_commands[] = {
+    { "queue",      waypost_queue_main, "select queued mail, show it, act on it", waypost_queue_help },
+    { "top",        waypost_top_main,   "watch the mail flow", waypost_top_help },
+    { "why",        waypost_why_main,   "why a destination or message waits", waypost_why_help },
+};
 /* clang-format on */
 
-enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+enum {
+    COMMAND_COUNT = sizeof commands / sizeof *commands,
+    OWN_COUNT = sizeof own_commands / sizeof *own_commands,
+};
 
 static const struct command *command_find(struct str name)
 {
@@ -40,20 +49,33 @@ static const struct command *command_find(struct str name)
     return NULL;
 }
 
+static const struct command *own_command_find(struct str name)
+{
+    for (size_t i = 0; i < OWN_COUNT; i++)
+        if (str_equal(name, str_from(own_commands[i].name)))
+            return &own_commands[i];
+    return command_find(name);
+}
+
 static int overview(FILE *out)
 {
     fputs("waypost: a mail relay that takes over Postfix's configuration and commands\n"
           "\n"
           "usage: waypost COMMAND [argument ...]\n"
           "\n"
-          "Each command also works under its own name where it is linked to this program.\n"
+          "\n",
+          out);
+    for (size_t i = 0; i < OWN_COUNT; i++)
+        fprintf(out, "  %-12s%s\n", own_commands[i].name, own_commands[i].summary);
+    fputs("\n"
+          "These also work under their own names where they are linked to this program:\n"
           "\n",
           out);
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         if (commands[i].summary != NULL)
             fprintf(out, "  %-12s%s\n", commands[i].name, commands[i].summary);
     fputs("\n"
-          "  waypost COMMAND --help   what a command can do; also: man COMMAND\n"
+          "  waypost COMMAND --help   what a command can do; also: man waypost, man COMMAND\n"
           "  waypost --version        the version\n",
           out);
     return fflush(out) == 0 ? EX_OK : EX_IOERR;
@@ -99,7 +121,7 @@ int main(int argc, char **argv)
         return overview(stdout);
     if (str_equal(str_from(argv[1]), STR("--version")))
         return version("waypost");
-    command = command_find(str_from(argv[1]));
+    command = own_command_find(str_from(argv[1]));
     if (command != NULL)
         return run(command, argc - 1, argv + 1);
     fprintf(stderr, "waypost: fatal: '%s' is no command; 'waypost' alone lists them\n", argv[1]);

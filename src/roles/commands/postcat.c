@@ -55,9 +55,8 @@ static bool show_message(struct showing *showing, struct str payload)
     bool is_good = envelope_decode(&scratch, message.envelope, &envelope, &error);
     if (is_good) {
         showing->has_message = true;
-        queue_file_view_begin(&showing->view, str_from(showing->id),
-                              (enum queue_name)message.queue, &envelope,
-                              queue_id_wall_ms(message.queue_id) / 1000);
+        queue_file_view_begin(&showing->view, str_from(showing->id), (enum queue_name)message.queue,
+                              &envelope, queue_id_wall_ms(message.queue_id) / 1000);
     }
     arena_clear(&scratch);
     return is_good;
@@ -124,8 +123,7 @@ static int show_maildrop(struct showing *showing)
     showing->has_message = true;
     queue_file_view_begin(&showing->view, str_from(showing->id), QUEUE_MAILDROP, envelope,
                           file.modified_s);
-    while (maildrop_file_read(&file, portion, sizeof portion, &count, &error) ==
-               MAILDROP_FILE_OK &&
+    while (maildrop_file_read(&file, portion, sizeof portion, &count, &error) == MAILDROP_FILE_OK &&
            count > 0)
         queue_file_view_content(&showing->view, str_of(portion, count));
     maildrop_file_close(&file);
@@ -232,9 +230,8 @@ int postcat_main(int argc, char **argv)
         view.parts = VIEW_ALL;
     if (!tool_configure(&tool, tool.folder))
         return STATUS_FATAL;
-    int status = is_queue && optind < argc
-                     ? show_all(&tool, &view, argc - optind, argv + optind)
-                     : refuse_files(&tool, argc - optind, argv + optind);
+    int status = is_queue && optind < argc ? show_all(&tool, &view, argc - optind, argv + optind)
+                                           : refuse_files(&tool, argc - optind, argv + optind);
     tool_end(&tool);
     int flushed = tool_flush_output(&tool);
     return status != EX_OK ? status : flushed;

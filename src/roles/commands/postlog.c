@@ -40,8 +40,7 @@ static bool severity_parse(const char *text, enum severity *severity)
     return false;
 }
 
-static void log_text(struct tool *tool, const char *tag, enum severity severity,
-                     struct str text)
+static void log_text(struct tool *tool, const char *tag, enum severity severity, struct str text)
 {
     tool_log(tool, tag, severity, text);
     if (isatty(STDERR_FILENO))
@@ -59,8 +58,8 @@ static void log_input(struct tool *tool, const char *tag, enum severity severity
     free(line);
 }
 
-static void log_arguments(struct tool *tool, const char *tag, enum severity severity,
-                          int count, char **words)
+static void log_arguments(struct tool *tool, const char *tag, enum severity severity, int count,
+                          char **words)
 {
     autofree_buf struct buf text = { 0 };
 

@@ -45,21 +45,25 @@ static const struct {
     char option;
     const char *done; /* behind the id */
 } actions[] = {
-    { QUEUE_TOOL_DELETE, 'd', "removed" },
-    { QUEUE_TOOL_REQUEUE, 'r', "requeued" },
-    { QUEUE_TOOL_HOLD, 'h', "placed on hold" },
-    { QUEUE_TOOL_RELEASE, 'H', "released from hold" },
-    { QUEUE_TOOL_EXPIRE, 'e', "expired" },
-    { QUEUE_TOOL_EXPIRE_RELEASE, 'f', "expired" },
+    { QUEUE_TOOL_DELETE, 'd', "removed" },      { QUEUE_TOOL_REQUEUE, 'r', "requeued" },
+    { QUEUE_TOOL_HOLD, 'h', "placed on hold" }, { QUEUE_TOOL_RELEASE, 'H', "released from hold" },
+    { QUEUE_TOOL_EXPIRE, 'e', "expired" },      { QUEUE_TOOL_EXPIRE_RELEASE, 'f', "expired" },
 };
 enum { ACTION_COUNT = sizeof actions / sizeof *actions };
 
 /* What is told at the end, in this order. */
-enum total { TOTAL_REQUEUED, TOTAL_DELETED, TOTAL_EXPIRED, TOTAL_HELD, TOTAL_RELEASED, TOTAL_COUNT };
+enum total {
+    TOTAL_REQUEUED,
+    TOTAL_DELETED,
+    TOTAL_EXPIRED,
+    TOTAL_HELD,
+    TOTAL_RELEASED,
+    TOTAL_COUNT
+};
 
 static const char *const total_texts[TOTAL_COUNT] = {
-    [TOTAL_REQUEUED] = "Requeued", [TOTAL_DELETED] = "Deleted",
-    [TOTAL_EXPIRED] = "Force-expired", [TOTAL_HELD] = "Placed on hold",
+    [TOTAL_REQUEUED] = "Requeued",           [TOTAL_DELETED] = "Deleted",
+    [TOTAL_EXPIRED] = "Force-expired",       [TOTAL_HELD] = "Placed on hold",
     [TOTAL_RELEASED] = "Released from hold",
 };
 
@@ -67,7 +71,7 @@ struct job {
     struct tool *tool;
     struct queue_client client;
     bool is_open;
-    struct buf queues;    /* names from the command line that the queue knows */
+    struct buf queues; /* names from the command line that the queue knows */
     bool has_maildrop;
     bool has_store_queue;       /* also of the names */
     struct queue_change change; /* what gathers; of the action below */
@@ -298,8 +302,8 @@ static bool queues_take(struct job *job, int count, char **names)
             job->has_store_queue = true;
             job->has_maildrop |= name == QUEUE_MAILDROP;
         } else if (!is_empty_folder(str_from(names[i]))) {
-            job->status = tool_fail(job->tool, STATUS_FATAL, "invalid directory name: %.100s",
-                                    names[i]);
+            job->status =
+                tool_fail(job->tool, STATUS_FATAL, "invalid directory name: %.100s", names[i]);
             return false;
         }
     }

@@ -89,8 +89,9 @@ static void on_changed(void *argument, size_t index, unsigned effect)
 
     wire_encode_tool_changed(&payload, &(struct wire_tool_changed){ .index = (uint32_t)index,
                                                                     .effect = (uint8_t)effect });
-    direct->is_answer_bad |= direct->answer == NULL ||
-                             !direct->answer(direct->argument, WIRE_tool_changed, buf_str(&payload));
+    direct->is_answer_bad |=
+        direct->answer == NULL ||
+        !direct->answer(direct->argument, WIRE_tool_changed, buf_str(&payload));
 }
 
 static bool change(struct direct *direct, struct str payload)

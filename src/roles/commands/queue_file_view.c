@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "queue_file_view.h"
 
-
 #include <stdio.h>
 #include <time.h>
 
@@ -28,7 +27,8 @@ enum {
 };
 
 /* Types, places and lengths in front of a record; the record counts. */
-static bool begin_record(struct queue_file_view *view, enum record type, size_t bytes, bool is_shown)
+static bool begin_record(struct queue_file_view *view, enum record type, size_t bytes,
+                         bool is_shown)
 {
     size_t length_bytes = 1;
 
@@ -101,8 +101,7 @@ static void put_origin(struct queue_file_view *view, const struct envelope *enve
 {
     bool is_local = (envelope->flags & ENVELOPE_LOCAL) != 0;
 
-    put_attribute(view, "encoding",
-                  envelope->flags & ENVELOPE_8BITMIME ? STR("8bit") : STR(""));
+    put_attribute(view, "encoding", envelope->flags & ENVELOPE_8BITMIME ? STR("8bit") : STR(""));
     put_attribute(view, "envelope_id", envelope->dsn_envid);
     if (is_local) {
         put_attribute(view, "rewrite_context", STR("local"));

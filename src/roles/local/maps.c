@@ -59,16 +59,11 @@ static bool next_specification(struct str *rest, struct str *specification)
     return specification->len > 0;
 }
 
-/* The tables are opened directly; NIS is a service that this machine does not have. */
+/* The tables are opened directly. */
 static void add(struct maps *maps, struct str specification)
 {
     if (str_starts_with(specification, STR("proxy:")))
         specification = str_skip(specification, 6);
-    if (str_starts_with(specification, STR("nis:"))) {
-        log_info(&maps->log, "%s: %.*s is skipped: there is no NIS here", maps->parameter,
-                 STR_ARGS(specification));
-        return;
-    }
     maps->tables = memory_resize(maps->tables, (maps->count + 1) * sizeof *maps->tables);
     maps->are_failing =
         memory_resize(maps->are_failing, (maps->count + 1) * sizeof *maps->are_failing);

@@ -64,26 +64,30 @@ static void begin(struct queue *queue, struct message *message)
         completion_progress(message); /* it is to expire, or all was done before a crash */
 }
 
-/* What an operator wants to expire is not tried any more. */
-static void gather(struct message *message)
+/* What is to expire is not attempted. */
+static bool is_to_expire(const struct message *message)
 {
-    if (!(message->envelope.flags & ENVELOPE_FORCE_EXPIRED))
-        gather_attempts(message);
+    return (message->envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0;
 }
 
 void active_take_now(struct queue *queue, struct message *message)
 {
-    gather(message);
+    if (!is_to_expire(message))
+        gather_attempts(message);
     begin(queue, message);
 }
 
 void active_take(struct queue *queue, struct message *message)
 {
+    if (is_to_expire(message)) {
+        begin(queue, message);
+        return;
+    }
     if (!budget_has_room(message)) {
         budget_wait(message);
         return;
     }
-    gather(message);
+    gather_attempts(message);
     if (parking_is_wanted(message))
         parking_put(message);
     else

@@ -203,11 +203,12 @@ static void commit_end(struct message *message, const struct tally *tally)
             envelope->flags |= ENVELOPE_REQUEUED;
         else
             envelope->attempts++;
-        envelope->next_attempt_ms = message->is_to_hold ? RETRY_NEVER_MS
-                                    : message->is_to_requeue || tally->undone > 0
-                                        ? now_ms
-                                        : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms,
-                                                        retry_chance(message->queue_id, now_ms));
+        envelope->next_attempt_ms =
+            message->is_to_hold ? RETRY_NEVER_MS
+            : message->is_to_requeue || tally->undone > 0
+                ? now_ms
+                : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms,
+                                retry_chance(message->queue_id, now_ms));
         buf_clear(&message->update);
         envelope_encode(envelope, &message->update);
         message->request.kind = COMMIT_UPDATE;

@@ -9,8 +9,7 @@
 static const char *const spool_folders[] = { "store", NULL };
 
 /* The folders of its tables, and main.cf's, where a reload may add some. */
-static const char *const *readable_folders(const struct service *service,
-                                           struct table_files *files)
+static const char *const *readable_folders(const struct service *service, struct table_files *files)
 {
     const char *const *of_tables = table_files_folders(files);
     size_t count = 0;
@@ -30,12 +29,12 @@ bool queue_confine(struct service *service, struct error *error)
     struct table_files files = { 0 };
 
     table_files_find(&files, service->config);
-    bool is_confined =
-        confinement_apply(service,
-                          &(struct confinement){ .rights = CONFINEMENT_THREADS,
-                                                 .spool_folders = spool_folders,
-                                                 .readable_folders = readable_folders(service, &files) },
-                          error);
+    bool is_confined = confinement_apply(
+        service,
+        &(struct confinement){ .rights = CONFINEMENT_THREADS,
+                               .spool_folders = spool_folders,
+                               .readable_folders = readable_folders(service, &files) },
+        error);
     table_files_clear(&files);
     return is_confined;
 }

@@ -61,10 +61,8 @@ void transport_settle(struct queue *queue, struct transport *transport)
     }
 }
 
-/* Where a delivery takes one recipient only, each recipient is a destination of its own, as in
- * Postfix: its concurrency limits count for the mailbox. */
-static void format_key(const struct transport *transport, struct str nexthop, struct str recipient,
-                       struct buf *key)
+void destination_key(const struct transport *transport, struct str nexthop, struct str recipient,
+                     struct buf *key)
 {
     buf_append(key, transport->name);
     buf_append_byte(key, '\0');
@@ -104,7 +102,7 @@ struct destination *destination_find(struct transport *transport, struct queue *
     struct buf *key = &queue->scheduler.key;
 
     buf_clear(key);
-    format_key(transport, nexthop, recipient, key);
+    destination_key(transport, nexthop, recipient, key);
     struct destination *destination = map_find(queue->scheduler.destinations, buf_str(key));
     if (destination == NULL)
         destination = destination_new(transport, queue, buf_str(key), nexthop);

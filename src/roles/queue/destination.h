@@ -56,6 +56,11 @@ struct transport *transport_find(struct queue *queue, struct str name);
 void transport_settle(struct queue *queue, struct transport *transport);
 void transport_free(struct transport **transport);
 
+/* Appends what stands for the destination in scheduler->destinations. Where a delivery takes one
+ * recipient only, each recipient is a destination of its own, as in Postfix: its concurrency limits
+ * count for the mailbox. */
+void destination_key(const struct transport *transport, struct str nexthop, struct str recipient,
+                     struct buf *key);
 /* The destination for one recipient, made where it is missing. */
 struct destination *destination_find(struct transport *transport, struct queue *queue,
                                      struct str nexthop, struct str recipient);

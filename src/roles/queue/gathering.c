@@ -92,35 +92,47 @@ static struct gathering *find_gathering(struct gatherings *gatherings,
     return found;
 }
 
+bool place_find(struct queue *queue, struct arena *scratch, const struct envelope *envelope,
+                struct str recipient, struct place *place, struct error *error)
+{
+    bool is_probe = (envelope->flags & ENVELOPE_PROBE) != 0;
+    struct router *router = is_probe ? queue->settings->probe_router : queue->settings->router;
+    struct route route;
+
+    if (!router_find(router, scratch, envelope->sender, recipient, &route, error))
+        return false;
+    if (envelope->filter.len > 0)
+        route_through_filter(router, scratch, envelope->filter, &route);
+    *place = (struct place){ .transport = transport_find(queue, route.transport),
+                             .nexthop = route.nexthop,
+                             .address = route.address,
+                             .is_bad = route.is_bad };
+    return true;
+}
+
 static struct destination *route_recipient(struct message *message, struct arena *scratch,
                                            uint32_t index)
 {
     struct queue *queue = message->queue;
     struct str address = message->envelope.recipients[index].address;
-    struct str sender = message->envelope.sender;
-    struct router *router =
-        message_is_probe(message) ? queue->settings->probe_router : queue->settings->router;
-    struct route route;
+    struct place place;
     struct error error = { 0 };
 
-    if (!router_find(router, scratch, sender, address, &route, &error)) {
+    if (!place_find(queue, scratch, &message->envelope, address, &place, &error)) {
         log_warning(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s", message->id.text,
                     error.message);
-        route = (struct route){ .transport = STR("retry"),
+        place = (struct place){ .transport = transport_find(queue, STR("retry")),
                                 .nexthop = STR("4.3.0 address resolver failure"),
                                 .address = address };
-    } else if (message->envelope.filter.len > 0) {
-        route_through_filter(queue->settings->router, scratch, message->envelope.filter, &route);
     }
     /* user%far@here is delivered to user@far, and logged so. */
-    if (!str_equal(route.address, address) && route.address.len > 0 && !route.is_bad)
-        message_readdress(message, index, route.address);
-    struct transport *transport = transport_find(queue, route.transport);
-    if (transport->settings.is_deferred && !message->is_flushed) {
-        transport = transport_find(queue, STR("retry"));
-        route.nexthop = STR("4.3.2 deferred transport");
+    if (!str_equal(place.address, address) && place.address.len > 0 && !place.is_bad)
+        message_readdress(message, index, place.address);
+    if (place.transport->settings.is_deferred && !message->is_flushed) {
+        place.transport = transport_find(queue, STR("retry"));
+        place.nexthop = STR("4.3.2 deferred transport");
     }
-    return destination_find(transport, queue, route.nexthop, route.address);
+    return destination_find(place.transport, queue, place.nexthop, place.address);
 }
 
 /* By how many deliveries the message means for each transport. */

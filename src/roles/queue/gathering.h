@@ -7,6 +7,19 @@
 
 #include "scheduler.h"
 
+/* Where the configuration sends a recipient. */
+struct place {
+    struct transport *transport;
+    struct str nexthop;
+    struct str address; /* as it is delivered to */
+    bool is_bad;        /* no address that mail could go to; transport and next hop say so */
+};
+/* By sender and filter of the envelope. The strings live as router_find's do. False: a table cannot
+ * answer just now. */
+must_check bool place_find(struct queue *queue, struct arena *scratch,
+                           const struct envelope *envelope, struct str recipient,
+                           struct place *place, struct error *error);
+
 /* An attempt that waits nowhere yet, with room for so many recipients. */
 struct attempt *attempt_new(struct message *message, struct destination *destination,
                             size_t capacity);

@@ -79,7 +79,8 @@ static void drain_check_expired(struct timer *timer)
     struct queue *queue = list_entry(timer, struct queue, drain_check);
 
     if (queue->scheduler.in_flight == 0 && active_count(queue) == 0 && queue->tools.running == 0 &&
-        queue->requeue.fiber == NULL &&        committer_waiting_count(queue->committer) == 0)
+        queue->requeue.fiber == NULL && queue->census.fiber == NULL &&
+        committer_waiting_count(queue->committer) == 0)
         queue->options.drained(queue->options.argument);
     else
         timer_set(queue->loop, timer, loop_now_ms(queue->loop) + DRAIN_CHECK_MS, timer->expired);
@@ -112,6 +113,7 @@ struct queue *queue_new(const struct queue_options *options, struct error *error
     completion_init(queue);
     backlog_init(queue);
     requeue_init(queue);
+    statistics_init(queue);
     tools_init(queue);
     lease_prepare(queue);
     return queue;
@@ -148,6 +150,7 @@ void queue_flush_site(struct queue *queue, struct str site)
 void queue_drain(struct queue *queue)
 {
     tools_drain(queue);
+    census_drain(queue);
     scheduler_drain(queue);
     drain_check_expired(&queue->drain_check);
 }
@@ -169,6 +172,8 @@ void queue_free(struct queue **queue)
     completion_clear(gone);
     backlog_clear(gone);
     requeue_clear(gone);
+    statistics_clear(gone);
+    census_clear(gone);
     active_clear(gone);
     scheduler_clear(gone);
     settings_free(&gone->settings);

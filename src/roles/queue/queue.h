@@ -8,6 +8,7 @@
 
 #include "active.h"
 #include "backlog.h"
+#include "census.h"
 #include "committer.h"
 #include "completion.h"
 #include "content.h"
@@ -19,6 +20,7 @@
 #include "retry.h"
 #include "scheduler.h"
 #include "settings.h"
+#include "statistics.h"
 #include "tools.h"
 #include "worker.h"
 
@@ -49,6 +51,8 @@ struct queue {
     struct backlog backlog;
     struct probes probes;
     struct requeue requeue;
+    struct statistics statistics;
+    struct census census;
     struct tools tools;
     struct wall_clock clock;
     struct timer space_check;

@@ -188,8 +188,8 @@ static bool add_content(void *argument, struct str bytes)
 
 static bool make_content(struct passage *passage, struct error *error)
 {
-    enum store_outcome outcome = store_read_content(
-        passage->queue->store, passage->old.queue_id, add_content, passage, error);
+    enum store_outcome outcome = store_read_content(passage->queue->store, passage->old.queue_id,
+                                                    add_content, passage, error);
 
     if (outcome != STORE_OK)
         return false;
@@ -304,8 +304,7 @@ static enum passage_end pass(struct passage *passage, uint64_t queue_id)
 {
     struct queue *queue = passage->queue;
     struct error error = { .message = "" };
-    enum store_outcome outcome =
-        queue_message_read(queue->store, queue_id, &passage->old, &error);
+    enum store_outcome outcome = queue_message_read(queue->store, queue_id, &passage->old, &error);
 
     if (outcome == STORE_ABSENT ||
         (outcome == STORE_OK && !(passage->old.envelope.flags & ENVELOPE_REQUEUED)))
@@ -375,7 +374,6 @@ static void requeue_fiber(void *argument)
     struct map_cursor cursor = { 0 };
     uint64_t queue_id;
 
-    requeue->fiber = fiber_current(queue->loop);
     while (!queue->scheduler.is_draining && map_next(requeue->pending, &cursor)) {
         memcpy(&queue_id, cursor.key.ptr, sizeof queue_id);
         run_one(queue, queue_id);
@@ -394,8 +392,8 @@ void requeue_add(struct queue *queue, uint64_t queue_id)
     struct requeue *requeue = &queue->requeue;
 
     (void)map_set(requeue->pending, str_of((const char *)&queue_id, sizeof queue_id), requeue);
-    if (requeue->fiber == NULL && map_count(requeue->pending) == 1)
-        fiber_start(queue->loop, "requeue", requeue_fiber, queue);
+    if (requeue->fiber == NULL)
+        requeue->fiber = fiber_start(queue->loop, "requeue", requeue_fiber, queue);
 }
 
 bool requeue_has(const struct queue *queue, uint64_t queue_id)

@@ -58,6 +58,7 @@ void attempt_record(struct attempt *attempt, uint32_t position, const struct res
     ensure(!(index & ATTEMPT_RECIPIENT_DONE));
     attempt->recipients[position] = index | ATTEMPT_RECIPIENT_DONE;
     attempt->open_count--;
+    statistics_note(attempt->destination, result);
     message_record(attempt->message, index, result);
 }
 

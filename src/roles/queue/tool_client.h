@@ -5,8 +5,8 @@
  */
 #pragma once
 
-#include "queue.h"
 #include "mail/queue_id_list.h"
+#include "queue.h"
 #include "store/queue_tool.h"
 #include "wire/wire.h"
 
@@ -32,6 +32,9 @@ void tool_client_done(struct tool_client *client, uint32_t status,
 /* A message as it is now: an active one is in memory. False: gone, or damaged. */
 bool tool_look_at(struct queue *queue, uint64_t queue_id, struct queue_message *message);
 
+/* Sends a message, shortened so that it fits into a frame. */
+void tool_client_message(struct tool_client *client, struct queue_message *message);
+
 /* ---- tools_list.c ---- */
 void tool_do_list(struct tool_client *client, const struct wire_tool_list *request);
 void tool_do_show(struct tool_client *client, const struct wire_tool_show *request);
@@ -39,3 +42,6 @@ void tool_do_show(struct tool_client *client, const struct wire_tool_show *reque
 /* ---- tools_change.c ---- */
 void tool_do_change(struct tool_client *client, const struct wire_tool_change *request);
 void tool_do_flush(struct tool_client *client, const struct wire_tool_flush *request);
+
+/* ---- tools_status.c ---- */
+void tool_do_status(struct tool_client *client, const struct wire_tool_status *request);

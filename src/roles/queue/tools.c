@@ -39,7 +39,8 @@ bool tool_client_has_room(struct tool_client *client)
 
 static bool is_allowed(const struct tool_client *client)
 {
-    if (client->verb == WIRE_tool_list || client->verb == WIRE_tool_flush)
+    if (client->verb == WIRE_tool_list || client->verb == WIRE_tool_flush ||
+        client->verb == WIRE_tool_status)
         return true;
     return client->uid == 0 || client->uid == client->queue->options.owner_uid;
 }
@@ -59,6 +60,7 @@ static bool answer(struct tool_client *client)
     struct wire_tool_show show;
     struct wire_tool_change change;
     struct wire_tool_flush flush;
+    struct wire_tool_status status;
 
     switch (client->verb) {
     case WIRE_tool_list:
@@ -80,6 +82,11 @@ static bool answer(struct tool_client *client)
         if (!wire_decode_tool_flush(channel, client->payload, &flush))
             return false;
         tool_do_flush(client, &flush);
+        return true;
+    case WIRE_tool_status:
+        if (!wire_decode_tool_status(channel, client->payload, &status))
+            return false;
+        tool_do_status(client, &status);
         return true;
     default:
         return false;

@@ -54,8 +54,10 @@ static void tell(struct run *run, uint32_t index, unsigned effect)
 /* What follows from a change that is on disk. */
 static void conclude(struct run *run, const struct commit_request *request)
 {
-    if (run->action != QUEUE_TOOL_DELETE && run->action != QUEUE_TOOL_HOLD)
+    if (run->action != QUEUE_TOOL_DELETE && run->action != QUEUE_TOOL_HOLD) {
+        parking_forget(run->queue, request->queue_id);
         backlog_add(run->queue, request->queue_id, request->due_ms);
+    }
 }
 
 static void change_done(struct commit_request *request)

@@ -45,7 +45,7 @@ static void fit_into_frame(struct queue_message *message)
     }
 }
 
-static void send_message(struct tool_client *client, struct queue_message *message)
+void tool_client_message(struct tool_client *client, struct queue_message *message)
 {
     fit_into_frame(message);
     wire_send_tool_message(client->channel,
@@ -76,7 +76,7 @@ void tool_do_list(struct tool_client *client, const struct wire_tool_list *reque
     while (goes_on && queue_walk_next(&walk, client->queue->store, &queue_id)) {
         if (tool_look_at(client->queue, queue_id, &message) &&
             queue_selection_has(&selection, message.queue)) {
-            send_message(client, &message);
+            tool_client_message(client, &message);
             counts.done++;
         }
         if (++seen % TOOL_PORTION == 0) {
@@ -110,7 +110,7 @@ void tool_do_show(struct tool_client *client, const struct wire_tool_show *reque
     uint64_t queue_id;
 
     if (queue_id_parse(request->id, &queue_id) && tool_look_at(client->queue, queue_id, &message)) {
-        send_message(client, &message);
+        tool_client_message(client, &message);
         enum store_outcome outcome =
             store_read_content(client->queue->store, queue_id, send_content, client, &error);
         if (outcome == STORE_OK || outcome == STORE_ABSENT)

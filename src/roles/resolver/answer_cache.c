@@ -33,26 +33,26 @@ void answer_cache_clear(struct answer_cache *cache)
     map_free(&cache->entries);
 }
 
-static void make_key(enum dns_type type, struct str name, struct buf *key)
+static void make_key(const struct answer_key *key, struct buf *bytes)
 {
-    buf_append_byte(key, (char)type);
-    for (size_t i = 0; i < name.len; i++)
-        buf_append_byte(key, ascii_lower(name.ptr[i]));
+    buf_append_byte(bytes, (char)key->type);
+    buf_append_byte(bytes, key->is_validated ? 'v' : '-');
+    for (size_t i = 0; i < key->name.len; i++)
+        buf_append_byte(bytes, ascii_lower(key->name.ptr[i]));
 }
 
-static struct cached_answer *find_entry(struct answer_cache *cache, enum dns_type type,
-                                        struct str name)
+static struct cached_answer *find_entry(struct answer_cache *cache, const struct answer_key *key)
 {
-    autofree_buf struct buf key = { 0 };
+    autofree_buf struct buf bytes = { 0 };
 
-    make_key(type, name, &key);
-    return map_find(cache->entries, buf_str(&key));
+    make_key(key, &bytes);
+    return map_find(cache->entries, buf_str(&bytes));
 }
 
-const struct dns_answer *answer_cache_find(struct answer_cache *cache, enum dns_type type,
-                                           struct str name, int64_t now_ms)
+const struct dns_answer *answer_cache_find(struct answer_cache *cache, const struct answer_key *key,
+                                           int64_t now_ms)
 {
-    struct cached_answer *entry = find_entry(cache, type, name);
+    struct cached_answer *entry = find_entry(cache, key);
 
     if (entry == NULL)
         return NULL;
@@ -76,11 +76,11 @@ static bool copy_answer(struct cached_answer *entry, const struct dns_answer *an
     return dns_records_decode(&entry->arena, buf_str(&records), &entry->answer);
 }
 
-void answer_cache_add(struct answer_cache *cache, enum dns_type type, struct str name,
+void answer_cache_add(struct answer_cache *cache, const struct answer_key *key,
                       const struct dns_answer *answer, int64_t now_ms)
 {
     int64_t life_ms = (int64_t)answer->ttl_s * 1000;
-    struct cached_answer *entry = find_entry(cache, type, name);
+    struct cached_answer *entry = find_entry(cache, key);
 
     if (entry != NULL)
         entry_free(cache, entry);
@@ -90,7 +90,7 @@ void answer_cache_add(struct answer_cache *cache, enum dns_type type, struct str
         entry_free(cache, list_entry(cache->by_use.previous, struct cached_answer, by_use));
     entry = memory_new(sizeof *entry);
     list_init(&entry->by_use);
-    make_key(type, name, &entry->key);
+    make_key(key, &entry->key);
     entry->expires_ms = now_ms + (life_ms < ANSWER_CACHE_MS_MAX ? life_ms : ANSWER_CACHE_MS_MAX);
     (void)map_set(cache->entries, buf_str(&entry->key), entry);
     list_prepend(&cache->by_use, &entry->by_use);

@@ -13,16 +13,22 @@
 enum { ANSWER_CACHE_ENTRIES = 1000, ANSWER_CACHE_MS_MAX = 60 * 1000 };
 
 struct answer_cache {
-    struct map *entries; /* type and name → struct cached_answer */
+    struct map *entries; /* struct answer_key as bytes → struct cached_answer */
     struct list by_use;  /* the latest used first */
 };
 
 void answer_cache_init(struct answer_cache *cache);
 void answer_cache_clear(struct answer_cache *cache);
 
+struct answer_key {
+    enum dns_type type;
+    bool is_validated; /* such answers and others are two things */
+    struct str name;
+};
+
 /* NULL where it is not there or too old. Borrowed until the next call. */
-const struct dns_answer *answer_cache_find(struct answer_cache *cache, enum dns_type type,
-                                           struct str name, int64_t now_ms);
+const struct dns_answer *answer_cache_find(struct answer_cache *cache, const struct answer_key *key,
+                                           int64_t now_ms);
 /* Copies it; answers that say "try again" are not kept. */
-void answer_cache_add(struct answer_cache *cache, enum dns_type type, struct str name,
+void answer_cache_add(struct answer_cache *cache, const struct answer_key *key,
                       const struct dns_answer *answer, int64_t now_ms);

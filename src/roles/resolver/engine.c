@@ -6,6 +6,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "hosts.h"
+#include "trust_anchor.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
@@ -26,8 +27,12 @@ enum {
 
 struct engine {
     struct loop *loop;
-    struct ub_ctx *context;
-    struct watch watch;
+    struct lane {
+        struct ub_ctx *context; /* NULL: there is none */
+        struct watch watch;
+    } plain, validating;
+    void (*warning)(void *argument, const char *text); /* or NULL */
+    void *argument;
 };
 
 /* Loaded by this role alone: every process that has it pays for its tables and those of the
@@ -35,6 +40,7 @@ struct engine {
 #define LIBRARY_NAME "libunbound.so.8"
 #define FUNCTIONS(F)                                                                               \
     F(cancel)                                                                                      \
+    F(ctx_add_ta)                                                                                  \
     F(ctx_async) F(ctx_create) F(ctx_data_add) F(ctx_delete) F(ctx_resolvconf) F(ctx_set_fwd)      \
         F(ctx_set_option) F(ctx_zone_add) F(fd) F(poll) F(process) F(resolve_async)                \
             F(resolve_free) F(strerror)
@@ -70,8 +76,6 @@ static const char *const settings[][2] = {
     { "infra-cache-slabs:", "1" },
     { "cache-min-ttl:", "5" },
     { "cache-max-ttl:", "86400" },
-    /* Nothing is validated without a trust anchor, so the validator stays out of the way. */
-    { "module-config:", "iterator" },
     { "do-not-query-localhost:", "no" },
     /* A private name server may well answer for 192.168.0.0/16. */
     { "unblock-lan-zones:", "yes" },
@@ -202,31 +206,98 @@ static bool add_hosts(struct ub_ctx *context, const char *path, struct error *er
     return is_fine || error_context(error, "%s", path);
 }
 
-static bool configure(struct ub_ctx *context, const struct engine_options *options,
-                      struct error *error)
+/* The thread starts here, and most settings are fixed from then on. */
+static bool configure(struct ub_ctx *context, const char *modules,
+                      const struct engine_options *options, struct error *error)
 {
+    int status = unbound.ctx_set_option(context, "module-config:", modules);
+
+    if (status != 0)
+        return unbound_failed(error, "module-config", status);
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
-        int status = unbound.ctx_set_option(context, settings[i][0], settings[i][1]);
+        status = unbound.ctx_set_option(context, settings[i][0], settings[i][1]);
         if (status != 0)
             return unbound_failed(error, settings[i][0], status);
     }
     if (!add_servers(context, options, error))
         return false;
-    int status = unbound.ctx_async(context, 1);
-    if (status != 0)
-        return unbound_failed(error, "start the resolver's thread", status);
-    return add_hosts(context, options->hosts, error); /* after this its settings are fixed */
+    status = unbound.ctx_async(context, 1);
+    return status == 0 || unbound_failed(error, "start the resolver's thread", status);
 }
 
 static void answers_ready(struct watch *watch, uint32_t events)
 {
-    struct engine *engine = list_entry(watch, struct engine, watch);
+    struct lane *lane = list_entry(watch, struct lane, watch);
 
     (void)events;
     /* The watch is edge-triggered: take everything there is. */
-    while (unbound.poll(engine->context))
-        if (unbound.process(engine->context) != 0)
+    while (unbound.poll(lane->context))
+        if (unbound.process(lane->context) != 0)
             break;
+}
+
+static bool lane_watch(struct loop *loop, struct lane *lane, struct error *error)
+{
+    return watch_open(loop, &lane->watch, unbound.fd(lane->context), EPOLLIN, answers_ready, error);
+}
+
+static void lane_close(struct loop *loop, struct lane *lane)
+{
+    if (lane->watch.fd >= 0)
+        watch_close(loop, &lane->watch);
+    if (lane->context != NULL)
+        unbound.ctx_delete(lane->context);
+    *lane = (struct lane){ .watch.fd = -1 };
+}
+
+static bool lane_create(struct lane *lane, struct error *error)
+{
+    lane->context = unbound.ctx_create();
+    return lane->context != NULL ||
+           error_set(error, "libunbound cannot start; is there enough memory?");
+}
+
+static bool open_plain(struct engine *engine, const struct engine_options *options,
+                       struct error *error)
+{
+    struct lane *lane = &engine->plain;
+
+    return lane_create(lane, error) && configure(lane->context, "iterator", options, error) &&
+           add_hosts(lane->context, options->hosts, error) && lane_watch(engine->loop, lane, error);
+}
+
+static bool add_trust_anchors(struct ub_ctx *context, struct str file, struct error *error)
+{
+    autofree_buf struct buf text = { 0 };
+    autoclear_arena struct arena arena = { 0 };
+    struct str rest, record;
+    int status = 0;
+
+    if (!trust_anchors_read(file, &text, error))
+        return false;
+    rest = buf_str(&text);
+    while (status == 0 && trust_anchor_next(&rest, &record))
+        status = unbound.ctx_add_ta(context, arena_text(&arena, record));
+    return status == 0 || unbound_failed(error, "dnssec_trust_anchor_file", status);
+}
+
+/* What does not work here keeps back only mail that DANE is to protect. */
+static void open_validating(struct engine *engine, const struct engine_options *options)
+{
+    struct lane *lane = &engine->validating;
+    struct engine_options quiet = *options;
+    struct error error;
+
+    quiet.warning = NULL; /* said for the plain one */
+    if (lane_create(lane, &error) &&
+        add_trust_anchors(lane->context, options->trust_anchor_file, &error) &&
+        configure(lane->context, "validator iterator", &quiet, &error) &&
+        lane_watch(engine->loop, lane, &error))
+        return;
+    (void)error_context(&error, "no DNSSEC; mail whose DNS answers are to be validated waits");
+    if (options->warning != NULL)
+        options->warning(options->argument, error.message);
+    lane_close(engine->loop, lane);
 }
 
 struct engine *engine_new(struct loop *loop, const struct engine_options *options,
@@ -236,17 +307,13 @@ struct engine *engine_new(struct loop *loop, const struct engine_options *option
         return NULL;
     struct engine *engine = memory_new(sizeof *engine);
     engine->loop = loop;
-    engine->watch.fd = -1;
-    engine->context = unbound.ctx_create();
-    if (engine->context == NULL) {
-        (void)error_set(error, "libunbound cannot start; is there enough memory?");
+    engine->warning = options->warning;
+    engine->argument = options->argument;
+    engine->plain.watch.fd = engine->validating.watch.fd = -1;
+    if (!open_plain(engine, options, error))
         engine_free(&engine);
-        return NULL;
-    }
-    if (!configure(engine->context, options, error) ||
-        !watch_open(loop, &engine->watch, unbound.fd(engine->context), EPOLLIN, answers_ready,
-                    error))
-        engine_free(&engine);
+    else if (options->validates)
+        open_validating(engine, options);
     return engine;
 }
 
@@ -254,10 +321,8 @@ void engine_free(struct engine **engine)
 {
     if (*engine == NULL)
         return;
-    if ((*engine)->watch.fd >= 0)
-        watch_close((*engine)->loop, &(*engine)->watch);
-    if ((*engine)->context != NULL)
-        unbound.ctx_delete((*engine)->context);
+    lane_close((*engine)->loop, &(*engine)->plain);
+    lane_close((*engine)->loop, &(*engine)->validating);
     memory_free(*engine);
     *engine = NULL;
 }
@@ -291,8 +356,10 @@ static void fill_answer(struct arena *arena, enum dns_type type, const struct ub
         set_outcome(answer, DNS_TRY_AGAIN, STR("Host not found, try again"));
     } else if (result->havedata) {
         take_records(arena, type, result, answer);
-        if (result->canonname != NULL)
-            answer->canonical_name = arena_copy(arena, str_from(result->canonname));
+        struct str canonical = str_from(result->canonname);
+        if (str_ends_with(canonical, STR(".")))
+            canonical = str_take(canonical, canonical.len - 1);
+        answer->canonical_name = arena_copy(arena, canonical);
         if (answer->record_count > 0)
             set_outcome(answer, DNS_FOUND, STR(""));
         else
@@ -304,6 +371,19 @@ static void fill_answer(struct arena *arena, enum dns_type type, const struct ub
     } else {
         set_outcome(answer, DNS_TRY_AGAIN, STR("Host not found, try again"));
     }
+}
+
+/* The administrator should hear of it: it is an attack, or somebody's zone is broken. */
+static void tell_bogus(const struct engine *engine, const struct ub_result *result)
+{
+    autofree_buf struct buf text = { 0 };
+
+    if (!result->bogus || engine->warning == NULL)
+        return;
+    buf_printf(&text, "DNSSEC does not hold for %s type %s: %s", result->qname,
+               dns_type_name((enum dns_type)result->qtype),
+               result->why_bogus != NULL ? result->why_bogus : "unknown reason");
+    engine->warning(engine->argument, buf_text(&text));
 }
 
 static void unbound_answered(void *argument, int status, struct ub_result *result)
@@ -318,26 +398,35 @@ static void unbound_answered(void *argument, int status, struct ub_result *resul
         set_outcome(&answer, DNS_TRY_AGAIN, STR("Host not found, try again"));
     else
         fill_answer(&arena, question->type, result, &answer);
+    if (result != NULL)
+        tell_bogus(question->engine, result);
     question->answered(question, &answer);
     if (result != NULL)
         unbound.resolve_free(result);
 }
 
+static struct ub_ctx *question_context(const struct engine *engine,
+                                       const struct engine_question *question)
+{
+    return question->is_validated ? engine->validating.context : engine->plain.context;
+}
+
 bool engine_ask(struct engine *engine, struct engine_question *question, struct str name)
 {
+    struct ub_ctx *context = question_context(engine, question);
     autofree_buf struct buf text = { 0 };
 
     buf_append(&text, name);
     question->engine = engine;
     question->async_id = 0;
-    return unbound.resolve_async(engine->context, buf_text(&text), (int)question->type,
-                                 DNS_CLASS_IN, question, unbound_answered,
-                                 &question->async_id) == 0;
+    return context != NULL &&
+           unbound.resolve_async(context, buf_text(&text), (int)question->type, DNS_CLASS_IN,
+                                 question, unbound_answered, &question->async_id) == 0;
 }
 
 void engine_cancel(struct engine_question *question)
 {
     if (question->async_id != 0)
-        (void)unbound.cancel(question->engine->context, question->async_id);
+        (void)unbound.cancel(question_context(question->engine, question), question->async_id);
     question->async_id = 0;
 }

@@ -6,6 +6,9 @@
  *
  * What it never does: call a name absent when it only failed to find out. Timeouts, SERVFAIL,
  * REFUSED and answers that do not hold together are DNS_TRY_AGAIN.
+ *
+ * There are two resolvers behind it where DNSSEC is wanted: only who asks for validated answers
+ * pays for a missing trust anchor, a wrong clock, or a name server that knows no DNSSEC.
  */
 #pragma once
 
@@ -18,11 +21,16 @@ struct engine_options {
     struct str dns_servers;  /* "192.0.2.53, [2001:db8::53]:5353"; empty: resolv.conf */
     const char *resolv_conf; /* "/etc/resolv.conf" */
     const char *hosts;       /* "/etc/hosts" */
+    /* Questions with is_validated will come. Without this, or where there is no trust anchor, they
+     * are answered DNS_TRY_AGAIN. */
+    bool validates;
+    struct str trust_anchor_file; /* empty: Debian's file, or else the root's keys of 2024 */
     void (*warning)(void *argument, const char *text);
     void *argument;
 };
 
-/* The one function that opens files (resolv.conf, hosts). NULL with `error` on failure. */
+/* The one function that opens files (resolv.conf, hosts, trust anchors). NULL with `error` on
+ * failure. */
 struct engine *engine_new(struct loop *loop, const struct engine_options *options,
                           struct error *error);
 void engine_free(struct engine **engine); /* open questions get no answer */
@@ -32,6 +40,7 @@ void engine_free(struct engine **engine); /* open questions get no answer */
 struct engine_question {
     struct engine *engine;
     enum dns_type type;
+    bool is_validated; /* with DNSSEC, and without the hosts file */
     int async_id;
     void (*answered)(struct engine_question *question, const struct dns_answer *answer);
 };

@@ -2,13 +2,14 @@
 /*
  * The resolver role: one DNS cache for the whole relay. It asks the name servers of resolv.conf
  * (or dns_servers), knows /etc/hosts, and answers smtpd and smtp workers over wire/resolve.def.
- * It opens its two files at start and nothing after that.
+ * It opens its files at start and nothing after that.
  */
 #include "confine.h"
 #include "engine.h"
 #include "peer.h"
 
 #include "base/memory.h"
+#include "config/twins.h"
 #include "roles.h"
 
 struct resolver {
@@ -23,6 +24,33 @@ static void log_engine_warning(void *argument, const char *text)
     log_warning(context, "%s", text);
 }
 
+/* Whether a transport's answers are to be validated. */
+static bool wants_dnssec(const struct config_source *source, const struct master_service *service)
+{
+    bool is_lmtp = str_equal(service->command, STR("lmtp"));
+    struct error error;
+
+    if (!is_lmtp && !str_equal(service->command, STR("smtp")))
+        return false;
+    struct config *config = config_new(source, service, NULL, NULL, &error);
+    if (config == NULL)
+        return false; /* its worker says what is wrong */
+    if (is_lmtp)
+        config_use_lmtp(config);
+    bool is_wanted = str_equal_fold(config->smtp_dns_support_level, STR("dnssec"));
+    config_free(&config);
+    return is_wanted;
+}
+
+static bool any_wants_dnssec(const struct config_source *source)
+{
+    for (size_t i = 0; i < source->master_cf.count; i++) {
+        if (wants_dnssec(source, &source->master_cf.services[i]))
+            return true;
+    }
+    return false;
+}
+
 static bool resolver_start(struct service *service, struct error *error)
 {
     struct resolver *resolver = memory_new(sizeof *resolver);
@@ -30,6 +58,8 @@ static bool resolver_start(struct service *service, struct error *error)
         .dns_servers = service->config->dns_servers,
         .resolv_conf = "/etc/resolv.conf",
         .hosts = "/etc/hosts",
+        .validates = any_wants_dnssec(service->source),
+        .trust_anchor_file = service->config->dnssec_trust_anchor_file,
         .warning = log_engine_warning,
         .argument = &service->log_context,
     };

@@ -124,7 +124,9 @@ static void question_answered(struct engine_question *engine_question,
     struct peers *peers = question->peer->peers;
     struct str name = buf_str(&question->name);
 
-    answer_cache_add(&peers->cache, question->engine.type, name, answer, loop_now_ms(peers->loop));
+    struct answer_key key = { engine_question->type, engine_question->is_validated, name };
+
+    answer_cache_add(&peers->cache, &key, answer, loop_now_ms(peers->loop));
     tell(question->peer, question->id, engine_question->type, name, answer);
     question_free(question);
     ask_waiting(peers);
@@ -133,7 +135,8 @@ static void question_answered(struct engine_question *engine_question,
 static bool type_is_known(uint32_t type)
 {
     return type == DNS_A || type == DNS_AAAA || type == DNS_MX || type == DNS_PTR ||
-           type == DNS_NS || type == DNS_TXT || type == DNS_SRV || type == DNS_TLSA;
+           type == DNS_NS || type == DNS_TXT || type == DNS_SRV || type == DNS_TLSA ||
+           type == DNS_CNAME;
 }
 
 static void add_question(struct peer *peer, const struct wire_resolve_query *message)
@@ -142,6 +145,7 @@ static void add_question(struct peer *peer, const struct wire_resolve_query *mes
     struct question *question = memory_new(sizeof *question);
 
     question->engine.type = (enum dns_type)message->type;
+    question->engine.is_validated = message->is_validated != 0;
     question->engine.answered = question_answered;
     question->peer = peer;
     question->id = message->query;
@@ -164,12 +168,13 @@ static bool peer_received(void *owner, struct channel *channel, uint16_t number,
         return false;
     if (!type_is_known(message.type) || !dns_name_is_valid(message.name))
         return false; /* the asking end checks both */
+    struct answer_key key = { (enum dns_type)message.type, message.is_validated != 0,
+                              message.name };
     const struct dns_answer *known =
-        answer_cache_find(&peer->peers->cache, (enum dns_type)message.type, message.name,
-                          loop_now_ms(peer->peers->loop));
+        answer_cache_find(&peer->peers->cache, &key, loop_now_ms(peer->peers->loop));
     peer->peers->question_count++;
     if (known != NULL)
-        tell(peer, message.query, (enum dns_type)message.type, message.name, known);
+        tell(peer, message.query, key.type, message.name, known);
     else
         add_question(peer, &message);
     return true;

@@ -196,7 +196,8 @@ static bool may_go_in_clear(const struct delivery *delivery, const struct sessio
 static bool find_policy(struct site *site, const struct target *target, struct tls_policy *policy)
 {
     struct delivery *delivery = site->delivery;
-    struct tls_site about = { site->item, site->domain, target->host, target->path.len > 0 };
+    struct tls_site about = { site->item, site->domain, target->host, target->path.len > 0,
+                              target };
     const struct failure *failure;
 
     if (tls_policy_find(delivery->transport->tls, delivery, &about, policy, &failure))

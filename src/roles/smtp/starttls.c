@@ -4,6 +4,7 @@
 #include "blame.h"
 #include "mail/tls_line.h"
 #include "tls_sessions.h"
+#include "tlsa.h"
 
 __attribute__((format(printf, 3, 4))) static bool give_up(struct session *session, const char *dsn,
                                                           const char *format, ...)
@@ -61,15 +62,24 @@ bool starttls_accept_refusal(struct session *session)
 
 /* ---- the handshake ---- */
 
-/* Only the same server, asked for the same, is asked to go on with a session. */
+/* Only the same server, asked for the same, is asked to go on with a session. Whether it is who the
+ * TLSA records say is not looked at again then, so they are part of it. */
 static struct str session_key(struct session *session)
 {
     const struct tls_policy *policy = session->tls_policy;
+    const struct tls_client_options *options = &policy->options;
+    autofree_buf struct buf key = { 0 };
 
-    return str_from(arena_printf(
-        &session->arena, "%.*s\n%.*s\n%d\n%.*s\n%.*s\n%u", STR_ARGS(session->transport->name),
-        STR_ARGS(session->relay), (int)policy->level, STR_ARGS(policy->options.servername),
-        STR_ARGS(policy->options.cipher_list), policy->options.protocols.allowed));
+    buf_printf(&key, "%.*s\n%.*s\n%d\n%.*s\n%.*s\n%u", STR_ARGS(session->transport->name),
+               STR_ARGS(session->relay), (int)policy->level, STR_ARGS(options->servername),
+               STR_ARGS(options->cipher_list), options->protocols.allowed);
+    for (size_t i = 0; i < options->tlsa_count; i++) {
+        buf_append_byte(&key, '\n');
+        tlsa_format(&options->tlsa[i], &key);
+    }
+    for (size_t i = 0; options->check == TLS_CHECK_DANE && i < options->name_count; i++)
+        buf_printf(&key, "\n%.*s", STR_ARGS(options->names[i]));
+    return arena_copy(&session->arena, buf_str(&key));
 }
 
 static void log_failure(const struct session *session, enum stream_outcome outcome)
@@ -139,16 +149,17 @@ static struct tls *make_tls(struct session *session)
 static bool check_certificate(struct session *session)
 {
     struct tls_facts facts;
-    bool must_match = session->tls_policy->options.check != TLS_CHECK_NOTHING;
+    bool is_missed = session->tls_policy->options.check != TLS_CHECK_NOTHING;
 
     tls_get_facts(stream_tls(session->stream), &session->arena, &facts);
+    is_missed &= !facts.is_matched;
+    facts.is_matched &= !session->tls_policy->is_half_dane;
     log_success(session, &facts);
     session->offer = (struct offer){ 0 };
     session->is_encrypted = true;
     session->is_verified = facts.is_matched;
     session->must_close |= !session->tls_policy->may_reuse;
-    return !must_match || facts.is_matched ||
-           give_up(session, "4.7.5", "Server certificate not verified");
+    return !is_missed || give_up(session, "4.7.5", "Server certificate not verified");
 }
 
 bool starttls_shake_hands(struct session *session)

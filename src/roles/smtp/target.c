@@ -25,12 +25,10 @@ static const struct failure *lookup_failure(const struct target_search *search, 
                        STR_ARGS(name), dns_type_name(type), STR_ARGS(answer->reason));
 }
 
-static void add_target(struct target_list *targets, struct str host,
-                       const struct net_address *address, uint16_t preference)
+static void add_target(struct target_list *targets, const struct target *target)
 {
     if (targets->count < TARGETS_MAX)
-        targets->items[targets->count++] =
-            (struct target){ .host = host, .address = *address, .preference = preference };
+        targets->items[targets->count++] = *target;
 }
 
 /* smtp_dns_reply_filter sees "mx.example.com. 3600 IN A 192.0.2.1". */
@@ -90,8 +88,10 @@ static void filter_answer(const struct target_search *search, enum dns_type type
 static void ask(const struct target_search *search, enum dns_type type, struct str name,
                 struct dns_answer *answer)
 {
-    dns_query(search->dns, search->arena, type, name, loop_now_ms(search->loop) + TARGET_LOOKUP_MS,
-              answer);
+    int64_t deadline_ms = loop_now_ms(search->loop) + TARGET_LOOKUP_MS;
+
+    (search->transport->wants_dnssec ? dns_query_validated : dns_query)(
+        search->dns, search->arena, type, name, deadline_ms, answer);
     if (answer->outcome == DNS_FOUND)
         filter_answer(search, type, name, answer);
 }
@@ -100,7 +100,19 @@ struct host_question {
     struct str host;
     uint16_t port;
     uint16_t preference;
+    const struct exchanger_source *source;
 };
+
+/* What a signed zone has no address for may stand in /etc/hosts: smtp_host_lookup = dns, native. */
+static void ask_host(const struct target_search *search, enum dns_type type, struct str host,
+                     struct dns_answer *answer)
+{
+    ask(search, type, host, answer);
+    if (search->transport->wants_dnssec && search->transport->uses_native_hosts &&
+        (answer->outcome == DNS_NO_NAME || answer->outcome == DNS_NO_DATA))
+        dns_query(search->dns, search->arena, type, host,
+                  loop_now_ms(search->loop) + TARGET_LOOKUP_MS, answer);
+}
 
 /* One address family of one host. A failure to find out outweighs a definite "no". */
 static void add_family(const struct target_search *search, const struct host_question *question,
@@ -108,9 +120,11 @@ static void add_family(const struct target_search *search, const struct host_que
                        const struct failure **failure)
 {
     struct dns_answer answer;
-    struct net_address address;
+    struct target target = { .preference = question->preference,
+                             .asked = question->host,
+                             .source = question->source };
 
-    ask(search, type, question->host, &answer);
+    ask_host(search, type, question->host, &answer);
     if (answer.outcome != DNS_FOUND) {
         if (*failure == NULL || !failure_is_soft(*failure))
             *failure = lookup_failure(search, question->host, type, &answer);
@@ -118,10 +132,13 @@ static void add_family(const struct target_search *search, const struct host_que
     }
     bool is_renamed =
         search->transport->config->smtp_cname_overrides_servername && answer.canonical_name.len > 0;
-    struct str host = is_renamed ? answer.canonical_name : question->host;
+    target.host = is_renamed ? answer.canonical_name : question->host;
+    target.is_secure = answer.is_secure;
+    if (!str_equal_fold(answer.canonical_name, question->host))
+        target.alias = answer.canonical_name;
     for (size_t i = 0; i < answer.record_count; i++) {
-        if (dns_record_address(&answer.records[i], question->port, &address))
-            add_target(targets, host, &address, question->preference);
+        if (dns_record_address(&answer.records[i], question->port, &target.address))
+            add_target(targets, &target);
     }
 }
 
@@ -129,10 +146,12 @@ static void add_family(const struct target_search *search, const struct host_que
 static void add_host(const struct target_search *search, const struct host_question *question,
                      struct target_list *targets, const struct failure **failure)
 {
-    struct net_address address;
+    struct target literal = { .host = question->host,
+                              .preference = question->preference,
+                              .source = question->source };
 
-    if (net_address_parse(question->host, question->port, &address)) {
-        add_target(targets, question->host, &address, question->preference);
+    if (net_address_parse(question->host, question->port, &literal.address)) {
+        add_target(targets, &literal);
         return;
     }
     if (search->transport->uses_ipv4)
@@ -241,7 +260,8 @@ static bool find_host(const struct target_search *search, const struct nexthop *
     struct host_question question = { .host = nexthop->host, .port = nexthop->port };
 
     if (nexthop->is_address) {
-        add_target(targets, nexthop->host, &nexthop->address, 0);
+        struct target literal = { .host = nexthop->host, .address = nexthop->address };
+        add_target(targets, &literal);
     } else {
         const struct failure *lookup = NULL;
         add_host(search, &question, targets, &lookup);
@@ -293,11 +313,16 @@ static void add_mx_hosts(const struct target_search *search, const struct nextho
 {
     size_t limit = (size_t)search->transport->config->smtp_mx_address_limit;
     size_t hosts = 0;
+    struct exchanger_source *source = arena_new(search->arena, sizeof *source);
 
+    source->domain = nexthop->host;
+    source->is_secure = answer->is_secure;
+    if (!str_equal_fold(answer->canonical_name, nexthop->host))
+        source->alias = answer->canonical_name;
     qsort(answer->records, answer->record_count, sizeof answer->records[0], compare_preference);
     for (size_t i = 0; i < answer->record_count && hosts < TARGET_HOSTS_MAX; i++) {
         const struct dns_record *record = &answer->records[i];
-        struct host_question question = { record->name, nexthop->port, record->preference };
+        struct host_question question = { record->name, nexthop->port, record->preference, source };
         bool is_enough = limit > 0 && targets->count >= limit &&
                          targets->items[targets->count - 1].preference < record->preference;
         if (is_enough)
@@ -322,6 +347,8 @@ static bool find_exchangers(const struct target_search *search, const struct nex
                                 STR_ARGS(nexthop->host)));
     add_mx_hosts(search, nexthop, answer, targets, &lookup);
     if (targets->count == 0) {
+        log_warning(&search->transport->log, "no MX host for %.*s has a valid address record",
+                    STR_ARGS(nexthop->host));
         if (lookup == NULL)
             lookup = failure_new(search->arena, "4.4.4", "unable to find primary relay for %.*s",
                                  STR_ARGS(nexthop->host));
@@ -358,8 +385,7 @@ bool target_find(const struct target_search *search, const struct nexthop *nexth
             (struct target){ .host = config->myhostname, .path = nexthop->path };
         return true;
     }
-    if (nexthop->is_bracketed || nexthop->is_address || config->disable_dns_lookups ||
-        str_equal_fold(config->smtp_dns_support_level, STR("disabled")))
+    if (nexthop->is_bracketed || nexthop->is_address || !search->transport->uses_dns)
         return find_host(search, nexthop, targets, failure);
     ask(search, DNS_MX, nexthop->host, &answer);
     switch (answer.outcome) {

@@ -17,6 +17,16 @@ struct target {
     struct str path;            /* of a Unix socket; empty: `address` counts */
     struct net_address address; /* with the port */
     uint16_t preference;
+    /* Of the look-ups that led here; validated where smtp_dns_support_level is dnssec. */
+    struct str asked; /* the name whose address this is; empty: none was asked for */
+    struct str alias; /* what that is another name of (CNAME); empty: it is none */
+    bool is_secure;   /* the address is vouched for by a signed zone */
+    const struct exchanger_source *source; /* the MX record; NULL: there was none */
+};
+
+struct exchanger_source {
+    struct str domain, alias; /* asked, and what it is another name of */
+    bool is_secure;
 };
 
 struct target_list {

@@ -2,6 +2,7 @@
 #include "tls_policy.h"
 
 #include "base/memory.h"
+#include "dane_policy.h"
 #include "delivery.h"
 #include "mail/header.h"
 #include "table/table_list.h"
@@ -14,6 +15,7 @@ struct tls_rules {
     struct table_list *maps, *per_site;
     struct tls_context *context; /* NULL: not wanted, or it does not work */
     unsigned log_bits;
+    struct dane_rules dane;
     struct arena arena;
 };
 
@@ -85,7 +87,7 @@ struct tls_rules *tls_rules_new(const struct config *config, const struct log_co
     rules->config = config;
     rules->log = log;
     rules->prefix = is_lmtp ? "lmtp" : "smtp";
-    if (!set_level(rules, error)) {
+    if (!set_level(rules, error) || !dane_rules_init(config, log, &rules->dane, error)) {
         tls_rules_free(&rules);
         return NULL;
     }
@@ -130,9 +132,11 @@ bool tls_policy_is_waived(const struct tls_rules *rules, struct str content)
 
 struct search {
     const struct tls_rules *rules;
-    struct arena *arena;
+    struct delivery *delivery;
+    struct arena *arena; /* the delivery's */
     const struct tls_site *site;
     struct tls_entry entry;
+    const char *problem; /* for the sender, where nothing may be sent */
 };
 
 static bool refuse(const struct search *search, const char *what)
@@ -347,6 +351,13 @@ static bool fill(struct search *search, struct tls_policy *policy)
         entry->servername.len > 0 ? entry->servername : config->smtp_tls_servername;
 
     policy->level = entry->level;
+    policy->options.servername = resolve_name(search, servername);
+    policy->says_untrusted =
+        policy->level >= TLS_LEVEL_VERIFY || policy->level == TLS_LEVEL_FINGERPRINT;
+    if ((policy->level == TLS_LEVEL_DANE || policy->level == TLS_LEVEL_DANE_ONLY) &&
+        !dane_policy_apply(&search->rules->dane, search->delivery, search->site, policy,
+                           &search->problem))
+        return false;
     if (search->site->is_local && policy->level == TLS_LEVEL_MAY)
         policy->level = TLS_LEVEL_NONE;
     policy->is_wrapped = config->smtp_tls_wrappermode;
@@ -355,13 +366,10 @@ static bool fill(struct search *search, struct tls_policy *policy)
     if (policy->level >= TLS_LEVEL_VERIFY || policy->level == TLS_LEVEL_FINGERPRINT) {
         if (!set_matches(search, policy))
             return false;
-    } else {
-        policy->log_bits &= ~(unsigned)TLS_LOG_UNTRUSTED;
     }
-    if (policy->level == TLS_LEVEL_DANE || policy->level == TLS_LEVEL_DANE_ONLY)
-        return refuse(search, "levels dane and dane-only are not built yet");
+    if (!policy->says_untrusted)
+        policy->log_bits &= ~(unsigned)TLS_LOG_UNTRUSTED;
     set_agreement(search, policy);
-    policy->options.servername = resolve_name(search, servername);
     policy->may_reuse = entry->has_reuse ? entry->may_reuse : config->smtp_tls_connection_reuse;
     return true;
 }
@@ -371,9 +379,12 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
                      const struct failure **failure)
 {
     const struct config *config = rules->config;
-    struct search search = {
-        .rules = rules, .arena = &delivery->arena, .site = site, .entry = { .level = rules->level }
-    };
+    struct search search = { .rules = rules,
+                             .delivery = delivery,
+                             .arena = &delivery->arena,
+                             .site = site,
+                             .entry = { .level = rules->level },
+                             .problem = "client TLS configuration problem" };
     bool is_fine = true;
 
     *policy = (struct tls_policy){
@@ -392,8 +403,8 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
         is_fine = use_per_site(&search);
     if (is_fine && fill(&search, policy) && is_host_allowed(&search))
         return true;
-    log_warning(rules->log, "TLS policy lookup for %.*s/%.*s: client TLS configuration problem",
-                STR_ARGS(site->destination), STR_ARGS(site->host));
-    *failure = failure_new(&delivery->arena, "4.7.5", "client TLS configuration problem");
+    log_warning(rules->log, "TLS policy lookup for %.*s/%.*s: %s", STR_ARGS(site->destination),
+                STR_ARGS(site->host), search.problem);
+    *failure = failure_new(&delivery->arena, "4.7.5", "%s", search.problem);
     return false;
 }

@@ -14,6 +14,7 @@
 
 struct tls_rules;
 struct delivery;
+struct target;
 
 /* Borrows `config` and `log`. NULL with `error`: the configuration does not make sense. */
 struct tls_rules *tls_rules_new(const struct config *config, const struct log_context *log,
@@ -22,19 +23,22 @@ void tls_rules_free(struct tls_rules **rules);
 
 /* Whom it is about. */
 struct tls_site {
-    struct str destination; /* as written: "example.com", "[mail.example.com]:587" */
-    struct str domain;      /* without brackets and port */
-    struct str host;        /* the server's name */
-    bool is_local;          /* a Unix socket: level may is in clear */
+    struct str destination;      /* as written: "example.com", "[mail.example.com]:587" */
+    struct str domain;           /* without brackets and port */
+    struct str host;             /* the server's name */
+    bool is_local;               /* a Unix socket: level may is in clear */
+    const struct target *target; /* for DANE */
 };
 
 struct tls_policy {
     enum tls_level level;
-    bool is_wrapped;   /* TLS from the first byte on */
-    bool is_exception; /* weaker than the destination's: no other mail may use the connection */
-    bool may_reuse;    /* the connection may serve other messages */
-    bool notes_offer;  /* smtp_tls_note_starttls_offer */
-    unsigned log_bits; /* enum tls_log */
+    bool is_wrapped;     /* TLS from the first byte on */
+    bool is_exception;   /* weaker than the destination's: no other mail may use the connection */
+    bool is_half_dane;   /* who the server is comes from an unsigned MX record: "Trusted" at best */
+    bool may_reuse;      /* the connection may serve other messages */
+    bool notes_offer;    /* smtp_tls_note_starttls_offer */
+    bool says_untrusted; /* why a certificate is not trusted is worth a line */
+    unsigned log_bits;   /* enum tls_log */
     struct tls_context *context; /* NULL: TLS does not work */
     struct str problem;          /* why no handshake can be tried; for the log; empty: it can */
     struct tls_client_options options;
@@ -42,7 +46,8 @@ struct tls_policy {
     int64_t session_lifetime_s;
 };
 
-/* False with `*failure`: nothing may be sent there. Lives in the delivery's arena. */
+/* Asks the resolver where DANE is wanted, so the fiber may be suspended. False with `*failure`:
+ * nothing may be sent there. Lives in the delivery's arena. */
 bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
                      const struct tls_site *site, struct tls_policy *policy,
                      const struct failure **failure);

@@ -51,6 +51,26 @@ static void set_protocols(struct transport *transport)
         str_equal_fold(transport->config->smtp_address_preference, STR("ipv6"));
 }
 
+static bool set_name_service(struct transport *transport, struct error *error)
+{
+    const struct config *config = transport->config;
+    struct str level = config->smtp_dns_support_level, rest = config->smtp_host_lookup, word;
+
+    transport->wants_dnssec = str_equal_fold(level, STR("dnssec"));
+    transport->uses_dns = transport->wants_dnssec || str_equal_fold(level, STR("enabled")) ||
+                          (level.len == 0 && !config->disable_dns_lookups);
+    if (!transport->uses_dns && level.len > 0 && !str_equal_fold(level, STR("disabled")))
+        return error_set(error, "invalid smtp_dns_support_level: \"%.*s\"", STR_ARGS(level));
+    while (str_next_word(&rest, ", \t\r\n", &word)) {
+        bool is_dns = str_equal_fold(word, STR("dns"));
+        transport->uses_dns_hosts |= is_dns && transport->uses_dns;
+        transport->uses_native_hosts |= !is_dns;
+        if (!is_dns && !str_equal_fold(word, STR("native")))
+            return error_set(error, "unknown smtp_host_lookup value \"%.*s\"", STR_ARGS(word));
+    }
+    return true;
+}
+
 static bool set_bind_address(const char *parameter, struct str value, int family,
                              struct net_address *address, bool *has_address, struct error *error)
 {
@@ -181,7 +201,8 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     transport->generic = generic_new(config, &transport->log, error);
     if (transport->generic == NULL && error->message[0] != '\0')
         return false;
-    return set_traced_peers(transport, error) && set_sasl(transport, error) &&
+    return set_name_service(transport, error) && set_traced_peers(transport, error) &&
+           set_sasl(transport, error) &&
            set_bind_address("smtp_bind_address", config->smtp_bind_address, AF_INET,
                             &transport->bind4, &transport->has_bind4, error) &&
            set_bind_address("smtp_bind_address6", config->smtp_bind_address6, AF_INET6,

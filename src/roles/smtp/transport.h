@@ -28,9 +28,11 @@ struct transport {
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
     unsigned sasl_demands, sasl_tls_demands, sasl_tls_verified_demands; /* enum sasl_demand bits */
     struct match_list *sasl_mechanism_filter;
-    uint16_t default_port;           /* smtp_tcp_port */
-    bool uses_ipv4, uses_ipv6;       /* inet_protocols */
-    bool prefers_ipv4, prefers_ipv6; /* smtp_address_preference */
+    bool uses_dns, wants_dnssec;            /* smtp_dns_support_level */
+    bool uses_dns_hosts, uses_native_hosts; /* smtp_host_lookup */
+    uint16_t default_port;                  /* smtp_tcp_port */
+    bool uses_ipv4, uses_ipv6;              /* inet_protocols */
+    bool prefers_ipv4, prefers_ipv6;        /* smtp_address_preference */
     bool has_bind4, has_bind6;
     struct net_address bind4, bind6; /* smtp_bind_address, smtp_bind_address6 */
     bool must_bind;                  /* mail waits where it cannot be sent from there */

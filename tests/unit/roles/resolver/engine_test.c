@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* libunbound behind the engine: its thread answers into our loop. No network beyond loopback. */
 #include "engine.h"
+#include "trust_anchor.h"
 
 #include "base/clock.h"
 #include "base/ensure.h"
@@ -183,6 +184,64 @@ static void bad_servers_are_refused(void **state)
     loop_free(&loop);
 }
 
+static void remember_warning(void *argument, const char *text)
+{
+    snprintf(argument, 200, "%s", text);
+}
+
+static void without_trust_anchor_only_validated_questions_fail(void **state)
+{
+    static const struct {
+        const char *file;
+        bool validates, can_ask;
+        const char *warning;
+    } cases[] = {
+        { "", true, true, "" },
+        { "", false, false, "" },
+        { "/nowhere/root.key", true, false, "/nowhere/root.key" },
+        { "/dev/null", true, false, "dnssec_trust_anchor_file: /dev/null" },
+    };
+    struct error error;
+    struct loop *loop = loop_new(&error);
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char warning[200] = "";
+        struct engine_options options = { .dns_servers = STR("127.0.0.1:1"),
+                                          .resolv_conf = "/nowhere",
+                                          .hosts = "/nowhere",
+                                          .validates = cases[i].validates,
+                                          .trust_anchor_file = str_from(cases[i].file),
+                                          .warning = remember_warning,
+                                          .argument = warning };
+        struct engine *engine = engine_new(loop, &options, &error);
+        struct engine_question question = { .type = DNS_MX, .is_validated = true };
+        struct engine_question plain = { .type = DNS_MX };
+        assert_non_null(engine);
+        assert_int_equal(engine_ask(engine, &question, STR("example.test")), cases[i].can_ask);
+        assert_true(engine_ask(engine, &plain, STR("example.test")));
+        assert_non_null(strstr(warning, cases[i].warning));
+        assert_int_equal(*warning == '\0', *cases[i].warning == '\0');
+        if (cases[i].can_ask)
+            engine_cancel(&question);
+        engine_cancel(&plain);
+        engine_free(&engine);
+    }
+    loop_free(&loop);
+}
+
+static void trust_anchors_are_taken_without_comments(void **state)
+{
+    struct str text = STR("; autotrust trust anchor file\n\n. IN DS 1 8 2 AB ; keytag 1\r\n"
+                          ".\t86400\tIN\tDNSKEY\t257 3 8 AwEA ;{id = 1 (ksk)}");
+    struct str record;
+
+    assert_true(trust_anchor_next(&text, &record));
+    assert_true(str_equal(record, STR(". IN DS 1 8 2 AB")));
+    assert_true(trust_anchor_next(&text, &record));
+    assert_true(str_equal(record, STR(".\t86400\tIN\tDNSKEY\t257 3 8 AwEA")));
+    assert_false(trust_anchor_next(&text, &record));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -191,6 +250,8 @@ int main(void)
         cmocka_unit_test(many_questions_and_cancelled_ones),
         cmocka_unit_test(open_questions_do_not_outlive_the_engine),
         cmocka_unit_test(bad_servers_are_refused),
+        cmocka_unit_test(without_trust_anchor_only_validated_questions_fail),
+        cmocka_unit_test(trust_anchors_are_taken_without_comments),
     };
 
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

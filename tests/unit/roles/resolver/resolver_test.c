@@ -50,10 +50,10 @@ static void every_domain_counts_wherever_it_stands(void **state)
     for (int round = 0; round < 500; round++) {
         struct nxdomain_guard guard = { 0 };
         for (int i = 0; i < NXDOMAIN_GUARD_DOMAINS_MIN - 1; i++)
-            assert_false(nxdomain_guard_note(
-                &guard, domain(text, sizeof text, round * 1000 + i), true, 5000));
-        assert_true(nxdomain_guard_note(&guard, domain(text, sizeof text, round * 1000 + 999), true,
-                                        5000));
+            assert_false(nxdomain_guard_note(&guard, domain(text, sizeof text, round * 1000 + i),
+                                             true, 5000));
+        assert_true(
+            nxdomain_guard_note(&guard, domain(text, sizeof text, round * 1000 + 999), true, 5000));
     }
 }
 
@@ -79,20 +79,24 @@ static void answers_are_kept_until_they_are_old(void **state)
                                  .reason = STR("") };
 
     answer_cache_init(&cache);
-    answer_cache_add(&cache, DNS_MX, STR("Example"), &answer, 1000);
-    const struct dns_answer *found = answer_cache_find(&cache, DNS_MX, STR("eXAMPLE"), 10999);
+    answer_cache_add(&cache, &(struct answer_key){ DNS_MX, false, STR("Example") }, &answer, 1000);
+    const struct answer_key key = { DNS_MX, false, STR("eXAMPLE") };
+    const struct dns_answer *found = answer_cache_find(&cache, &key, 10999);
     assert_non_null(found);
     assert_int_equal(found->record_count, 1);
     assert_true(str_equal(found->records[0].name, STR("mx.example")));
-    assert_null(answer_cache_find(&cache, DNS_A, STR("example"), 1000));
-    assert_null(answer_cache_find(&cache, DNS_MX, STR("example"), 11000));
+    const struct answer_key address = { DNS_A, false, STR("example") };
+    const struct answer_key validated = { DNS_MX, true, STR("example") };
+    assert_null(answer_cache_find(&cache, &address, 1000));
+    assert_null(answer_cache_find(&cache, &validated, 1000));
+    assert_null(answer_cache_find(&cache, &key, 11000));
     answer.outcome = DNS_TRY_AGAIN;
-    answer_cache_add(&cache, DNS_MX, STR("example"), &answer, 1000);
-    assert_null(answer_cache_find(&cache, DNS_MX, STR("example"), 1000));
+    answer_cache_add(&cache, &key, &answer, 1000);
+    assert_null(answer_cache_find(&cache, &key, 1000));
     answer.outcome = DNS_NO_NAME;
     answer.ttl_s = 86400;
-    answer_cache_add(&cache, DNS_MX, STR("example"), &answer, 1000);
-    assert_null(answer_cache_find(&cache, DNS_MX, STR("example"), 1000 + ANSWER_CACHE_MS_MAX));
+    answer_cache_add(&cache, &key, &answer, 1000);
+    assert_null(answer_cache_find(&cache, &key, 1000 + ANSWER_CACHE_MS_MAX));
     answer_cache_clear(&cache);
 }
 
@@ -102,15 +106,18 @@ static void answers_used_longest_ago_make_room(void **state)
     struct dns_answer answer = {
         .outcome = DNS_NO_DATA, .ttl_s = 30, .canonical_name = STR(""), .reason = STR("")
     };
+    const struct answer_key first = { DNS_A, false, STR("domain0.example") };
+    const struct answer_key second = { DNS_A, false, STR("domain1.example") };
     char text[64];
 
     answer_cache_init(&cache);
     for (int i = 0; i < ANSWER_CACHE_ENTRIES + 10; i++) {
-        answer_cache_add(&cache, DNS_A, domain(text, sizeof text, i), &answer, 1000);
-        assert_non_null(answer_cache_find(&cache, DNS_A, STR("domain0.example"), 1000));
+        struct answer_key key = { DNS_A, false, domain(text, sizeof text, i) };
+        answer_cache_add(&cache, &key, &answer, 1000);
+        assert_non_null(answer_cache_find(&cache, &first, 1000));
     }
     assert_int_equal(map_count(cache.entries), ANSWER_CACHE_ENTRIES);
-    assert_null(answer_cache_find(&cache, DNS_A, STR("domain1.example"), 1000));
+    assert_null(answer_cache_find(&cache, &second, 1000));
     answer_cache_clear(&cache);
 }
 
