@@ -60,6 +60,14 @@ CASES = {
     "verify-alone": Case("good", VERIFY),
     "verify-old": Case("good", trusted(VERIFY, smtp_tls_verify_cert_match="old.example.test"),
                        "old.example.test"),
+    "anchor": Case("good", {**VERIFY, "smtp_tls_verify_cert_match": "mx.example.test",
+                            "smtp_tls_trust_anchor_file": "AUTHORITY"}),
+    "anchor-name": Case("good", {**VERIFY, "smtp_tls_verify_cert_match": "mx.example.org",
+                                 "smtp_tls_trust_anchor_file": "AUTHORITY"}),
+    "anchor-other": Case("good", trusted(VERIFY, smtp_tls_verify_cert_match="mx.example.test",
+                                         smtp_tls_trust_anchor_file="OTHER")),
+    "anchor-below": Case("good", {**SECURE, "smtp_tls_secure_cert_match": ".example.test",
+                                  "smtp_tls_trust_anchor_file": "OTHER, AUTHORITY"}),
     "secure-below": Case("good", trusted(SECURE, smtp_tls_secure_cert_match=".example.test")),
     "wildcard": Case("good", trusted(SECURE, smtp_tls_secure_cert_match="a.b.example.test"),
                      "wild.example.test"),
@@ -103,6 +111,7 @@ class Run:
         self.servers = {name: TlsServer(certificates, case.server, case.certificate)
                         for name, case in CASES.items()}
         words = {"AUTHORITY": str(certificates.authority),
+                 "OTHER": str(certificates.folder / "own.example.test.pem"),
                  "FINGERPRINT": certificates.fingerprint(
                      certificates.folder / "mx.example.test.pem"),
                  "KEYPRINT": certificates.key_fingerprint(

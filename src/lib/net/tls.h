@@ -95,9 +95,10 @@ struct tls_client_options {
     size_t name_count;
     const struct str *fingerprints; /* "AB:CD:…" */
     size_t fingerprint_count;
+    /* Of TLS_CHECK_DANE; with TLS_CHECK_NAMES: the authorities that count in place of others. */
     const struct tls_tlsa *tlsa;
     size_t tlsa_count;
-    struct str tlsa_base; /* the name the records stand at */
+    struct str tlsa_base; /* the first name that the certificate may be for */
     /* Of an earlier connection that was made with the same options; NULL: a new one. */
     const struct tls_session *session;
 };

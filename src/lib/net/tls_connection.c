@@ -80,6 +80,13 @@ static const struct str *copy_all(struct arena *arena, const struct str *texts, 
     return copies;
 }
 
+/* As SSL_set_tlsext_host_name, which casts const away. */
+static long set_host_name(SSL *library, const char *name)
+{
+    return SSL_ctrl(library, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                    (void *)(uintptr_t)name);
+}
+
 static bool set_tlsa(struct tls *tls, const struct tls_client_options *options, struct error *error)
 {
     size_t usable = 0;
@@ -87,6 +94,8 @@ static bool set_tlsa(struct tls *tls, const struct tls_client_options *options, 
     if (SSL_dane_enable(tls->library, arena_text(&tls->arena, options->tlsa_base)) <= 0)
         return error_set(error, "error enabling DANE-based certificate validation");
     SSL_dane_set_flags(tls->library, DANE_FLAG_NO_DANE_EE_NAMECHECKS);
+    if (options->servername.len == 0)
+        (void)set_host_name(tls->library, NULL); /* the library has put the base there */
     for (size_t i = 0; i < options->tlsa_count; i++) {
         const struct tls_tlsa *record = &options->tlsa[i];
         if (SSL_dane_tlsa_add(tls->library, record->usage, record->selector, record->matching_type,
@@ -97,13 +106,6 @@ static bool set_tlsa(struct tls *tls, const struct tls_client_options *options, 
     for (size_t i = 1; i < options->name_count; i++)
         SSL_add1_host(tls->library, arena_text(&tls->arena, options->names[i]));
     return usable > 0 || error_set(error, "TLSA records unusable");
-}
-
-/* As SSL_set_tlsext_host_name, which casts const away. */
-static long set_host_name(SSL *library, const char *name)
-{
-    return SSL_ctrl(library, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
-                    (void *)(uintptr_t)name);
 }
 
 static bool set_client(struct tls *tls, const struct tls_client_options *options,
@@ -120,7 +122,7 @@ static bool set_client(struct tls *tls, const struct tls_client_options *options
         set_host_name(library, arena_text(&tls->arena, options->servername)) != 1)
         return error_set(error, "error setting SNI hostname to: %.*s",
                          STR_ARGS(options->servername));
-    if (options->check == TLS_CHECK_DANE && !set_tlsa(tls, options, error))
+    if (options->tlsa_count > 0 && !set_tlsa(tls, options, error))
         return false;
     tls->check = options->check;
     tls->names = copy_all(&tls->arena, options->names, options->name_count);

@@ -6,6 +6,7 @@
 #include "delivery.h"
 #include "mail/header.h"
 #include "table/table_list.h"
+#include "trust_files.h"
 
 struct tls_rules {
     const struct config *config;
@@ -16,6 +17,8 @@ struct tls_rules {
     struct tls_context *context; /* NULL: not wanted, or it does not work */
     unsigned log_bits;
     struct dane_rules dane;
+    struct trust_files anchors; /* smtp_tls_trust_anchor_file */
+    bool has_anchors;           /* they alone count: what cannot be read trusts nobody */
     struct arena arena;
 };
 
@@ -49,6 +52,18 @@ static bool set_level(struct tls_rules *rules, struct error *error)
     else
         rules->level = config->smtp_use_tls ? TLS_LEVEL_MAY : TLS_LEVEL_NONE;
     return true;
+}
+
+static void read_anchors(struct tls_rules *rules)
+{
+    struct str files = rules->config->smtp_tls_trust_anchor_file;
+    struct error error;
+
+    rules->has_anchors = str_trim(files).len > 0;
+    if (trust_files_read(&rules->arena, files, &rules->anchors, &error))
+        return;
+    log_warning(rules->log, "%s", error.message);
+    rules->anchors.count = 0;
 }
 
 static void make_context(struct tls_rules *rules)
@@ -99,6 +114,7 @@ struct tls_rules *tls_rules_new(const struct config *config, const struct log_co
     if (rules->level > TLS_LEVEL_NONE || config->smtp_tls_wrappermode ||
         !table_list_is_empty(rules->maps) || !table_list_is_empty(rules->per_site))
         make_context(rules);
+    read_anchors(rules);
     return rules;
 }
 
@@ -289,7 +305,12 @@ static bool set_matches(struct search *search, struct tls_policy *policy)
     policy->options.name_count = by_fingerprint ? 0 : matches->count;
     policy->options.fingerprints = by_fingerprint ? items : NULL;
     policy->options.fingerprint_count = by_fingerprint ? matches->count : 0;
-    return true;
+    if (by_fingerprint || !search->rules->has_anchors)
+        return true;
+    policy->options.tlsa = search->rules->anchors.anchors;
+    policy->options.tlsa_count = search->rules->anchors.count;
+    policy->options.tlsa_base = items[0];
+    return policy->options.tlsa_count > 0;
 }
 
 static void set_agreement(struct search *search, struct tls_policy *policy)
