@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 from machine import Machine, SystemLog, package_file
+from world import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -145,9 +146,10 @@ def test_the_log_rotates_and_goes_on(machine, package):
     after = re.search(r"postrotate\n(.*?)endscript", rules, re.DOTALL)[1]
     machine.run("mv /var/log/maillog /var/log/maillog.1 && "
                 f"install -m 640 -o root -g adm /dev/null /var/log/maillog\n{after}")
-    machine.wait_log("reload -- version")
-    machine.run("echo Hello. | sendmail root")
-    machine.wait_log(r"postfix/pickup\[")
+    # The line that says so is still the old file's.
+    wait_until(lambda: "reload -- version" in machine.read("/var/log/maillog.1"), "the reload")
+    wait_until(lambda: machine.run("echo Hello. | sendmail root") and
+               "postfix/pickup[" in machine.log(), "lines in the new file")
 
 
 def test_completion_offers_commands_and_parameters(machine, package):
