@@ -57,7 +57,7 @@ def test_dsn_parameters_go_on_where_they_are_understood():
         commands = servers["127.0.0.31"].commands
         assert re.fullmatch(r"MAIL FROM:<sender@example\.test> SIZE=\d+ ENVID=QQ314159 RET=HDRS",
                             commands[1])
-        assert commands[2] == "RCPT TO:<a@b.example> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;x@y.example"
+        assert commands[2] == "RCPT TO:<a@b.example> ORCPT=rfc822;x@y.example NOTIFY=SUCCESS,DELAY"
         commands = servers["127.0.0.32"].commands
         assert commands[1:3] == ["MAIL FROM:<sender@example.test>", "RCPT TO:<a@plain.example>"]
 
@@ -242,7 +242,8 @@ def test_addresses_of_here_become_valid_ones():
         relay.wait_log(r"to=<you@b\.example>, .*status=sent")
         commands = servers["127.0.0.31"].commands
         assert re.match(r"MAIL FROM:<me@example\.test>", commands[1])
-        assert commands[2:4] == ["RCPT TO:<you@other.example>", "RCPT TO:<third@c.example>"]
+        assert commands[2:4] == ["RCPT TO:<you@other.example> ORCPT=rfc822;you@b.example",
+                                 "RCPT TO:<third@c.example> ORCPT=rfc822;third@c.example"]
         [(_, received)] = servers["127.0.0.31"].messages
         assert ("\r\nFrom: Me <me@example.test>\r\nTo: you@other.example, third@c.example\r\n"
                 "Cc: others@example.test\r\nSubject: me@here.local\r\n") in received.decode()
