@@ -39,7 +39,8 @@ class World:
             "virtual_alias_maps": "texthash:$config_directory/virtual", **parameters})
         (self.relay.config / "transport").write_text(
             f"plain.example smtp:[127.0.0.2]:{self.servers.port}\n"
-            f"dsn.example smtp:[127.0.0.3]:{self.servers.port}\n")
+            f"dsn.example smtp:[127.0.0.3]:{self.servers.port}\n"
+            "gone.example error:5.1.2 no such place any more\n")
         (self.relay.config / "virtual").write_text(
             "list@virtual.example good@plain.example, good@dsn.example\n")
 
@@ -321,6 +322,20 @@ def test_verp_bounces_can_be_put_together():
         senders = [line.split(" SIZE")[0] for line in world.servers["127.0.0.2"].commands
                    if line.startswith("MAIL")]
         assert senders == ["MAIL FROM:<sender+bad=plain.example@sender.example>"]
+
+
+def test_verp_bounces_of_a_mailing_come_in_portions():
+    """All notices of one end are in memory at once, so there may not be any number of them."""
+    recipients = [f"r{i}@gone.example" for i in range(203)]
+    with World() as world:
+        world.relay.sendmail("-XV", "-f", SENDER, *recipients, input="Subject: x\n\nHello\n")
+        world.notices(200)
+        wait_until(lambda: "*" not in world.relay.run("postqueue", "-p").stdout, "mail at rest")
+        assert len(world.sink.messages) == 200
+        world.relay.run("postqueue", "-f")
+        told = {each.delivered.recipients[0] for each in world.notices(203)}
+        assert told == {f"sender+r{i}=gone.example@sender.example" for i in range(203)}
+        wait_until(world.relay.queue_is_empty, "an empty queue")
 
 
 def test_postconf_b_shows_the_texts(tmp_path):

@@ -5,6 +5,9 @@
 #include "notice.h"
 #include "queue.h"
 
+/* Of one end of a message; all of them are in memory until they are committed. */
+enum { VERP_NOTICES_MAX = 200 };
+
 /* A notice to be made. */
 struct order {
     struct order *next;
@@ -249,12 +252,26 @@ static void settle_success(struct message *original)
     original->envelope.flags &= ~(uint32_t)(ENVELOPE_REPORT | ENVELOPE_VERIFY);
 }
 
+/* A mailing that failed for all makes a notice for each with VERP: the rest is tried again, and
+ * told of then. */
+static void bound_verp_notices(struct message *original)
+{
+    size_t count = 0;
+
+    if (original->envelope.verp.len == 0 || original->queue->settings->config->disable_verp_bounces)
+        return;
+    for (size_t i = 0; i < original->envelope.recipient_count; i++)
+        if (has_failed_and_is_told(original, i) && ++count > VERP_NOTICES_MAX)
+            original->verdicts[i] = VERDICT_DEFERRED;
+}
+
 bool bounce_make(struct message *original, const struct bounce_needs *needs)
 {
     struct plan plan = { .original = original };
     uint64_t queue_id = 0;
 
     plan.last = &plan.first;
+    bound_verp_notices(original);
     if (needs->has_failed)
         plan_failure(&plan);
     if (needs->is_delayed)
