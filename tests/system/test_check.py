@@ -8,7 +8,7 @@ import time
 
 import pytest
 from certificates import openssl
-from world import MASTER_CF, PROGRAM
+from world import MASTER_CF, PROGRAM, Instance
 
 GUARD = "permit_mynetworks, reject_unauth_destination"
 
@@ -315,3 +315,11 @@ def test_a_configuration_that_cannot_be_read_has_a_status_of_its_own(configurati
     result = subprocess.run([PROGRAM, "check", "-c", configuration.folder], capture_output=True,
                             text=True, timeout=30)
     assert result.returncode == 78 and "maximal_queue_lifetime" in result.stderr
+
+
+def test_start_says_once_what_is_odd_about_a_value():
+    with Instance(smtpd_tls_loglevel="1 # be more verbose") as relay:
+        relay.wait_log("daemon started")
+        assert relay.log().count("# be more verbose") == 1
+        relay.reload()
+        relay.wait_log("# be more verbose", 2)

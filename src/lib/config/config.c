@@ -22,16 +22,6 @@ static const char *place_of(const struct config_value *value)
     return value->place != NULL ? value->place : "default";
 }
 
-/* Numbers have no comment behind them in main.cf, but people write one. A text parameter whose
- * default is a number is one that once was a number. */
-static bool is_one_word(const struct parameter *parameter)
-{
-    uint64_t number;
-
-    return (parameter->type != PARAMETER_TEXT && parameter->type != PARAMETER_RAW) ||
-           str_to_u64(parameter->default_text, &number);
-}
-
 static struct str drop_comment(struct builder *builder, const struct config_value *value,
                                struct str text)
 {
@@ -105,7 +95,7 @@ static bool fill_field(struct builder *builder, const struct parameter *paramete
 
     if (!config_values_expand(config->values, value, &text, builder->error))
         return false;
-    if (is_one_word(parameter))
+    if (parameter_is_one_word(parameter))
         text = drop_comment(builder, value, text);
     return parse_into(parameter, text, (char *)config + parameter->offset, builder->error) ||
            error_context(builder->error, "%s: %.*s", place_of(value), STR_ARGS(parameter->name));
@@ -158,7 +148,7 @@ static bool transport_value(const struct config *config, struct str transport, c
     *kind = parameter_find(parameter->default_name);
     if (!config_values_expand(config->values, value, text, error))
         return false;
-    if (is_one_word(*kind))
+    if (parameter_is_one_word(*kind))
         *text = value_without_comment(*text);
     return true;
 }

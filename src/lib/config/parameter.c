@@ -59,6 +59,14 @@ const struct parameter *parameter_find(struct str name)
     return NULL;
 }
 
+bool parameter_is_one_word(const struct parameter *parameter)
+{
+    uint64_t number;
+
+    return (parameter->type != PARAMETER_TEXT && parameter->type != PARAMETER_RAW) ||
+           str_to_u64(parameter->default_text, &number);
+}
+
 char parameter_time_unit(const struct parameter *parameter)
 {
     struct str text = parameter->default_text;

@@ -64,13 +64,6 @@ struct log_context service_log_context(struct service *service, const struct con
     return (struct log_context){ service->log, str_from(tag) };
 }
 
-static void warn(void *argument, const char *text)
-{
-    struct service *service = argument;
-
-    log_warning(&service->log_context, "%s", text);
-}
-
 /* The master says what is wrong in the log and decides what follows. */
 static bool fail(struct skeleton *skeleton, const struct error *error)
 {
@@ -197,8 +190,9 @@ static bool on_configuration(struct skeleton *skeleton, struct str payload)
         return false;
     struct config_source *source = memory_new(sizeof *source);
     struct config *config = NULL;
+    /* What is to be said of values, the master or whoever started it has said. */
     if (read_snapshot(fd, source, &error))
-        config = config_new(source, own_line(service->role, source), warn, service, &error);
+        config = config_new(source, own_line(service->role, source), NULL, NULL, &error);
     if (config == NULL) {
         forget_configuration(&source, &config);
         return skeleton->is_started || fail(skeleton, &error);

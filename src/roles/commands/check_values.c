@@ -30,8 +30,7 @@ static void check_comments(struct check *check)
         const struct main_cf_assignment *each = &main_cf->assignments[i];
         const struct parameter *parameter = parameter_find(each->name);
         /* Behind a number it does no harm, and reading it has said so. */
-        bool is_text = parameter == NULL || parameter->type == PARAMETER_TEXT ||
-                       parameter->type == PARAMETER_RAW;
+        bool is_text = parameter == NULL || !parameter_is_one_word(parameter);
         if (is_text && main_cf_find(main_cf, each->name) == each)
             check_comment(check, each->name, each->value,
                           (struct check_place){ each->file, each->line });

@@ -38,13 +38,6 @@ struct smtpd {
     struct timer close_idle;
 };
 
-static void warn(void *argument, const char *text)
-{
-    struct service *service = argument;
-
-    log_warning(&service->log_context, "%s", text);
-}
-
 /* ---- start ---- */
 
 static bool smtpd_start(struct service *service, struct error *error)
@@ -69,7 +62,7 @@ static bool smtpd_start(struct service *service, struct error *error)
 static struct policy *policy_for_line(struct service *service, const struct master_service *line,
                                       struct error *error)
 {
-    struct config *config = config_new(service->source, line, warn, service, error);
+    struct config *config = config_new(service->source, line, NULL, NULL, error);
 
     if (config == NULL)
         return NULL;
