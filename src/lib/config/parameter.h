@@ -31,8 +31,8 @@ extern const size_t parameter_count;
 
 /* NULL when there is no such parameter. */
 const struct parameter *parameter_find(struct str name);
-/* Its value has no blanks: what people write behind it is a comment. Numbers and the like, and texts
- * whose default is a number: those once were numbers. */
+/* Its value has no blanks: what people write behind it is a comment. Numbers and the like, and
+ * texts whose default is a number: those once were numbers. */
 bool parameter_is_one_word(const struct parameter *parameter);
 /* What a TIME without a unit is in: the unit its default ends with, else 's'. */
 char parameter_time_unit(const struct parameter *parameter);
