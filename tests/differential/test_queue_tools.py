@@ -285,7 +285,8 @@ def test_requeued_mail_gets_another_id_and_says_which_it_had(sides):
             time.sleep(0.3)
         [(queue_id, number)] = new
         content = side.system.run("postcat", "-hq", queue_id).stdout
-        log = re.findall(rf"{queue_id}: uid=\d+ from=<(.*)> orig_id=(\w+)", side.system.log())
+        log = wait_until(lambda: re.findall(rf"{queue_id}: uid=\d+ from=<(.*)> orig_id=(\w+)",
+                                            side.system.log()), "the line of the new id")
         found.append((printed, number, len(rows), content.count("Received:"),
                       re.sub(r"\w+", "ID", content.split("id ")[1].split(";")[0]),
                       [(sender, side.comparable(old)) for sender, old in log]))

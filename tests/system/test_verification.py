@@ -51,7 +51,7 @@ def test_a_probe_sends_no_content_and_leaves_nothing_behind():
     with servers("250 2.1.5 Ok") as peer, relay(peer.port) as instance:
         assert ask(instance)[0] == 250
         assert heard(peer, "MAIL")[0].startswith("MAIL FROM:<double-bounce@relay.example.test>")
-        assert heard(peer, "RCPT") == ["RCPT TO:<user@example.com>"]
+        assert heard(peer, "RCPT") == ["RCPT TO:<user@example.com> ORCPT=rfc822;user@example.com"]
         assert heard(peer, "DATA") == []
         instance.wait_log(r"postfix/smtp\[\d+\]: \w+: to=<user@example.com>, relay=.*, dsn=2.1.5, "
                           r"status=deliverable \(250 2.1.5 Ok\)")

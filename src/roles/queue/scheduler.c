@@ -184,7 +184,7 @@ static void forget_done(struct attempt *attempt)
     attempt->count = attempt->open_count = kept;
 }
 
-void attempt_return(struct attempt *attempt)
+void attempt_return(struct attempt *attempt, bool may_be_why)
 {
     static const struct result died = {
         .status = DELIVERY_DEFERRED,
@@ -202,7 +202,7 @@ void attempt_return(struct attempt *attempt)
         attempt_end(attempt, SITE_UNTOUCHED, STR(""));
         return;
     }
-    if (++attempt->losses >= LOSSES_MAX) {
+    if (may_be_why && ++attempt->losses >= LOSSES_MAX) {
         record_open(attempt, &died);
         attempt_end(attempt, SITE_FAILED, died.diagnostic);
         return;

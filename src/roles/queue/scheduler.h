@@ -68,8 +68,9 @@ void attempt_record(struct attempt *attempt, uint32_t position, const struct res
 void attempt_pass(struct attempt *attempt, uint32_t position, struct str target);
 /* The attempt is over. Recipients without a result are deferred. */
 void attempt_end(struct attempt *attempt, enum site_outcome site, struct str site_reason);
-/* Its worker died: it waits again, at the head of its destination. */
-void attempt_return(struct attempt *attempt);
+/* Its worker is gone: it waits again, at the head of its destination. `may_be_why`: the worker died
+ * over its deliveries, perhaps over this one; after some of these it is not tried again so soon. */
+void attempt_return(struct attempt *attempt, bool may_be_why);
 
 /* Takes away what waits of a message (deleted by an operator). */
 void scheduler_withdraw(struct queue *queue, struct message *message);

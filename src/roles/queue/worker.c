@@ -136,7 +136,7 @@ static void give_back(struct worker *worker, struct attempt *attempt)
     detach(attempt);
     if (worker->load == 0)
         worker_free(worker);
-    attempt_return(attempt);
+    attempt_return(attempt, false);
     scheduler_run(queue);
 }
 
@@ -241,6 +241,17 @@ static bool on_notice(struct worker *worker, struct str payload)
            notice_send(worker->queue, message.recipient, message.content);
 }
 
+/* What is on its way to it still, another gets. */
+static bool on_leaving(struct worker *worker, struct str payload)
+{
+    struct wire_deliver_leaving message;
+
+    if (!wire_decode_deliver_leaving(worker->channel, payload, &message))
+        return false;
+    worker->is_retired = worker->is_leaving = true;
+    return true;
+}
+
 static bool worker_received(void *owner, struct channel *channel, uint16_t number,
                             struct str payload)
 {
@@ -253,6 +264,8 @@ static bool worker_received(void *owner, struct channel *channel, uint16_t numbe
         return on_done(worker, payload);
     if (number == WIRE_deliver_notice)
         return on_notice(worker, payload);
+    if (number == WIRE_deliver_leaving)
+        return on_leaving(worker, payload);
     return false;
 }
 
@@ -271,7 +284,7 @@ static void lose(struct worker *worker)
             continue;
         content_release(attempt->message);
         detach(attempt);
-        attempt_return(attempt);
+        attempt_return(attempt, !worker->is_leaving);
     }
     if (worker->load == 0)
         worker_free(worker);
@@ -285,7 +298,7 @@ static void worker_closed(void *owner, struct channel *channel, const char *reas
     (void)channel;
     if (worker->is_closed)
         return;
-    if (worker->load > 0)
+    if (worker->load > 0 && !worker->is_leaving)
         log_warning(&queue->settings->speakers[SPEAKER_QMGR],
                     "lost delivery worker %u (%s): %zu deliveries wait again", worker->number,
                     reason, worker->load);

@@ -19,6 +19,7 @@ struct worker {
     size_t load;          /* their count */
     bool is_closed;       /* the channel is gone */
     bool is_retired;      /* another took its number: it only finishes what it has */
+    bool is_leaving;      /* it has done all that it read, and ends */
 };
 
 struct workers {

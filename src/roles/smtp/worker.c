@@ -15,8 +15,11 @@ static void finish_if_drained(void *argument)
 
     if (!worker->is_draining || worker->delivery_count > 0 || worker->cache.closing_count > 0)
         return;
-    if (worker->queue != NULL)
+    if (worker->queue != NULL) {
+        wire_send_deliver_leaving(
+            worker->queue, &(struct wire_deliver_leaving){ .job_count = worker->job_count });
         channel_flush(worker->queue);
+    }
     worker->drained(worker->argument);
 }
 

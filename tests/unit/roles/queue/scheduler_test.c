@@ -180,6 +180,28 @@ static void delivery_that_kills_workers_is_deferred(void **state)
     assert_int_equal(store_message_count(world->store), 1);
 }
 
+/* Reloads in a row: each worker ends before it has read what was sent to it. */
+static void workers_that_leave_in_order_are_no_loss(void **state)
+{
+    struct world *world = *state;
+
+    submit_many(world, "x@far.example", 1);
+    for (int i = 0; i < 6; i++) {
+        world_connect_worker(world, i % WORKERS);
+        size_t jobs = world->job_count;
+        while (world->job_count == jobs)
+            world_run_ms(world, 5);
+        wire_send_deliver_leaving(world->workers[i % WORKERS].channel,
+                                  &(struct wire_deliver_leaving){ .job_count = 0 });
+        channel_flush(world->workers[i % WORKERS].channel);
+        channel_free(&world->workers[i % WORKERS].channel);
+    }
+    world->on_job = deliver_all;
+    world_connect_worker(world, 0);
+    world_run(world, is_queue_empty);
+    assert_false(world_has_line(world, "lost delivery worker"));
+}
+
 static void results_before_a_loss_count(void **state)
 {
     struct world *world = *state;
@@ -688,6 +710,7 @@ int main(void)
         WORLD_TEST(dead_destination_defers_what_waits_for_it),
         WORLD_TEST(lost_worker_gives_its_deliveries_to_others),
         WORLD_TEST(delivery_that_kills_workers_is_deferred),
+        WORLD_TEST(workers_that_leave_in_order_are_no_loss),
         WORLD_TEST(results_before_a_loss_count),
         WORLD_TEST(results_are_written_while_others_are_open),
         WORLD_TEST(undone_deliveries_begin_again),

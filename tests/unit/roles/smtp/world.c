@@ -318,6 +318,8 @@ static bool result_received(void *owner, struct channel *channel, uint16_t numbe
         buf_append_byte(&world->results, '\n');
         return true;
     }
+    if (number == WIRE_deliver_leaving) /* the end of the test */
+        return true;
     ensure(number == WIRE_deliver_done && wire_decode_deliver_done(channel, payload, &done));
     buf_printf(&world->results, "%llu %s\n", (unsigned long long)done.job, site_word(done.site));
     if (++world->done_count == world->done_wanted)
