@@ -132,6 +132,17 @@ static bool set_client(struct tls *tls, const struct tls_client_options *options
     return true;
 }
 
+/* A copy: OpenSSL marks a session as used up as soon as a newer one comes, and other connections
+ * may be about to go on with it. */
+static void go_on_with(struct tls *tls, const struct tls_session *session)
+{
+    SSL_SESSION *copy = SSL_SESSION_dup((const SSL_SESSION *)(const void *)session);
+
+    if (copy != NULL)
+        SSL_set_session(tls->library, copy);
+    SSL_SESSION_free(copy);
+}
+
 struct tls *tls_new_client(struct tls_context *context, const struct tls_client_options *options,
                            struct error *error)
 {
@@ -142,7 +153,7 @@ struct tls *tls_new_client(struct tls_context *context, const struct tls_client_
     if (!set_client(tls, options, error))
         tls_free(&tls);
     else if (options->session != NULL)
-        SSL_set_session(tls->library, (SSL_SESSION *)(uintptr_t)options->session);
+        go_on_with(tls, options->session);
     return tls;
 }
 
@@ -150,6 +161,10 @@ void tls_free(struct tls **tls)
 {
     if (*tls == NULL)
         return;
+    /* Without this OpenSSL takes a connection that just ended for an attack that cut it off, and
+     * its session, which others may have by now, for spoilt. SMTP tells its own end. */
+    if (SSL_is_init_finished((*tls)->library))
+        SSL_set_shutdown((*tls)->library, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free((*tls)->library);
     SSL_SESSION_free((*tls)->session);
     buf_free(&(*tls)->problem);
