@@ -1,81 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/anvil.h"
 
-#include "base/ensure.h"
-#include "base/map.h"
+#include "base/list.h"
 #include "base/memory.h"
+#include "wire/asker.h"
 #include "wire/wire.h"
 
-/* Lives on the stack of the fiber that asks. */
-struct question {
-    uint64_t id;
-    struct fiber *fiber;
-    struct anvil_counts *counts;
-    bool is_answered;
-    bool is_lost; /* the channel closed */
-};
-
 struct anvil_client {
-    struct loop *loop;
-    struct channel *channel; /* NULL while there is no anvil */
-    struct map *questions;   /* by id */
-    uint64_t last_id;
+    struct asker asker;
 };
 
-static struct str question_key(const uint64_t *id)
-{
-    return str_of((const char *)id, sizeof *id);
-}
+struct anvil_question {
+    struct question question;
+    struct anvil_counts *counts;
+};
 
 static bool answer_received(void *owner, struct channel *channel, uint16_t number,
                             struct str payload)
 {
-    struct anvil_client *client = owner;
     struct wire_anvil_counted message;
 
     if (number != WIRE_anvil_counted || !wire_decode_anvil_counted(channel, payload, &message))
         return false;
-    struct question *question = map_find(client->questions, question_key(&message.query));
-    if (question == NULL || question->is_answered)
-        return true; /* given up meanwhile */
-    *question->counts = (struct anvil_counts){ message.connections, message.rate };
-    question->is_answered = true;
-    fiber_wake(question->fiber);
+    struct question *found = asker_find(owner, message.query);
+    if (found == NULL)
+        return true;
+    *list_entry(found, struct anvil_question, question)->counts =
+        (struct anvil_counts){ message.connections, message.rate };
+    asker_answered(found);
     return true;
 }
-
-/* Nobody will answer: who waits goes on without a limit. */
-static void lose_questions(struct anvil_client *client)
-{
-    struct map_cursor cursor = { 0 };
-
-    while (map_next(client->questions, &cursor)) {
-        struct question *question = cursor.value;
-        question->is_lost = true;
-        fiber_wake(question->fiber);
-    }
-}
-
-static void anvil_closed(void *owner, struct channel *channel, const char *reason)
-{
-    struct anvil_client *client = owner;
-
-    (void)reason; /* the master logs why it ended, and sends a channel to the next one */
-    if (client->channel != channel)
-        return;
-    channel_free(&client->channel);
-    lose_questions(client);
-}
-
-static const struct channel_events client_events = { .received = answer_received,
-                                                     .closed = anvil_closed };
 
 struct anvil_client *anvil_client_new(struct loop *loop)
 {
     struct anvil_client *client = memory_new(sizeof *client);
 
-    client->loop = loop;
-    client->questions = map_new();
+    asker_init(&client->asker, &(struct asker_options){
+                                   .loop = loop, .peer = "anvil", .received = answer_received });
     return client;
 }
 
@@ -83,50 +44,34 @@ void anvil_client_free(struct anvil_client **client)
 {
     if (*client == NULL)
         return;
-    ensure(map_count((*client)->questions) == 0);
-    if ((*client)->channel != NULL)
-        channel_free(&(*client)->channel);
-    map_free(&(*client)->questions);
+    asker_clear(&(*client)->asker);
     memory_free(*client);
     *client = NULL;
 }
 
 bool anvil_client_attach(struct anvil_client *client, int fd, struct error *error)
 {
-    struct channel *channel = channel_new(client->loop, fd, &client_events, client, error);
-
-    if (channel == NULL)
-        return error_context(error, "channel to anvil");
-    if (client->channel != NULL)
-        channel_free(&client->channel);
-    client->channel = channel;
-    lose_questions(client);
-    return true;
+    return asker_attach(&client->asker, fd, error);
 }
 
+/* Where nobody answers, who waits goes on without a limit. */
 bool anvil_count(struct anvil_client *client, enum anvil_event event, struct str who,
                  int64_t deadline_ms, struct anvil_counts *counts)
 {
-    struct question question = { .id = ++client->last_id,
-                                 .fiber = fiber_current(client->loop),
-                                 .counts = counts };
-    struct wire_anvil_count message = { .query = question.id,
-                                        .event = (uint8_t)event,
-                                        .client = who };
+    struct asker *asker = &client->asker;
+    struct anvil_question asked = { .counts = counts };
 
-    if (client->channel == NULL)
+    if (asker->channel == NULL)
         return false;
-    map_set(client->questions, question_key(&question.id), &question);
-    wire_send_anvil_count(client->channel, &message);
-    while (!question.is_answered && !question.is_lost &&
-           fiber_wait(client->loop, "anvil's count", deadline_ms) == WAKE_READY)
-        continue;
-    map_remove(client->questions, question_key(&question.id));
-    return question.is_answered;
+    asker_begin(asker, &asked.question);
+    wire_send_anvil_count(asker->channel, &(struct wire_anvil_count){ .query = asked.question.id,
+                                                                      .event = (uint8_t)event,
+                                                                      .client = who });
+    return asker_wait(asker, &asked.question, "anvil's count", deadline_ms);
 }
 
 void anvil_end(struct anvil_client *client, struct str who)
 {
-    if (client->channel != NULL)
-        wire_send_anvil_ended(client->channel, &(struct wire_anvil_ended){ .client = who });
+    if (client->asker.channel != NULL)
+        wire_send_anvil_ended(client->asker.channel, &(struct wire_anvil_ended){ .client = who });
 }

@@ -1,100 +1,61 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service/cyrus.h"
 
-#include "base/ensure.h"
-#include "base/map.h"
+#include "base/list.h"
 #include "base/memory.h"
+#include "wire/asker.h"
 #include "wire/wire.h"
 
-/* Lives on the stack of the fiber that asks. */
-struct question {
-    uint64_t id;
-    struct fiber *fiber;
+struct cyrus_client {
+    struct asker asker;
+};
+
+struct cyrus_question {
+    struct question question; /* its number is the exchange's */
     struct arena *arena;
     enum cyrus_step step;
     struct str text, user;
-    bool is_answered;
-    bool is_lost; /* the channel closed */
 };
 
-struct cyrus_client {
-    struct loop *loop;
-    struct channel *channel; /* NULL while there is no sasl role */
-    struct map *questions;   /* by id */
-    uint64_t last_id;
-};
-
-static struct str question_key(const uint64_t *id)
+static void answer(struct asker *asker, uint64_t query, enum cyrus_step step, struct str text,
+                   struct str user)
 {
-    return str_of((const char *)id, sizeof *id);
-}
+    struct question *found = asker_find(asker, query);
 
-static void answer(struct cyrus_client *client, uint64_t query, enum cyrus_step step,
-                   struct str text, struct str user)
-{
-    struct question *question = map_find(client->questions, question_key(&query));
-
-    if (question == NULL || question->is_answered)
-        return; /* given up meanwhile */
-    question->step = step;
-    question->text = arena_copy(question->arena, text);
-    question->user = arena_copy(question->arena, user);
-    question->is_answered = true;
-    fiber_wake(question->fiber);
+    if (found == NULL)
+        return;
+    struct cyrus_question *asked = list_entry(found, struct cyrus_question, question);
+    asked->step = step;
+    asked->text = arena_copy(asked->arena, text);
+    asked->user = arena_copy(asked->arena, user);
+    asker_answered(found);
 }
 
 static bool answer_received(void *owner, struct channel *channel, uint16_t number,
                             struct str payload)
 {
-    struct cyrus_client *client = owner;
     struct wire_sasl_step step;
     struct wire_sasl_mechanisms mechanisms;
 
     if (number == WIRE_sasl_step && wire_decode_sasl_step(channel, payload, &step) &&
         step.step <= CYRUS_FAILS) {
-        answer(client, step.query, (enum cyrus_step)step.step, step.text, step.user);
+        answer(owner, step.query, (enum cyrus_step)step.step, step.text, step.user);
         return true;
     }
     if (number == WIRE_sasl_mechanisms &&
         wire_decode_sasl_mechanisms(channel, payload, &mechanisms)) {
-        answer(client, mechanisms.query, CYRUS_ACCEPTS, mechanisms.names, STR(""));
+        answer(owner, mechanisms.query, CYRUS_ACCEPTS, mechanisms.names, STR(""));
         return true;
     }
     return false;
 }
 
-/* Nobody will answer. */
-static void lose_questions(struct cyrus_client *client)
-{
-    struct map_cursor cursor = { 0 };
-
-    while (map_next(client->questions, &cursor)) {
-        struct question *question = cursor.value;
-        question->is_lost = true;
-        fiber_wake(question->fiber);
-    }
-}
-
-static void cyrus_closed(void *owner, struct channel *channel, const char *reason)
-{
-    struct cyrus_client *client = owner;
-
-    (void)reason; /* the master logs why it ended, and sends a channel to the next one */
-    if (client->channel != channel)
-        return;
-    channel_free(&client->channel);
-    lose_questions(client);
-}
-
-static const struct channel_events client_events = { .received = answer_received,
-                                                     .closed = cyrus_closed };
-
 struct cyrus_client *cyrus_client_new(struct loop *loop)
 {
     struct cyrus_client *client = memory_new(sizeof *client);
 
-    client->loop = loop;
-    client->questions = map_new();
+    asker_init(&client->asker, &(struct asker_options){
+                                   .loop = loop, .peer = "sasl", .received = answer_received });
     return client;
 }
 
@@ -102,88 +63,74 @@ void cyrus_client_free(struct cyrus_client **client)
 {
     if (*client == NULL)
         return;
-    ensure(map_count((*client)->questions) == 0);
-    if ((*client)->channel != NULL)
-        channel_free(&(*client)->channel);
-    map_free(&(*client)->questions);
+    asker_clear(&(*client)->asker);
     memory_free(*client);
     *client = NULL;
 }
 
 bool cyrus_client_attach(struct cyrus_client *client, int fd, struct error *error)
 {
-    struct channel *channel = channel_new(client->loop, fd, &client_events, client, error);
-
-    if (channel == NULL)
-        return error_context(error, "channel to sasl");
-    if (client->channel != NULL)
-        channel_free(&client->channel);
-    client->channel = channel;
-    lose_questions(client);
-    return true;
+    return asker_attach(&client->asker, fd, error);
 }
 
-/* Between asking and the answer; the message is sent in between. */
-static void question_begin(struct cyrus_client *client, struct question *question, uint64_t id,
+/* Between asking and the answer; the message is sent in between. `id` 0: a new exchange. */
+static void question_begin(struct cyrus_client *client, struct cyrus_question *asked, uint64_t id,
                            struct arena *arena)
 {
-    *question = (struct question){ .id = id, .fiber = fiber_current(client->loop), .arena = arena };
-    map_set(client->questions, question_key(&question->id), question);
+    *asked = (struct cyrus_question){ .question.id = id, .arena = arena };
+    asker_begin(&client->asker, &asked->question);
 }
 
-static bool question_wait(struct cyrus_client *client, struct question *question,
+static bool question_wait(struct cyrus_client *client, struct cyrus_question *asked,
                           int64_t deadline_ms)
 {
-    while (!question->is_answered && !question->is_lost &&
-           fiber_wait(client->loop, "an answer of SASL", deadline_ms) == WAKE_READY)
-        continue;
-    map_remove(client->questions, question_key(&question->id));
-    return question->is_answered;
+    return asker_wait(&client->asker, &asked->question, "an answer of SASL", deadline_ms);
 }
 
 bool cyrus_mechanisms(struct cyrus_client *client, struct arena *arena, int64_t deadline_ms,
                       struct str *names)
 {
-    struct question question;
+    struct cyrus_question asked;
 
-    if (client->channel == NULL)
+    if (client->asker.channel == NULL)
         return false;
-    question_begin(client, &question, ++client->last_id, arena);
-    wire_send_sasl_list(client->channel, &(struct wire_sasl_list){ .query = question.id });
-    if (!question_wait(client, &question, deadline_ms))
+    question_begin(client, &asked, 0, arena);
+    wire_send_sasl_list(client->asker.channel,
+                        &(struct wire_sasl_list){ .query = asked.question.id });
+    if (!question_wait(client, &asked, deadline_ms))
         return false;
-    *names = question.text;
+    *names = asked.text;
     return true;
 }
 
-static enum cyrus_step finish(struct cyrus_exchange *exchange, struct question *question,
+static enum cyrus_step finish(struct cyrus_exchange *exchange, struct cyrus_question *asked,
                               int64_t deadline_ms)
 {
-    if (!question_wait(exchange->client, question, deadline_ms)) {
+    if (!question_wait(exchange->client, asked, deadline_ms)) {
         cyrus_end(exchange);
         exchange->text = STR("Connection lost to authentication server");
         exchange->user = STR("");
         return CYRUS_FAILS;
     }
-    exchange->text = question->text;
-    exchange->user = question->user;
-    return question->step;
+    exchange->text = asked->text;
+    exchange->user = asked->user;
+    return asked->step;
 }
 
 enum cyrus_step cyrus_start(struct cyrus_client *client, struct arena *arena,
                             const struct cyrus_request *request, int64_t deadline_ms,
                             struct cyrus_exchange *exchange)
 {
-    struct question question;
+    struct cyrus_question asked;
 
     *exchange = (struct cyrus_exchange){ .client = client, .arena = arena };
-    if (client->channel == NULL) {
+    if (client->asker.channel == NULL) {
         exchange->text = STR("Connection lost to authentication server");
         return CYRUS_FAILS;
     }
-    exchange->query = ++client->last_id;
-    question_begin(client, &question, exchange->query, arena);
-    wire_send_sasl_start(client->channel,
+    question_begin(client, &asked, 0, arena);
+    exchange->query = asked.question.id;
+    wire_send_sasl_start(client->asker.channel,
                          &(struct wire_sasl_start){ .query = exchange->query,
                                                     .service = request->service,
                                                     .host = request->host,
@@ -191,28 +138,29 @@ enum cyrus_step cyrus_start(struct cyrus_client *client, struct arena *arena,
                                                     .mechanism = request->mechanism,
                                                     .has_initial = request->has_initial,
                                                     .initial = request->initial });
-    return finish(exchange, &question, deadline_ms);
+    return finish(exchange, &asked, deadline_ms);
 }
 
 enum cyrus_step cyrus_continue(struct cyrus_exchange *exchange, struct str response,
                                int64_t deadline_ms)
 {
     struct cyrus_client *client = exchange->client;
-    struct question question;
+    struct cyrus_question asked;
 
-    if (client->channel == NULL) {
+    if (client->asker.channel == NULL) {
         exchange->text = STR("Connection lost to authentication server");
         return CYRUS_FAILS;
     }
-    question_begin(client, &question, exchange->query, exchange->arena);
-    wire_send_sasl_continue(client->channel, &(struct wire_sasl_continue){ .query = exchange->query,
-                                                                           .response = response });
-    return finish(exchange, &question, deadline_ms);
+    question_begin(client, &asked, exchange->query, exchange->arena);
+    wire_send_sasl_continue(
+        client->asker.channel,
+        &(struct wire_sasl_continue){ .query = exchange->query, .response = response });
+    return finish(exchange, &asked, deadline_ms);
 }
 
 void cyrus_end(struct cyrus_exchange *exchange)
 {
-    if (exchange->client->channel != NULL)
-        wire_send_sasl_end(exchange->client->channel,
+    if (exchange->client->asker.channel != NULL)
+        wire_send_sasl_end(exchange->client->asker.channel,
                            &(struct wire_sasl_end){ .query = exchange->query });
 }

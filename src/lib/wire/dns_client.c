@@ -1,45 +1,33 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/dns.h"
 
-#include "base/clock.h"
-#include "base/ensure.h"
 #include "base/list.h"
-#include "base/map.h"
 #include "base/memory.h"
+#include "wire/asker.h"
 #include "wire/wire.h"
 
-/* Lives on the stack of the fiber that asks; the fiber takes it off the client before it leaves. */
-struct question {
-    uint64_t id;
+struct dns_client {
+    struct asker asker;
+};
+
+struct dns_question {
+    struct question question;
     enum dns_type type;
     bool is_validated;
     struct str name;
-    struct fiber *fiber;
     struct arena *arena;
     struct dns_answer *answer;
-    bool is_answered;
 };
 
-struct dns_client {
-    struct loop *loop;
-    struct channel *channel; /* NULL while there is no resolver */
-    struct map *questions;   /* by id */
-    uint64_t last_id;
-};
-
-static struct str question_key(const uint64_t *id)
+static void send_question(struct asker *asker, struct question *question)
 {
-    return str_of((const char *)id, sizeof *id);
-}
-
-static void send_question(struct dns_client *client, const struct question *question)
-{
+    const struct dns_question *asked = list_entry(question, struct dns_question, question);
     struct wire_resolve_query message = { .query = question->id,
-                                          .type = question->type,
-                                          .is_validated = question->is_validated,
-                                          .name = question->name };
+                                          .type = asked->type,
+                                          .is_validated = asked->is_validated,
+                                          .name = asked->name };
 
-    wire_send_resolve_query(client->channel, &message);
+    wire_send_resolve_query(asker->channel, &message);
 }
 
 static bool outcome_is_known(uint8_t outcome)
@@ -47,7 +35,7 @@ static bool outcome_is_known(uint8_t outcome)
     return outcome >= DNS_FOUND && outcome <= DNS_BAD_NAME;
 }
 
-static bool fill_answer(struct question *question, const struct wire_resolve_answer *message)
+static bool fill_answer(struct dns_question *question, const struct wire_resolve_answer *message)
 {
     struct dns_answer *answer = question->answer;
 
@@ -65,40 +53,27 @@ static bool fill_answer(struct question *question, const struct wire_resolve_ans
 static bool answer_received(void *owner, struct channel *channel, uint16_t number,
                             struct str payload)
 {
-    struct dns_client *client = owner;
     struct wire_resolve_answer message;
-    struct question *question;
 
     if (number != WIRE_resolve_answer || !wire_decode_resolve_answer(channel, payload, &message))
         return false;
-    question = map_find(client->questions, question_key(&message.query));
-    if (question == NULL || question->is_answered)
-        return true; /* given up meanwhile */
-    if (!fill_answer(question, &message))
+    struct question *found = asker_find(owner, message.query);
+    if (found == NULL)
+        return true;
+    if (!fill_answer(list_entry(found, struct dns_question, question), &message))
         return false;
-    question->is_answered = true;
-    fiber_wake(question->fiber);
+    asker_answered(found);
     return true;
 }
-
-static void resolver_closed(void *owner, struct channel *channel, const char *reason)
-{
-    struct dns_client *client = owner;
-
-    (void)reason; /* the master logs why the resolver ended, and sends a channel to the next one */
-    if (client->channel == channel)
-        channel_free(&client->channel);
-}
-
-static const struct channel_events client_events = { .received = answer_received,
-                                                     .closed = resolver_closed };
 
 struct dns_client *dns_client_new(struct loop *loop)
 {
     struct dns_client *client = memory_new(sizeof *client);
 
-    client->loop = loop;
-    client->questions = map_new();
+    asker_init(&client->asker, &(struct asker_options){ .loop = loop,
+                                                        .peer = "the resolver",
+                                                        .received = answer_received,
+                                                        .ask_again = send_question });
     return client;
 }
 
@@ -106,66 +81,39 @@ void dns_client_free(struct dns_client **client)
 {
     if (*client == NULL)
         return;
-    ensure(map_count((*client)->questions) == 0);
-    if ((*client)->channel != NULL)
-        channel_free(&(*client)->channel);
-    map_free(&(*client)->questions);
+    asker_clear(&(*client)->asker);
     memory_free(*client);
     *client = NULL;
 }
 
 bool dns_client_attach(struct dns_client *client, int fd, struct error *error)
 {
-    struct channel *channel = channel_new(client->loop, fd, &client_events, client, error);
-    struct map_cursor cursor = { 0 };
-
-    if (channel == NULL)
-        return error_context(error, "channel to the resolver");
-    if (client->channel != NULL)
-        channel_free(&client->channel);
-    client->channel = channel;
-    while (map_next(client->questions, &cursor)) {
-        const struct question *question = cursor.value;
-        if (!question->is_answered)
-            send_question(client, question);
-    }
-    return true;
-}
-
-static void wait_for_answer(struct dns_client *client, struct question *question,
-                            int64_t deadline_ms)
-{
-    map_set(client->questions, question_key(&question->id), question);
-    if (client->channel != NULL)
-        send_question(client, question);
-    while (!question->is_answered &&
-           fiber_wait(client->loop, "an answer of the resolver", deadline_ms) == WAKE_READY)
-        continue;
-    map_remove(client->questions, question_key(&question->id));
+    return asker_attach(&client->asker, fd, error);
 }
 
 /* The caller has filled in what is asked. */
-static void ask(struct dns_client *client, struct question *question, int64_t deadline_ms)
+static void ask(struct dns_client *client, struct dns_question *asked, int64_t deadline_ms)
 {
-    question->id = ++client->last_id;
-    question->fiber = fiber_current(client->loop);
-    *question->answer = (struct dns_answer){ 0 };
-    if (!dns_name_is_valid(question->name)) {
-        question->answer->outcome = DNS_BAD_NAME;
-        question->answer->reason = STR("Malformed domain name");
+    struct asker *asker = &client->asker;
+
+    *asked->answer = (struct dns_answer){ 0 };
+    if (!dns_name_is_valid(asked->name)) {
+        asked->answer->outcome = DNS_BAD_NAME;
+        asked->answer->reason = STR("Malformed domain name");
         return;
     }
-    wait_for_answer(client, question, deadline_ms);
-    if (!question->is_answered) {
-        *question->answer = (struct dns_answer){ .outcome = DNS_TRY_AGAIN,
-                                                 .reason = STR("Host not found, try again") };
-    }
+    asker_begin(asker, &asked->question);
+    if (asker->channel != NULL)
+        send_question(asker, &asked->question);
+    if (!asker_wait(asker, &asked->question, "an answer of the resolver", deadline_ms))
+        *asked->answer = (struct dns_answer){ .outcome = DNS_TRY_AGAIN,
+                                              .reason = STR("Host not found, try again") };
 }
 
 void dns_query(struct dns_client *client, struct arena *arena, enum dns_type type, struct str name,
                int64_t deadline_ms, struct dns_answer *answer)
 {
-    struct question question = { .type = type, .name = name, .arena = arena, .answer = answer };
+    struct dns_question question = { .type = type, .name = name, .arena = arena, .answer = answer };
 
     ask(client, &question, deadline_ms);
 }
@@ -173,7 +121,7 @@ void dns_query(struct dns_client *client, struct arena *arena, enum dns_type typ
 void dns_query_validated(struct dns_client *client, struct arena *arena, enum dns_type type,
                          struct str name, int64_t deadline_ms, struct dns_answer *answer)
 {
-    struct question question = {
+    struct dns_question question = {
         .type = type, .is_validated = true, .name = name, .arena = arena, .answer = answer
     };
 
