@@ -122,6 +122,16 @@ bool str_next_word(struct str *rest, const char *separators, struct str *word)
     return true;
 }
 
+bool str_list_has(struct str list, struct str word)
+{
+    struct str each;
+
+    while (str_next_word(&list, ", \t\r\n", &each))
+        if (str_equal_fold(each, word))
+            return true;
+    return false;
+}
+
 bool str_to_u64(struct str s, uint64_t *value)
 {
     uint64_t result = 0;

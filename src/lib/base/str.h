@@ -68,6 +68,9 @@ struct str str_trim_end(struct str s);
 struct str str_cut(struct str *rest, const char *separators);
 /* The next word of `*rest` between runs of separators; false when only separators remain. */
 bool str_next_word(struct str *rest, const char *separators, struct str *word);
+/* Whether `word` is one of a list's, with commas or blanks between them as in main.cf; capitals do
+ * not matter. */
+bool str_list_has(struct str list, struct str word);
 
 /* Decimal digits only, the whole string, no sign, no overflow. */
 bool str_to_u64(struct str s, uint64_t *value);

@@ -56,7 +56,7 @@ struct run {
     struct map *seen;      /* recipients that are in the envelope already */
     bool is_copy;          /* the recipient at hand was not asked for */
     size_t recipients_bytes;
-    struct str body;       /* what follows the headers in the content at hand */
+    struct str body; /* what follows the headers in the content at hand */
 };
 
 /* ---- making it ---- */
@@ -93,16 +93,6 @@ static bool parse_classes(const char *parameter, struct str text, unsigned *clas
         *classes |= names[i].bit;
     }
     return true;
-}
-
-static bool has_word(struct str list, struct str wanted)
-{
-    struct str word;
-
-    while (str_next_word(&list, ", \t\r\n", &word))
-        if (str_equal_fold(word, wanted))
-            return true;
-    return false;
 }
 
 static struct table_list *open_tables(struct cleanup *cleanup, struct str name, struct str text,
@@ -162,7 +152,8 @@ static void set_aliases(struct cleanup *cleanup)
     cleanup->aliases = (struct alias_expansion){
         .rules = &cleanup->rules,
         .tables = cleanup->virtual_aliases,
-        .propagates_extension = has_word(config->propagate_unmatched_extensions, STR("virtual")),
+        .propagates_extension =
+            str_list_has(config->propagate_unmatched_extensions, STR("virtual")),
         .limits = { .addresses = limit_of(config->virtual_alias_expansion_limit),
                     .nesting = limit_of(config->virtual_alias_recursion_limit),
                     .address_bytes = limit_of(config->virtual_alias_address_length_limit) },
@@ -173,9 +164,9 @@ unsigned cleanup_external_parts(const struct config *config)
 {
     unsigned parts = CLEANUP_EXTERNAL;
 
-    if (has_word(config->receive_override_options, STR("no_address_mappings")))
+    if (str_list_has(config->receive_override_options, STR("no_address_mappings")))
         parts &= ~(unsigned)(CLEANUP_MAPS | CLEANUP_BCC);
-    if (has_word(config->receive_override_options, STR("no_header_body_checks")))
+    if (str_list_has(config->receive_override_options, STR("no_header_body_checks")))
         parts &= ~(unsigned)CLEANUP_CHECKS;
     return parts;
 }
@@ -196,7 +187,7 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
     cleanup->masquerade =
         (struct masquerade){ config->masquerade_domains, config->masquerade_exceptions };
     cleanup->propagates_canonical =
-        has_word(config->propagate_unmatched_extensions, STR("canonical"));
+        str_list_has(config->propagate_unmatched_extensions, STR("canonical"));
     open_all_tables(cleanup, options->old);
     cleanup->checks = content_checks_new(config, &cleanup->log,
                                          options->old != NULL ? options->old->checks : NULL);
@@ -605,8 +596,8 @@ static bool add_asked_copies(struct run *run)
 
 static bool add_late_copies(struct run *run)
 {
-    return add_asked_copies(run) && (!(run->message->parts & CLEANUP_BCC) ||
-                                     add_bcc(run, run->cleanup->config->always_bcc));
+    return add_asked_copies(run) &&
+           (!(run->message->parts & CLEANUP_BCC) || add_bcc(run, run->cleanup->config->always_bcc));
 }
 
 enum cleanup_outcome cleanup_run(const struct cleanup *cleanup, struct cleanup_message *message,

@@ -3,16 +3,6 @@
 
 #include "mail/address.h"
 
-static bool has_word(struct str list, struct str wanted)
-{
-    struct str word;
-
-    while (str_next_word(&list, ", \t\r\n", &word))
-        if (str_equal_fold(word, wanted))
-            return true;
-    return false;
-}
-
 struct match_list *flush_domains_new(const struct config *config,
                                      void (*warning)(void *argument, const char *text),
                                      void *argument, struct error *error)
@@ -22,7 +12,7 @@ struct match_list *flush_domains_new(const struct config *config,
                                           .argument = argument };
 
     options.matches_parent_domains =
-        has_word(config->parent_domain_matches_subdomains, options.name);
+        str_list_has(config->parent_domain_matches_subdomains, options.name);
     return match_list_new(config->fast_flush_domains, &options, error);
 }
 

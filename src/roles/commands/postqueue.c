@@ -49,26 +49,14 @@ static void print_entry(struct listing *listing, const struct queue_entry *entry
 static bool on_message(void *argument, uint16_t number, struct str payload)
 {
     struct listing *listing = argument;
-    struct wire_tool_message message;
-    struct envelope envelope;
-    struct arena scratch = { 0 };
-    struct error error;
+    autoclear_arena struct arena scratch = { 0 };
+    struct queue_listed listed;
 
-    if (number != WIRE_tool_message || !wire_decode_tool_message(NULL, payload, &message))
+    if (number != WIRE_tool_message ||
+        !queue_listed_decode(listing->tool, &scratch, payload, &listed))
         return false;
-    bool is_good = envelope_decode(&scratch, message.envelope, &envelope, &error);
-    if (is_good) {
-        struct queue_id_text id =
-            queue_id_format(message.queue_id, listing->tool->config->enable_long_queue_ids);
-        struct queue_entry entry = { .queue_id = str_from(id.text),
-                                     .queue = (enum queue_name)message.queue,
-                                     .is_forced_expire =
-                                         (envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0,
-                                     .envelope = &envelope };
-        print_entry(listing, &entry);
-    }
-    arena_clear(&scratch);
-    return is_good;
+    print_entry(listing, &listed.entry);
+    return true;
 }
 
 static void list_maildrop_file(struct listing *listing, int folder_fd, const char *name)

@@ -104,3 +104,24 @@ void queue_client_close(struct queue_client *client)
     if (client->store != NULL)
         store_close(&client->store);
 }
+
+bool queue_listed_decode(const struct tool *tool, struct arena *arena, struct str payload,
+                         struct queue_listed *listed)
+{
+    struct wire_tool_message message;
+    struct error error;
+
+    if (!wire_decode_tool_message(NULL, payload, &message) ||
+        !envelope_decode(arena, message.envelope, &listed->envelope, &error))
+        return false;
+    listed->queue_id = message.queue_id;
+    listed->next_attempt_ms = message.next_attempt_ms;
+    listed->id = queue_id_format(message.queue_id, tool->config->enable_long_queue_ids);
+    listed->entry = (struct queue_entry){
+        .queue_id = str_from(listed->id.text),
+        .queue = (enum queue_name)message.queue,
+        .is_forced_expire = (listed->envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0,
+        .envelope = &listed->envelope,
+    };
+    return true;
+}

@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include "mail/queue_format.h"
+#include "mail/queue_id.h"
 #include "tool.h"
 #include "wire/wire.h"
 
@@ -35,3 +37,15 @@ must_check bool queue_client_ask(struct queue_client *client, uint16_t number, s
                                  void *argument, struct arena *arena, struct wire_tool_done *done,
                                  struct error *error);
 void queue_client_close(struct queue_client *client);
+
+/* A message as the queue lists it. */
+struct queue_listed {
+    uint64_t queue_id;
+    int64_t next_attempt_ms;
+    struct envelope envelope;
+    struct queue_id_text id;
+    struct queue_entry entry; /* points to the two above */
+};
+/* False: the payload is no WIRE_tool_message. Borrows from it, and from `arena`. */
+must_check bool queue_listed_decode(const struct tool *tool, struct arena *arena,
+                                    struct str payload, struct queue_listed *listed);

@@ -257,27 +257,14 @@ static void take_message(struct request *request, uint64_t queue_id,
 static bool on_message(void *argument, uint16_t number, struct str payload)
 {
     struct request *request = argument;
-    struct wire_tool_message message;
-    struct envelope envelope;
-    struct arena scratch = { 0 };
-    struct error error;
+    autoclear_arena struct arena scratch = { 0 };
+    struct queue_listed listed;
 
-    if (number != WIRE_tool_message || !wire_decode_tool_message(NULL, payload, &message))
+    if (number != WIRE_tool_message ||
+        !queue_listed_decode(&request->tool, &scratch, payload, &listed))
         return false;
-    bool is_good = envelope_decode(&scratch, message.envelope, &envelope, &error);
-    if (is_good) {
-        struct queue_id_text id =
-            queue_id_format(message.queue_id, request->tool.config->enable_long_queue_ids);
-        struct queue_entry entry = {
-            .queue_id = str_from(id.text),
-            .queue = (enum queue_name)message.queue,
-            .is_forced_expire = (envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0,
-            .envelope = &envelope,
-        };
-        take_message(request, message.queue_id, &entry, message.next_attempt_ms);
-    }
-    arena_clear(&scratch);
-    return is_good;
+    take_message(request, listed.queue_id, &listed.entry, listed.next_attempt_ms);
+    return true;
 }
 
 static int list(struct request *request)

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "mail/date.h"
+#include "own_mail.h"
 #include "queue.h"
 
 enum {
@@ -90,24 +91,6 @@ static uint64_t size_without_returns(struct str content)
     return size;
 }
 
-/* What cleanup does to a notice: the sender it goes to may be an alias. False: not now. */
-static bool clean_up(struct queue *queue, const struct queue_id_text *id, struct arena *arena,
-                     struct envelope *envelope, struct buf *content)
-{
-    autofree_buf struct buf given = *content;
-    struct cleanup_message message = {
-        .arena = arena,
-        .envelope = envelope,
-        .queue_id = str_from(id->text),
-        .parts = CLEANUP_INTERNAL,
-        .origin = HEADERS_LOCAL,
-    };
-
-    *content = (struct buf){ 0 };
-    return cleanup_run(queue->settings->cleanup, &message, buf_str(&given), content) ==
-           CLEANUP_DONE;
-}
-
 /* NULL where cleanup refuses it. `content` is as it will be stored; taken over. */
 static struct message *make_message(struct queue *queue, uint64_t queue_id, struct str sender,
                                     struct str recipient, uint32_t flags, struct buf *content)
@@ -124,7 +107,7 @@ static struct message *make_message(struct queue *queue, uint64_t queue_id, stru
     };
 
     envelope_add_recipient(&arena, &envelope, &(struct recipient){ .address = recipient });
-    if (!clean_up(queue, &id, &arena, &envelope, content)) {
+    if (!own_mail_clean_up(queue, &id, &arena, &envelope, content)) {
         buf_free(content);
         return NULL;
     }

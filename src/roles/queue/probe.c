@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "mail/log_line.h"
+#include "own_mail.h"
 #include "queue.h"
 #include "service/verify.h"
 #include "wire/wire.h"
@@ -25,30 +26,11 @@ static void send_done(struct queue *queue, uint64_t probe)
     wire_send_verify_done(queue->probes.channel, &(struct wire_verify_done){ .probe = probe });
 }
 
-/* What cleanup makes of the recipient: aliases, canonical addresses. False: not now. */
-static bool clean_up(struct queue *queue, const struct queue_id_text *id, struct arena *arena,
-                     struct envelope *envelope)
-{
-    autofree_buf struct buf content = { 0 };
-    struct cleanup_message message = {
-        .arena = arena,
-        .envelope = envelope,
-        .queue_id = str_from(id->text),
-        .parts = CLEANUP_INTERNAL,
-        .origin = HEADERS_LOCAL,
-    };
-    bool is_done =
-        cleanup_run(queue->settings->cleanup, &message, STR("\r\n"), &content) == CLEANUP_DONE;
-
-    is_done = cleanup_end(&message, NULL) == CLEANUP_DONE && is_done;
-    return is_done && envelope->recipient_count > 0;
-}
-
 static struct message *make(struct queue *queue, uint64_t queue_id,
                             const struct wire_verify_probe *asked)
 {
     autoclear_arena struct arena arena = { 0 };
-    autofree_buf struct buf encoded = { 0 };
+    autofree_buf struct buf encoded = { 0 }, content = { 0 };
     struct queue_id_text id = queue_id_format(queue_id, queue->settings->has_long_ids);
     struct message *message;
     struct error error = { 0 };
@@ -60,7 +42,9 @@ static struct message *make(struct queue *queue, uint64_t queue_id,
     };
 
     envelope_add_recipient(&arena, &envelope, &(struct recipient){ .address = asked->address });
-    if (!clean_up(queue, &id, &arena, &envelope))
+    buf_append(&content, STR("\r\n"));
+    if (!own_mail_clean_up(queue, &id, &arena, &envelope, &content) ||
+        envelope.recipient_count == 0)
         return NULL;
     envelope.flags |= ENVELOPE_PROBE;
     envelope_encode(&envelope, &encoded);

@@ -57,16 +57,6 @@ static void name_speakers(struct settings *settings, struct log *log)
         };
 }
 
-static bool has_word(struct str list, struct str wanted)
-{
-    struct str word;
-
-    while (str_next_word(&list, ", \t\r\n", &word))
-        if (str_equal_fold(word, wanted))
-            return true;
-    return false;
-}
-
 static void warn_of_template(void *argument, const char *text)
 {
     const struct settings *settings = argument;
@@ -198,8 +188,8 @@ static struct concurrency_limits concurrency_of(const struct settings *settings,
     struct concurrency_limits limits = {
         .initial = number_of(settings, name, "initial_destination_concurrency", 5),
         .limit = number_of(settings, name, "destination_concurrency_limit", 20),
-        .cohort_limit = (double)number_of(settings, name,
-                                          "destination_concurrency_failed_cohort_limit", 1),
+        .cohort_limit =
+            (double)number_of(settings, name, "destination_concurrency_failed_cohort_limit", 1),
         .positive = feedback_of(settings, name, "destination_concurrency_positive_feedback"),
         .negative = feedback_of(settings, name, "destination_concurrency_negative_feedback"),
     };
@@ -272,7 +262,7 @@ struct transport_settings settings_transport(const struct settings *settings, st
         .destination_delay_ms = delay_of(settings, name, "destination_rate_delay"),
         .transport_delay_ms = delay_of(settings, name, "transport_rate_delay"),
         .overtaken_from = overtaken_from(settings, name),
-        .is_deferred = has_word(settings->config->defer_transports, name),
+        .is_deferred = str_list_has(settings->config->defer_transports, name),
         .speaker = speaker_of(settings, service, command, arena),
     };
 

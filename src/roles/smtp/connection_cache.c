@@ -158,24 +158,13 @@ struct session *connection_cache_take(struct connection_cache *cache,
     return NULL;
 }
 
-static bool list_has_word(struct str list, struct str word)
-{
-    struct str entry;
-
-    while (str_next_word(&list, ", \t\r\n", &entry)) {
-        if (str_equal_fold(entry, word))
-            return true;
-    }
-    return false;
-}
-
 static bool is_in_demand(const struct connection_cache *cache,
                          const struct destination *destination, const struct config *config)
 {
     /* The next mail may be another sender's, who logs in under another name. */
     if (config->smtp_sasl_auth_enable && config->smtp_sender_dependent_authentication)
         return false;
-    if (list_has_word(config->smtp_connection_cache_destinations, destination->nexthop))
+    if (str_list_has(config->smtp_connection_cache_destinations, destination->nexthop))
         return true;
     if (!config->smtp_connection_cache_on_demand)
         return false;

@@ -37,24 +37,13 @@ static uint32_t forwarded_features(struct str words)
     return features;
 }
 
-static bool list_has_word(struct str list, struct str word)
-{
-    struct str entry;
-
-    while (str_next_word(&list, ", \t\r\n", &entry)) {
-        if (str_equal_fold(entry, word))
-            return true;
-    }
-    return false;
-}
-
 void ehlo_parse(const struct reply *reply, struct str discard, struct offer *offer)
 {
     struct str line, word;
 
     *offer = (struct offer){ .features = FEATURE_ESMTP };
     for (int i = 1; reply_line(reply, i, &line); i++) {
-        if (!str_next_word(&line, " \t=", &word) || list_has_word(discard, word))
+        if (!str_next_word(&line, " \t=", &word) || str_list_has(discard, word))
             continue;
         for (size_t k = 0; k < sizeof keywords / sizeof keywords[0]; k++) {
             if (str_equal_fold(word, keywords[k].keyword))

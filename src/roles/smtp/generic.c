@@ -24,16 +24,6 @@ static void warn(void *argument, const char *text)
     log_warning((const struct log_context *)argument, "%s", text);
 }
 
-static bool has_word(struct str list, struct str wanted)
-{
-    struct str word;
-
-    while (str_next_word(&list, ", \t\r\n", &word))
-        if (str_equal_fold(word, wanted))
-            return true;
-    return false;
-}
-
 struct generic *generic_new(const struct config *config, const struct log_context *log,
                             struct error *error)
 {
@@ -61,7 +51,7 @@ struct generic *generic_new(const struct config *config, const struct log_contex
         .argument = generic->local,
     };
     generic->propagates_extension =
-        has_word(config->propagate_unmatched_extensions, STR("generic"));
+        str_list_has(config->propagate_unmatched_extensions, STR("generic"));
     return generic;
 }
 

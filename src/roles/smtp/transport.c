@@ -126,24 +126,13 @@ static bool set_flags(struct transport *transport, struct error *error)
     return true;
 }
 
-static bool list_has_word(struct str list, struct str word)
-{
-    struct str entry;
-
-    while (str_next_word(&list, ", \t\r\n", &entry)) {
-        if (str_equal_fold(entry, word))
-            return true;
-    }
-    return false;
-}
-
 static bool set_traced_peers(struct transport *transport, struct error *error)
 {
     const struct config *config = transport->config;
     struct match_list_options options = {
         .name = STR("debug_peer_list"),
         .matches_parent_domains =
-            list_has_word(config->parent_domain_matches_subdomains, STR("debug_peer_list")),
+            str_list_has(config->parent_domain_matches_subdomains, STR("debug_peer_list")),
     };
 
     if (config->debug_peer_level <= 0 || config->debug_peer_list.len == 0)

@@ -9,6 +9,15 @@
 
 #include <cmocka.h>
 
+static void list_has_a_word_as_main_cf_writes_lists(void **state)
+{
+    (void)state;
+    assert_true(str_list_has(STR("a, B\tc"), STR("b")));
+    assert_true(str_list_has(STR("a, B\tc"), STR("c")));
+    assert_false(str_list_has(STR("ab"), STR("a")));
+    assert_false(str_list_has(STR(""), STR("")));
+}
+
 static void str_cut_leaves_what_follows_the_separator(void **state)
 {
     struct str rest = STR("a:b:c");
@@ -92,6 +101,7 @@ static void map_finds_what_is_there_after_many_removals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(list_has_a_word_as_main_cf_writes_lists),
         cmocka_unit_test(str_cut_leaves_what_follows_the_separator),
         cmocka_unit_test(numbers_refuse_overflow_signs_and_leftovers),
         cmocka_unit_test(buffer_past_its_limit_stays_overflowed_until_cleared),
