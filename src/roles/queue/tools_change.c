@@ -71,6 +71,8 @@ static void change_done(struct commit_request *request)
         tell(run, change->index, change->effect);
     } else if (request->outcome != STORE_ABSENT) {
         run->has_failed = true;
+        /* It is as it was, and may have been passed over while this was on its way. */
+        backlog_add(run->queue, request->queue_id, 0);
     }
     buf_free(&change->bytes);
     memory_free(change);
