@@ -33,7 +33,7 @@ class Mailhost:
                     mailhost.commands.append(text)
                     verb = text[:4].upper()
                     if verb == "EHLO":
-                        self.say("250-mailhost.example\r\n250 SIZE 1000000")
+                        self.say("250-mailhost.example\r\n250-DSN\r\n250 SIZE 1000000")
                     elif verb == "RCPT":
                         address = re.search(r"<(.*)>", text).group(1)
                         self.say(ANSWERS.get(address.split("@")[0], "250 2.1.5 Ok")
