@@ -15,11 +15,6 @@ def roles_with(instance, library):
             if f"/{library}.so" in pathlib.Path(f"/proc/{pid}/maps").read_text()}
 
 
-def pss_kb(pid):
-    lines = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-
-
 @pytest.fixture
 def idle():
     with Instance() as instance:
@@ -28,9 +23,7 @@ def idle():
 
 @pytest.mark.skipif(IS_SANITIZED, reason="the sanitizer's own memory is many times as much")
 def test_idle_relay_fits_into_fifteen_megabytes(idle):
-    pids = [idle.master_pid(), *sum(idle.role_pids().values(), [])]
-
-    assert sum(map(pss_kb, pids)) < PSS_KB_MAX
+    assert idle.pss_kb() < PSS_KB_MAX
 
 
 def test_only_the_resolver_has_the_dns_library(idle):

@@ -179,6 +179,13 @@ class Instance:
                     roles.setdefault(words[2].decode(), []).append(int(child))
         return roles
 
+    def pss_kb(self):
+        """Memory of all processes; pages that several share count once."""
+        pids = [self.master_pid(), *sum(self.role_pids().values(), [])]
+        rollups = [pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
+        return sum(int(line.split()[1]) for text in rollups for line in text.splitlines()
+                   if line.startswith("Pss:"))
+
     def kill_everything(self):
         """kill -9 of the master and all roles, as a power cut would end them."""
         with contextlib.suppress(OSError, ValueError):
