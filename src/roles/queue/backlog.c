@@ -163,6 +163,26 @@ static bool is_wanted(const struct queue *queue, const struct message *message)
     return backlog->flush_sites.len == 0 || is_for_sites(message, buf_str(&backlog->flush_sites));
 }
 
+static void flush(struct queue *queue, uint64_t queue_id)
+{
+    bool is_asked_for = !queue->backlog.is_far_only;
+    struct message *message = active_find(queue, queue_id);
+
+    if (message != NULL) {
+        if (is_asked_for && is_wanted(queue, message))
+            message_retry(message);
+        return;
+    }
+    message = parking_has(queue, queue_id) ? NULL : read_message(queue, queue_id);
+    if (message == NULL)
+        return;
+    message->is_flushed = is_asked_for;
+    if (is_wanted(queue, message))
+        active_take(queue, message);
+    else
+        message_free(&message);
+}
+
 static void scan_flush(struct queue *queue)
 {
     struct backlog *backlog = &queue->backlog;
@@ -179,14 +199,7 @@ static void scan_flush(struct queue *queue)
         if (!active_has_room(queue))
             return;
         backlog->flush_from = found[i] + 1;
-        struct message *message = is_known(queue, found[i]) ? NULL : read_message(queue, found[i]);
-        if (message == NULL)
-            continue;
-        message->is_flushed = !backlog->is_far_only;
-        if (is_wanted(queue, message))
-            active_take(queue, message);
-        else
-            message_free(&message);
+        flush(queue, found[i]);
     }
 }
 
@@ -233,10 +246,12 @@ void backlog_clock_stepped_back(struct queue *queue)
 
 bool backlog_take(struct queue *queue, uint64_t queue_id)
 {
-    struct message *message;
+    struct message *message = active_find(queue, queue_id);
 
-    if (active_find(queue, queue_id) != NULL)
+    if (message != NULL) {
+        message_retry(message);
         return true;
+    }
     message = read_message(queue, queue_id);
     if (message == NULL)
         return false;

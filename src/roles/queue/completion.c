@@ -124,14 +124,6 @@ static struct tally tally_verdicts(struct message *message)
     return tally;
 }
 
-static bool has_verdict(const struct message *message, enum verdict verdict)
-{
-    for (size_t i = 0; i < message->envelope.recipient_count; i++)
-        if (message->verdicts[i] == verdict)
-            return true;
-    return false;
-}
-
 static void keep_unsaved(struct message *message)
 {
     struct queue *queue = message->queue;
@@ -167,9 +159,13 @@ static void end_done(struct commit_request *request)
     uint64_t queue_id = message->queue_id;
     int64_t due_ms = request->due_ms;
     bool is_waiting = !is_gone && !message->is_deleted && request->outcome == STORE_OK;
+    bool is_to_retry = message->is_to_retry && !queue->scheduler.is_draining;
     active_release(message);
-    if (is_waiting)
-        backlog_add(queue, queue_id, due_ms);
+    if (!is_waiting)
+        return;
+    backlog_add(queue, queue_id, due_ms);
+    if (is_to_retry)
+        backlog_take(queue, queue_id);
 }
 
 /* The notices and the message's end are one commit; also when it is tried again. */
@@ -203,12 +199,11 @@ static void commit_end(struct message *message, const struct tally *tally)
             envelope->flags |= ENVELOPE_REQUEUED;
         else
             envelope->attempts++;
-        envelope->next_attempt_ms =
-            message->is_to_hold ? RETRY_NEVER_MS
-            : message->is_to_requeue || tally->undone > 0
-                ? now_ms
-                : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms,
-                                retry_chance(message->queue_id, now_ms));
+        envelope->next_attempt_ms = message->is_to_hold ? RETRY_NEVER_MS
+                                    : message->is_to_requeue || tally->undone > 0
+                                        ? now_ms
+                                        : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms,
+                                                        retry_chance(message->queue_id, now_ms));
         buf_clear(&message->update);
         envelope_encode(envelope, &message->update);
         message->request.kind = COMMIT_UPDATE;
@@ -237,7 +232,8 @@ static bool is_delayed(const struct message *message)
     int64_t limit_ms = queue->settings->config->delay_warning_time * 1000;
 
     if (limit_ms <= 0 || (message->envelope.flags & ENVELOPE_DELAY_WARNED) != 0 ||
-        message->is_to_hold || message->is_to_requeue || !has_verdict(message, VERDICT_DEFERRED))
+        message->is_to_hold || message->is_to_requeue ||
+        !message_has_verdict(message, VERDICT_DEFERRED))
         return false;
     queue_check_clock(queue);
     return retry_age_ms(&queue->clock, message->envelope.arrival_us / 1000, clock_wall_ms()) >=
@@ -248,7 +244,7 @@ static bool is_delayed(const struct message *message)
 static bool make_notices(struct message *message)
 {
     struct bounce_needs needs = {
-        .has_failed = has_verdict(message, VERDICT_BOUNCED),
+        .has_failed = message_has_verdict(message, VERDICT_BOUNCED),
         .is_delayed = is_delayed(message),
     };
 
@@ -264,11 +260,11 @@ static void finish(struct message *message)
         active_release(message);
         return;
     }
-    bool is_tried = has_verdict(message, VERDICT_DEFERRED);
+    bool is_tried = message_has_verdict(message, VERDICT_DEFERRED);
     bool is_draining = queue->scheduler.is_draining;
     bool is_to_rest = message->is_to_hold || message->is_to_requeue;
     bool is_forced = !is_to_rest && (message->envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0;
-    if (has_verdict(message, VERDICT_UNDONE) && !is_draining && !is_to_rest && !is_forced) {
+    if (message_has_verdict(message, VERDICT_UNDONE) && !is_draining && !is_to_rest && !is_forced) {
         take_undone_again(message);
         return;
     }

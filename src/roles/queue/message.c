@@ -173,6 +173,20 @@ void message_record(struct message *message, size_t index, const struct result *
     record_report(message, index, result);
 }
 
+bool message_has_verdict(const struct message *message, enum verdict verdict)
+{
+    for (size_t i = 0; i < message->envelope.recipient_count; i++)
+        if (message->verdicts[i] == verdict)
+            return true;
+    return false;
+}
+
+void message_retry(struct message *message)
+{
+    if (message_has_verdict(message, VERDICT_DEFERRED))
+        message->is_to_retry = true;
+}
+
 void message_readdress(struct message *message, size_t recipient, struct str address)
 {
     struct recipient *changed = &message->envelope.recipients[recipient];

@@ -40,7 +40,7 @@ struct message {
     size_t content_users;
 
     uint8_t budget_kind; /* while it is active, see budget.h */
-    uint64_t probe; /* of an address verification: its number */
+    uint64_t probe;      /* of an address verification: its number */
 
     int64_t taken_up_us; /* wall clock: when it became active */
     size_t attempts_open;
@@ -48,21 +48,22 @@ struct message {
     uint8_t *verdicts;             /* enum verdict of each recipient */
     struct dsn_recipient *reports; /* of each recipient that is told of; NULL before the first */
 
-    int64_t due_ms;                /* its time in the store's schedule */
-    struct commit_request request; /* the commit on its way, if any */
-    struct list notices;           /* to be committed together with the message's end */
-    struct list notice_link;       /* a notice before that: in the original's list */
-    struct message *notice_of;     /* the original */
+    int64_t due_ms;                 /* its time in the store's schedule */
+    struct commit_request request;  /* the commit on its way, if any */
+    struct list notices;            /* to be committed together with the message's end */
+    struct list notice_link;        /* a notice before that: in the original's list */
+    struct message *notice_of;      /* the original */
     enum notification notification; /* what the log calls the notice */
-    bool has_notices;              /* they are made, or there are none */
-    struct transaction *arrival;   /* whoever waits for its first commit (intake.c) */
-    struct buf update;             /* the envelope that `request` writes */
+    bool has_notices;               /* they are made, or there are none */
+    struct transaction *arrival;    /* whoever waits for its first commit (intake.c) */
+    struct buf update;              /* the envelope that `request` writes */
     bool is_committing;
     bool is_finished;         /* every attempt has ended */
     bool is_dirty;            /* results wait to be written while attempts are open */
     bool is_deleted;          /* by an operator, meanwhile: nothing is written any more */
     bool is_to_hold;          /* hold it as soon as it is finished */
     bool is_to_requeue;       /* the same, to pass cleanup again */
+    bool is_to_retry;         /* take it up again at once, if it waits: message_retry */
     struct list waiting_link; /* in the completion's list of dirty or unsaved messages */
 };
 
@@ -89,6 +90,11 @@ struct result {
     enum dsn_action action; /* what a success was; NONE counts as delivered */
 };
 void message_record(struct message *message, size_t recipient, const struct result *result);
+/* Whether any recipient's attempt came to that. */
+bool message_has_verdict(const struct message *message, enum verdict verdict);
+/* An operator asks for an attempt while the message is active. Where a recipient was deferred in
+ * this active time, which the operator may have seen, there is another one after it. */
+void message_retry(struct message *message);
 /* The recipient is delivered to another address than it has; the log shows both. */
 void message_readdress(struct message *message, size_t recipient, struct str address);
 /* The envelope with only some recipients, encoded: what a delivery needs. */

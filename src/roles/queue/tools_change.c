@@ -155,7 +155,8 @@ static void change_active(struct run *run, struct message *active, size_t index)
         active->envelope.flags |= ENVELOPE_FORCE_EXPIRED;
         active->is_changed = true;
         break;
-    case QUEUE_TOOL_RETRY: /* it is being tried */
+    case QUEUE_TOOL_RETRY:
+        message_retry(active);
         tell(run, (uint32_t)index, QUEUE_TOOL_DONE);
         return;
     case QUEUE_TOOL_RELEASE: /* it is not held */

@@ -114,6 +114,40 @@ static void deletes_one_or_all(void **state)
     assert_int_equal(store_message_count(world->store), 0);
 }
 
+static bool has_two_jobs(struct world *world)
+{
+    return world->job_count == 2;
+}
+
+static bool has_jobs_again(struct world *world)
+{
+    return world->job_count >= 3;
+}
+
+/* What the list shows of an attempt may be there while others of the message are open. */
+static void flush_of_an_active_message_tries_again_what_was_deferred(void **state)
+{
+    struct world *world = *state;
+    struct queue_id_text id;
+
+    world_connect_worker(world, 0);
+    id = queue_id_format(
+        world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                            .recipients = "x@far.example y@near.example" }),
+        false);
+    world_run(world, has_two_jobs);
+    defer_all(world, &world->jobs[0]);
+    world_run_ms(world, 50);
+    world_connect_tool(world);
+    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){ .id = str_from(id.text) });
+    world_run(world, is_tool_done);
+    world->on_job = deliver_all;
+    deliver_all(world, &world->jobs[1]);
+    world_run(world, has_jobs_again);
+    world_run(world, is_queue_empty);
+    assert_string_equal(world->jobs[2].nexthop, world->jobs[0].nexthop);
+}
+
 static void refuses_malformed_changes(void **state)
 {
     struct world *world = *state;
@@ -486,6 +520,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(lists_all_or_one_queue),
         WORLD_TEST(deletes_one_or_all),
+        WORLD_TEST(flush_of_an_active_message_tries_again_what_was_deferred),
         WORLD_TEST(refuses_malformed_changes),
         WORLD_TEST(others_may_list_and_flush_only),
         WORLD_TEST(deleted_while_in_flight_is_not_requeued),
