@@ -156,6 +156,12 @@ def relay(cyrus):
         yield instance
 
 
+def greeted(relay):
+    client = smtplib.SMTP("127.0.0.1", relay.port, timeout=30)
+    client.ehlo("x")
+    return client
+
+
 def test_the_role_is_confined(relay):
     [pid] = relay.role_pids()["sasl"]
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
@@ -171,30 +177,46 @@ def test_a_new_user_can_log_in_at_once(relay, cyrus):
     Cyrus.__init__(fresh := Cyrus.__new__(Cyrus), {"new": "pass"}, REALM)
     cyrus.base.write_bytes(fresh.base.read_bytes())
     fresh.remove()
-    client = smtplib.SMTP("127.0.0.1", relay.port, timeout=30)
-    client.ehlo("x")
+    client = greeted(relay)
     assert client.docmd(plain("new", "pass"))[0] == 235
     client.close()
 
 
-def test_while_the_role_is_away_logins_are_put_off(relay):
+def test_when_the_role_dies_a_login_waits_for_its_successor(relay):
     [pid] = relay.role_pids()["sasl"]
-    client = smtplib.SMTP("127.0.0.1", relay.port, timeout=30)
-    client.ehlo("x")
+    client = greeted(relay)
     os.kill(pid, signal.SIGSTOP)
     os.kill(pid, signal.SIGKILL)
-    code, _ = client.docmd(plain("new", "pass"))
-    assert code in (454, 235)
+    assert client.docmd(plain("new", "pass"))[0] == 235
     client.close()
-    wait_until(lambda: relay.role_pids().get("sasl", [pid]) != [pid], "a successor")
 
-    def logs_in():
-        again = smtplib.SMTP("127.0.0.1", relay.port, timeout=30)
-        again.ehlo("x")
-        code, _ = again.docmd(plain("new", "pass"))
-        again.close()
-        return code == 235
-    wait_until(logs_in, "a login")
+
+def test_a_login_that_the_dead_role_had_begun_is_to_be_tried_again(relay):
+    wait_until(lambda: relay.role_pids().get("sasl"), "the role")
+    client = greeted(relay)
+    assert client.docmd("AUTH LOGIN")[0] == 334
+    os.kill(relay.role_pids()["sasl"][0], signal.SIGKILL)
+    assert client.docmd(b64("new"))[0] == 454
+    assert client.docmd(plain("new", "pass"))[0] == 235
+    client.close()
+
+
+def test_reloads_disturb_no_login(relay):
+    wait_until(lambda: relay.role_pids().get("sasl"), "the role")
+    [before] = relay.role_pids()["sasl"]
+    begun = greeted(relay)
+    assert begun.docmd("AUTH LOGIN")[0] == 334
+    for _ in range(5):
+        relay.reload()
+        for _ in range(5):
+            client = greeted(relay)
+            assert client.has_extn("auth") and client.docmd(plain("new", "pass"))[0] == 235
+            client.close()
+    wait_until(lambda: before not in relay.role_pids()["sasl"][-1:], "a successor")
+    assert before in relay.role_pids()["sasl"], "it waits for the login that it has begun"
+    assert begun.docmd(b64("new"))[0] == 334 and begun.docmd(b64("pass"))[0] == 235
+    wait_until(lambda: before not in relay.role_pids()["sasl"], "its end")
+    begun.close()
 
 
 def test_the_role_is_there_only_where_it_is_wanted():

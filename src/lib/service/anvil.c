@@ -12,8 +12,19 @@ struct anvil_client {
 
 struct anvil_question {
     struct question question;
+    enum anvil_event event;
+    struct str who;
     struct anvil_counts *counts;
 };
+
+static void send_question(struct channel *channel, struct question *question)
+{
+    const struct anvil_question *asked = list_entry(question, struct anvil_question, question);
+
+    wire_send_anvil_count(channel, &(struct wire_anvil_count){ .query = question->id,
+                                                               .event = (uint8_t)asked->event,
+                                                               .client = asked->who });
+}
 
 static bool answer_received(void *owner, struct channel *channel, uint16_t number,
                             struct str payload)
@@ -35,8 +46,10 @@ struct anvil_client *anvil_client_new(struct loop *loop)
 {
     struct anvil_client *client = memory_new(sizeof *client);
 
-    asker_init(&client->asker, &(struct asker_options){
-                                   .loop = loop, .peer = "anvil", .received = answer_received });
+    asker_init(&client->asker, &(struct asker_options){ .loop = loop,
+                                                        .peer = "anvil",
+                                                        .received = answer_received,
+                                                        .send = send_question });
     return client;
 }
 
@@ -58,20 +71,16 @@ bool anvil_client_attach(struct anvil_client *client, int fd, struct error *erro
 bool anvil_count(struct anvil_client *client, enum anvil_event event, struct str who,
                  int64_t deadline_ms, struct anvil_counts *counts)
 {
-    struct asker *asker = &client->asker;
-    struct anvil_question asked = { .counts = counts };
+    struct anvil_question asked = { .event = event, .who = who, .counts = counts };
 
-    if (asker->channel == NULL)
-        return false;
-    asker_begin(asker, &asked.question);
-    wire_send_anvil_count(asker->channel, &(struct wire_anvil_count){ .query = asked.question.id,
-                                                                      .event = (uint8_t)event,
-                                                                      .client = who });
-    return asker_wait(asker, &asked.question, "anvil's count", deadline_ms);
+    return asker_channel(&client->asker) != NULL &&
+           asker_ask(&client->asker, &asked.question, "anvil's count", deadline_ms);
 }
 
 void anvil_end(struct anvil_client *client, struct str who)
 {
-    if (client->asker.channel != NULL)
-        wire_send_anvil_ended(client->asker.channel, &(struct wire_anvil_ended){ .client = who });
+    struct channel *channel = asker_channel(&client->asker);
+
+    if (channel != NULL)
+        wire_send_anvil_ended(channel, &(struct wire_anvil_ended){ .client = who });
 }

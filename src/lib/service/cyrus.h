@@ -37,7 +37,7 @@ struct cyrus_request {
 struct cyrus_exchange {
     struct cyrus_client *client;
     struct arena *arena;
-    uint64_t query;
+    uint64_t query, peer; /* which one knows it */
     struct str text, user;
 };
 enum cyrus_step cyrus_start(struct cyrus_client *client, struct arena *arena,

@@ -12,10 +12,19 @@ struct verify_client {
 
 struct verify_question {
     struct question question;
+    struct str address;
     struct arena *arena;
     enum verify_status status;
     struct str reason;
 };
+
+static void send_question(struct channel *channel, struct question *question)
+{
+    const struct verify_question *asked = list_entry(question, struct verify_question, question);
+
+    wire_send_verify_query(
+        channel, &(struct wire_verify_query){ .query = question->id, .address = asked->address });
+}
 
 static bool answer_received(void *owner, struct channel *channel, uint16_t number,
                             struct str payload)
@@ -39,8 +48,10 @@ struct verify_client *verify_client_new(struct loop *loop)
 {
     struct verify_client *client = memory_new(sizeof *client);
 
-    asker_init(&client->asker, &(struct asker_options){
-                                   .loop = loop, .peer = "verify", .received = answer_received });
+    asker_init(&client->asker, &(struct asker_options){ .loop = loop,
+                                                        .peer = "verify",
+                                                        .received = answer_received,
+                                                        .send = send_question });
     return client;
 }
 
@@ -61,15 +72,9 @@ bool verify_client_attach(struct verify_client *client, int fd, struct error *er
 bool verify_ask(struct verify_client *client, struct str address, int64_t deadline_ms,
                 struct arena *arena, enum verify_status *status, struct str *reason)
 {
-    struct asker *asker = &client->asker;
-    struct verify_question asked = { .arena = arena };
+    struct verify_question asked = { .address = address, .arena = arena };
+    bool is_answered = asker_ask(&client->asker, &asked.question, "verify's answer", deadline_ms);
 
-    if (asker->channel == NULL)
-        return false;
-    asker_begin(asker, &asked.question);
-    wire_send_verify_query(asker->channel, &(struct wire_verify_query){ .query = asked.question.id,
-                                                                        .address = address });
-    bool is_answered = asker_wait(asker, &asked.question, "verify's answer", deadline_ms);
     *status = asked.status;
     *reason = asked.reason;
     return is_answered;

@@ -2,32 +2,56 @@
 #include "wire/asker.h"
 
 #include "base/ensure.h"
+#include "base/memory.h"
+
+struct peer {
+    struct list link;
+    struct channel *channel;
+    uint64_t number;
+};
 
 static struct str question_key(const uint64_t *id)
 {
     return str_of((const char *)id, sizeof *id);
 }
 
-static void lose_questions(struct asker *asker)
+static struct peer *newest(const struct asker *asker)
+{
+    return list_is_empty(&asker->peers) ? NULL : list_entry(asker->peers.next, struct peer, link);
+}
+
+static void put(struct asker *asker, struct question *question)
+{
+    struct peer *peer = newest(asker);
+
+    question->peer = peer == NULL ? 0 : peer->number;
+    if (peer != NULL)
+        asker->send(peer->channel, question);
+}
+
+/* What was put to nobody so far (0), or to a peer that is gone. */
+static void put_again(struct asker *asker, uint64_t peer)
 {
     struct map_cursor cursor = { 0 };
 
     while (map_next(asker->questions, &cursor)) {
         struct question *question = cursor.value;
+        if (question->peer != peer || question->is_answered)
+            continue;
+        if (!question->is_bound) {
+            put(asker, question);
+            continue;
+        }
         question->is_lost = true;
         fiber_wake(question->fiber);
     }
 }
 
-static void ask_again(struct asker *asker)
+static void peer_free(struct peer *peer)
 {
-    struct map_cursor cursor = { 0 };
-
-    while (map_next(asker->questions, &cursor)) {
-        struct question *question = cursor.value;
-        if (!question->is_answered)
-            asker->ask_again(asker, question);
-    }
+    list_remove(&peer->link);
+    channel_free(&peer->channel);
+    memory_free(peer);
 }
 
 static void peer_closed(void *owner, struct channel *channel, const char *reason)
@@ -35,11 +59,15 @@ static void peer_closed(void *owner, struct channel *channel, const char *reason
     struct asker *asker = owner;
 
     (void)reason; /* the master logs why it ended, and sends a channel to the next one */
-    if (asker->channel != channel)
+    list_each_removable (link, &asker->peers) {
+        struct peer *peer = list_entry(link, struct peer, link);
+        if (peer->channel != channel)
+            continue;
+        uint64_t number = peer->number;
+        peer_free(peer);
+        put_again(asker, number);
         return;
-    channel_free(&asker->channel);
-    if (asker->ask_again == NULL)
-        lose_questions(asker);
+    }
 }
 
 void asker_init(struct asker *asker, const struct asker_options *options)
@@ -48,46 +76,73 @@ void asker_init(struct asker *asker, const struct asker_options *options)
         .loop = options->loop,
         .peer = options->peer,
         .events = { .received = options->received, .closed = peer_closed },
-        .ask_again = options->ask_again,
+        .send = options->send,
         .questions = map_new(),
     };
+    list_init(&asker->peers);
 }
 
 void asker_clear(struct asker *asker)
 {
     ensure(map_count(asker->questions) == 0);
-    if (asker->channel != NULL)
-        channel_free(&asker->channel);
+    list_each_removable (link, &asker->peers)
+        peer_free(list_entry(link, struct peer, link));
     map_free(&asker->questions);
 }
 
 bool asker_attach(struct asker *asker, int fd, struct error *error)
 {
     struct channel *channel = channel_new(asker->loop, fd, &asker->events, asker, error);
+    struct peer *peer;
 
     if (channel == NULL)
         return error_context(error, "channel to %s", asker->peer);
-    if (asker->channel != NULL)
-        channel_free(&asker->channel);
-    asker->channel = channel;
-    if (asker->ask_again == NULL)
-        lose_questions(asker);
-    else
-        ask_again(asker);
+    peer = memory_new(sizeof *peer);
+    peer->channel = channel;
+    peer->number = ++asker->last_peer;
+    list_prepend(&asker->peers, &peer->link);
+    put_again(asker, 0);
     return true;
 }
 
-void asker_begin(struct asker *asker, struct question *question)
+struct channel *asker_channel(const struct asker *asker)
+{
+    const struct peer *peer = newest(asker);
+
+    return peer == NULL ? NULL : peer->channel;
+}
+
+struct channel *asker_channel_of(const struct asker *asker, uint64_t number)
+{
+    list_each (link, &asker->peers) {
+        struct peer *peer = list_entry(link, struct peer, link);
+        if (peer->number == number)
+            return peer->channel;
+    }
+    return NULL;
+}
+
+static void begin(struct asker *asker, struct question *question)
 {
     if (question->id == 0)
         question->id = ++asker->last_id;
     question->fiber = fiber_current(asker->loop);
     map_set(asker->questions, question_key(&question->id), question);
+    question->is_bound = question->peer != 0;
+    if (!question->is_bound) {
+        put(asker, question);
+        return;
+    }
+    struct channel *channel = asker_channel_of(asker, question->peer);
+    question->is_lost = channel == NULL;
+    if (channel != NULL)
+        asker->send(channel, question);
 }
 
-bool asker_wait(struct asker *asker, struct question *question, const char *what,
-                int64_t deadline_ms)
+bool asker_ask(struct asker *asker, struct question *question, const char *what,
+               int64_t deadline_ms)
 {
+    begin(asker, question);
     while (!question->is_answered && !question->is_lost &&
            fiber_wait(asker->loop, what, deadline_ms) == WAKE_READY)
         continue;

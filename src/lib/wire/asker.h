@@ -4,9 +4,14 @@
  * the answer with that number, its deadline, or the end of the channel. What the messages are
  * the caller knows (dns_client.c, service/anvil.c, verify.c, cyrus.c); this keeps account of who
  * waits for what. In the loop.
+ *
+ * A peer that is replaced (a reload) may still answer what it was asked: its channel is kept until
+ * the peer closes it, while new questions go to its successor. What a peer has not answered when
+ * its channel ends is put to the successor, as soon as there is one.
  */
 #pragma once
 
+#include "base/list.h"
 #include "base/map.h"
 #include "loop/fiber.h"
 #include "net/channel.h"
@@ -14,7 +19,10 @@
 /* Lives on the stack of the fiber that asks, as the first member of what it wants to know. */
 struct question {
     uint64_t
-        id; /* of this asker; 0 before asker_begin, unless the caller goes on with an older one */
+        id; /* of this asker; 0 before asker_ask, unless the caller goes on with an older one */
+    uint64_t peer; /* the one that was asked; 0 = none yet. Set before asker_ask: only that one can
+                      answer, because it knows what came before */
+    bool is_bound; /* to that peer */
     struct fiber *fiber;
     bool is_answered;
     bool is_lost; /* nobody will answer */
@@ -22,13 +30,12 @@ struct question {
 
 struct asker {
     struct loop *loop;
-    struct channel *channel; /* NULL while there is no peer */
-    const char *peer;        /* "verify": for errors */
+    const char *peer; /* "verify": for errors */
     struct channel_events events;
-    /* Sends a question again to a new peer. NULL: with the old peer the questions are lost. */
-    void (*ask_again)(struct asker *asker, struct question *question);
+    void (*send)(struct channel *channel, struct question *question);
+    struct list peers;     /* the newest first */
     struct map *questions; /* by id */
-    uint64_t last_id;
+    uint64_t last_id, last_peer;
 };
 
 struct asker_options {
@@ -36,7 +43,8 @@ struct asker_options {
     const char *peer;
     /* A message of the peer, as in struct channel_events; `owner` is the asker. */
     bool (*received)(void *owner, struct channel *channel, uint16_t number, struct str payload);
-    void (*ask_again)(struct asker *asker, struct question *question); /* or NULL */
+    /* Sends the question, with its number; maybe again, to another peer. */
+    void (*send)(struct channel *channel, struct question *question);
 };
 void asker_init(struct asker *asker, const struct asker_options *options);
 /* Nobody may be waiting. */
@@ -44,11 +52,15 @@ void asker_clear(struct asker *asker);
 /* A (new) channel to the peer; takes over `fd`. */
 must_check bool asker_attach(struct asker *asker, int fd, struct error *error);
 
-/* Before the question is sent: gives it a number. */
-void asker_begin(struct asker *asker, struct question *question);
-/* Suspends the fiber; true when there is an answer. `what` is for the dump of fibers. */
-bool asker_wait(struct asker *asker, struct question *question, const char *what,
-                int64_t deadline_ms);
+/* The newest peer's channel; NULL while there is none. */
+struct channel *asker_channel(const struct asker *asker);
+/* The channel to that peer; NULL when it is gone. */
+struct channel *asker_channel_of(const struct asker *asker, uint64_t peer);
+
+/* Sends the question, as soon as there is a peer, and suspends the fiber; true when there is an
+ * answer. `what` is for the dump of fibers. */
+bool asker_ask(struct asker *asker, struct question *question, const char *what,
+               int64_t deadline_ms);
 
 /* When an answer comes: whose it is; NULL where it was given up meanwhile. */
 struct question *asker_find(struct asker *asker, uint64_t id);

@@ -19,7 +19,7 @@ struct dns_question {
     struct dns_answer *answer;
 };
 
-static void send_question(struct asker *asker, struct question *question)
+static void send_question(struct channel *channel, struct question *question)
 {
     const struct dns_question *asked = list_entry(question, struct dns_question, question);
     struct wire_resolve_query message = { .query = question->id,
@@ -27,7 +27,7 @@ static void send_question(struct asker *asker, struct question *question)
                                           .is_validated = asked->is_validated,
                                           .name = asked->name };
 
-    wire_send_resolve_query(asker->channel, &message);
+    wire_send_resolve_query(channel, &message);
 }
 
 static bool outcome_is_known(uint8_t outcome)
@@ -73,7 +73,7 @@ struct dns_client *dns_client_new(struct loop *loop)
     asker_init(&client->asker, &(struct asker_options){ .loop = loop,
                                                         .peer = "the resolver",
                                                         .received = answer_received,
-                                                        .ask_again = send_question });
+                                                        .send = send_question });
     return client;
 }
 
@@ -94,18 +94,13 @@ bool dns_client_attach(struct dns_client *client, int fd, struct error *error)
 /* The caller has filled in what is asked. */
 static void ask(struct dns_client *client, struct dns_question *asked, int64_t deadline_ms)
 {
-    struct asker *asker = &client->asker;
-
     *asked->answer = (struct dns_answer){ 0 };
     if (!dns_name_is_valid(asked->name)) {
         asked->answer->outcome = DNS_BAD_NAME;
         asked->answer->reason = STR("Malformed domain name");
         return;
     }
-    asker_begin(asker, &asked->question);
-    if (asker->channel != NULL)
-        send_question(asker, &asked->question);
-    if (!asker_wait(asker, &asked->question, "an answer of the resolver", deadline_ms))
+    if (!asker_ask(&client->asker, &asked->question, "an answer of the resolver", deadline_ms))
         *asked->answer = (struct dns_answer){ .outcome = DNS_TRY_AGAIN,
                                               .reason = STR("Host not found, try again") };
 }

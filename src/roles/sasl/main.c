@@ -21,6 +21,7 @@ struct sasl_role {
     struct service *service;
     struct sasl_library *library;
     struct list peers;
+    size_t exchanges; /* of all peers */
 };
 
 struct peer {
@@ -35,11 +36,22 @@ static struct str key_of(const uint64_t *query)
     return str_of((const char *)query, sizeof *query);
 }
 
+/* One that was replaced goes with its last exchange: no other process could go on with it. */
+static void exchange_ended(struct sasl_role *role)
+{
+    role->exchanges--;
+    if (role->exchanges == 0 && role->service->is_draining)
+        service_drained(role->service);
+}
+
 static void end_exchange(struct peer *peer, uint64_t query)
 {
     struct sasl_exchange *exchange = map_remove(peer->exchanges, key_of(&query));
 
+    if (exchange == NULL)
+        return;
     sasl_exchange_free(&exchange);
+    exchange_ended(peer->role);
 }
 
 static void send_step(struct peer *peer, uint64_t query, enum cyrus_step step, struct str text,
@@ -75,6 +87,7 @@ static bool on_start(struct peer *peer, struct str payload)
         return true;
     }
     map_set(peer->exchanges, key_of(&message.query), exchange);
+    peer->role->exchanges++;
     enum cyrus_step step = sasl_exchange_start(exchange, &scratch, &request, &text, &user);
     send_step(peer, message.query, step, text, user);
     return true;
@@ -139,6 +152,7 @@ static void peer_free(struct peer *peer)
     while (map_next(peer->exchanges, &cursor)) {
         struct sasl_exchange *exchange = cursor.value;
         sasl_exchange_free(&exchange);
+        exchange_ended(peer->role);
     }
     map_free(&peer->exchanges);
     list_remove(&peer->link);
@@ -199,6 +213,15 @@ static bool sasl_peer(struct service *service, struct str name, uint32_t worker,
     return true;
 }
 
+static void sasl_drain(struct service *service, int64_t deadline_ms)
+{
+    const struct sasl_role *role = service->state;
+
+    (void)deadline_ms;
+    if (role->exchanges == 0)
+        service_drained(service);
+}
+
 static void sasl_stop(struct service *service)
 {
     struct sasl_role *role = service->state;
@@ -217,5 +240,6 @@ const struct role sasl_role = {
     .start = sasl_start,
     .confine = sasl_confine,
     .peer = sasl_peer,
+    .drain = sasl_drain,
     .stop = sasl_stop,
 };
