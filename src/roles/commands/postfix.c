@@ -5,6 +5,7 @@
  */
 #include "check.h"
 #include "commands.h"
+#include "log_rotation.h"
 #include "tool.h"
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -363,6 +365,49 @@ static int on_status(struct control *control)
     return send_signal(control, pid, SIGUSR1);
 }
 
+/* ---- files ---- */
+
+static int on_logrotate(struct control *control)
+{
+    struct error error;
+    pid_t pid = 0;
+
+    if (!read_configuration(control, &error) ||
+        spool_is_running(queue_directory(control), &pid, &error) == SPOOL_UNKNOWN ||
+        !log_rotate(control->config, pid, &error))
+        return fatal(control, &error);
+    return EXIT_SUCCESS;
+}
+
+/* The folders; and postdrop, through which everybody submits. */
+static int on_set_permissions(struct control *control)
+{
+    autoclear_arena struct arena scratch = { 0 };
+    struct spool_owner owner;
+    struct error error;
+
+    if (!check(control, &error) || !spool_owner_find(control->config, &owner, &error))
+        return fatal(control, &error);
+    const char *postdrop =
+        arena_printf(&scratch, "%.*s/postdrop", STR_ARGS(control->config->command_directory));
+    if (chown(postdrop, 0, owner.drop_gid) < 0 || chmod(postdrop, 02755) < 0) {
+        error_errno(&error, "give %s its group and mode", postdrop);
+        return fatal(control, &error);
+    }
+    return EXIT_SUCCESS;
+}
+
+static int on_upgrade_configuration(struct control *control)
+{
+    struct error error;
+
+    if (!read_configuration(control, &error))
+        return fatal(control, &error);
+    log_info(&control->log_context,
+             "nothing to upgrade: this version works with the configuration as it stands");
+    return EXIT_SUCCESS;
+}
+
 static int not_yet(struct control *control)
 {
     log_fatal(&control->log_context, "this is not built yet");
@@ -381,9 +426,9 @@ static const struct {
     { "flush", on_flush },
     { "status", on_status },
     { "check", on_check },
-    { "logrotate", not_yet },
-    { "set-permissions", not_yet },
-    { "upgrade-configuration", not_yet },
+    { "logrotate", on_logrotate },
+    { "set-permissions", on_set_permissions },
+    { "upgrade-configuration", on_upgrade_configuration },
     { "tls", not_yet },
 };
 
@@ -398,6 +443,9 @@ const char postfix_help[] = "usage: postfix [-c config_directory] [-v] command\n
                             "  flush       try all deferred mail now\n"
                             "  status      say whether it runs; with -v, log what it does\n"
                             "  check       look for mistakes in the configuration\n"
+                            "  logrotate   rename and compress maillog_file, open a new one\n"
+                            "  set-permissions        give folders and postdrop their owners\n"
+                            "  upgrade-configuration  nothing is needed: says so\n"
                             "\n"
                             "options:\n"
                             "  -c DIR      the configuration directory (default: $MAIL_CONFIG, or\n"

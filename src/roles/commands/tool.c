@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "mail/date.h"
+#include "service/mail_log.h"
 #include "waypost_build.h"
 
 #include <fcntl.h>
@@ -129,12 +130,8 @@ static void log_to_file(struct tool *tool, const char *tag, enum severity severi
     struct utsname host;
     struct error error;
 
-    if (tool->log_fd < 0) {
-        struct arena scratch = { 0 };
-        tool->log_fd = open(arena_text(&scratch, tool->config->maillog_file),
-                            O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-        arena_clear(&scratch);
-    }
+    if (tool->log_fd < 0)
+        tool->log_fd = mail_log_open(tool->config, &error);
     if (tool->log_fd < 0 || uname(&host) < 0)
         return;
     date_format_syslog(clock_wall_ms() / 1000, &line);

@@ -5,9 +5,9 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "service/mail_log.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -76,33 +76,11 @@ static int syslog_level(enum severity severity)
     unreachable();
 }
 
-/* maillog_file may only name places that the administrator allowed: see postconf(5),
- * maillog_file_prefixes. */
-static bool is_allowed_file(const struct config *config, struct str file)
-{
-    struct str rest = config->maillog_file_prefixes, prefix;
-
-    while (str_next_word(&rest, ", \t\r\n", &prefix))
-        if (str_starts_with(file, prefix))
-            return true;
-    return false;
-}
-
 static bool open_file(struct sink *sink, const struct config *config, struct error *error)
 {
-    autoclear_arena struct arena scratch = { 0 };
-    const char *path = arena_text(&scratch, config->maillog_file);
-
-    if (!is_allowed_file(config, config->maillog_file))
-        return error_set(error,
-                         "maillog_file %s is outside of maillog_file_prefixes (%.*s); add its "
-                         "folder there",
-                         path, STR_ARGS(config->maillog_file_prefixes));
     sink->is_file = true;
-    sink->fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
-    if (sink->fd < 0)
-        return error_errno(error, "maillog_file: open %s", path);
-    return true;
+    sink->fd = mail_log_open(config, error);
+    return sink->fd >= 0;
 }
 
 /* Also after the logger was restarted. Without one the lines wait. */
