@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `postfix logrotate`: the file that maillog_file names is renamed, the mail system opens a new one,
- * and the old one is compressed (postconf(5): maillog_file_rotate_suffix, maillog_file_compressor).
+ * `postfix logrotate`: the file that maillog_file names is renamed, the mail system opens a new
+ * one, and the old one is compressed (postconf(5): maillog_file_rotate_suffix,
+ * maillog_file_compressor).
  */
 #pragma once
 
