@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <seccomp.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -128,6 +129,28 @@ static const int of_sockets[] = { SCMP_SYS(socket), SCMP_SYS(connect), SCMP_SYS(
                                   SCMP_SYS(listen) };
 static const int of_threads[] = { SCMP_SYS(clone), SCMP_SYS(clone3) };
 
+/* All roles are one user, so that the kernel alone would let them do these to each other. The first
+ * argument says to whom: the caller itself (abort sends it a signal), or 0 for itself. */
+static const int of_signals[] = { SCMP_SYS(kill), SCMP_SYS(tgkill), SCMP_SYS(rt_sigqueueinfo),
+                                  SCMP_SYS(rt_tgsigqueueinfo) };
+static const int of_settings[] = { SCMP_SYS(prlimit64), SCMP_SYS(sched_setaffinity),
+                                   SCMP_SYS(sched_setscheduler), SCMP_SYS(sched_setparam),
+                                   SCMP_SYS(sched_setattr) };
+static const int of_others[] = { SCMP_SYS(tkill),
+                                 SCMP_SYS(pidfd_open),
+                                 SCMP_SYS(pidfd_send_signal),
+                                 SCMP_SYS(process_madvise),
+                                 SCMP_SYS(process_mrelease),
+                                 SCMP_SYS(move_pages),
+                                 SCMP_SYS(migrate_pages),
+                                 SCMP_SYS(setpriority),
+                                 SCMP_SYS(ioprio_set),
+                                 SCMP_SYS(kcmp) };
+/* New code: what runs is in memory by then. */
+static const int of_code[] = { SCMP_SYS(mmap), SCMP_SYS(mprotect), SCMP_SYS(pkey_mprotect) };
+
+#define REFUSE SCMP_ACT_ERRNO(EPERM)
+
 static bool add(scmp_filter_ctx filter, uint32_t action, const int *calls, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -138,25 +161,50 @@ static bool add(scmp_filter_ctx filter, uint32_t action, const int *calls, size_
 
 #define ADD(filter, action, calls) add((filter), (action), (calls), sizeof(calls) / sizeof *(calls))
 
+/* Refuses the calls where an argument compares like that. */
+static bool refuse_where(scmp_filter_ctx filter, struct scmp_arg_cmp condition, const int *calls,
+                         size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (calls[i] >= 0 && seccomp_rule_add_array(filter, REFUSE, calls[i], 1, &condition) < 0)
+            return false;
+    return true;
+}
+
+#define REFUSE_WHERE(filter, condition, calls)                                                     \
+    refuse_where((filter), (struct scmp_arg_cmp)condition, (calls), sizeof(calls) / sizeof *(calls))
+
+/* Sockets of the families that it has a use for: AF_UNIX, or AF_INET and AF_INET6. */
+static bool fence_sockets(scmp_filter_ctx filter, unsigned rights)
+{
+    static const int creation[] = { SCMP_SYS(socket) };
+    bool has_local = (rights & CONFINEMENT_LOCAL) != 0, has_inet = (rights & CONFINEMENT_INET) != 0;
+
+    if (!has_local && !has_inet)
+        return ADD(filter, REFUSE, of_sockets);
+    for (uint64_t family = 0; family <= AF_INET6; family++) {
+        bool is_wanted = (family == AF_UNIX && has_local) ||
+                         ((family == AF_INET || family == AF_INET6) && has_inet);
+        if (!is_wanted && !REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_EQ, family), creation))
+            return false;
+    }
+    return REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_GT, AF_INET6), creation);
+}
+
+static bool fence_others(scmp_filter_ctx filter)
+{
+    return ADD(filter, REFUSE, of_others) &&
+           REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_NE, (uint64_t)getpid()), of_signals) &&
+           REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_NE, 0), of_settings);
+}
+
 static bool build(scmp_filter_ctx filter, unsigned rights, bool has_files)
 {
-    uint32_t refuse = SCMP_ACT_ERRNO(EPERM);
-    unsigned sockets = CONFINEMENT_INET | CONFINEMENT_LOCAL;
-
-    if (!ADD(filter, SCMP_ACT_KILL_PROCESS, deadly))
-        return false;
-    if (!has_files && !ADD(filter, refuse, of_files))
-        return false;
-    if ((rights & sockets) == 0 && !ADD(filter, refuse, of_sockets))
-        return false;
-    if ((rights & CONFINEMENT_THREADS) == 0 && !ADD(filter, refuse, of_threads))
-        return false;
-    /* Only the families that it has a use for. */
-    const struct scmp_arg_cmp is_not_local = { .arg = 0, .op = SCMP_CMP_NE, .datum_a = AF_UNIX };
-    if ((rights & sockets) != 0 && (rights & CONFINEMENT_INET) == 0 &&
-        seccomp_rule_add(filter, refuse, SCMP_SYS(socket), 1, is_not_local) < 0)
-        return false;
-    return true;
+    return ADD(filter, SCMP_ACT_KILL_PROCESS, deadly) &&
+           (has_files || ADD(filter, REFUSE, of_files)) && fence_sockets(filter, rights) &&
+           fence_others(filter) &&
+           ((rights & CONFINEMENT_THREADS) != 0 || ADD(filter, REFUSE, of_threads)) &&
+           REFUSE_WHERE(filter, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC), of_code);
 }
 
 bool fences_system_calls(unsigned rights, bool has_files, struct error *error)
