@@ -76,12 +76,25 @@ static void wake_room_waiters(struct channel *channel)
         fiber_wake(list_entry(link, struct room_waiter, link)->fiber);
 }
 
+static struct {
+    void (*ended)(void *argument, int fd);
+    void *argument;
+} listener;
+
+void channel_hear_ends(void (*ended)(void *argument, int fd), void *argument)
+{
+    listener.ended = ended;
+    listener.argument = argument;
+}
+
 /* `closed` follows from the timer, outside of any other call. */
 static void channel_end(struct channel *channel, const char *reason)
 {
     if (channel->closed_reason != NULL)
         return;
     channel->closed_reason = reason;
+    if (listener.ended != NULL)
+        listener.ended(listener.argument, channel->fd);
     watch_close(channel->loop, &channel->watch);
     wake_room_waiters(channel);
     timer_set(channel->loop, &channel->later, loop_now_ms(channel->loop), channel->later.expired);

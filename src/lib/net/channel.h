@@ -34,6 +34,10 @@ struct channel *channel_new(struct loop *loop, int fd, const struct channel_even
 /* Sends what goes without blocking; `closed` is not called any more. Not inside `received`. */
 void channel_free(struct channel **channel);
 
+/* Who hears of each channel that ends without channel_free, by its descriptor, which is still open
+ * then: one listener in a process, the skeleton under its role (service/service.c). */
+void channel_hear_ends(void (*ended)(void *argument, int fd), void *argument);
+
 /* Appends one frame: start, fields into the returned buffer, end. wire.h calls these. */
 struct buf *channel_frame_start(struct channel *channel, uint16_t number);
 void channel_frame_end(struct channel *channel);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "base/file.h"
+#include "base/map.h"
 #include "base/memory.h"
 #include "net/tls_tickets.h"
 #include "service/endpoint.h"
@@ -32,8 +33,15 @@ struct skeleton {
     struct before_sleep flush_log;
     struct timer log_due;
     struct timer drain_deadline;
+    struct map *peers; /* struct peer by its descriptor */
     bool is_started, is_ready;
     int exit_status;
+};
+
+/* Whose channel it is. One that the role has freed stays here until its descriptor comes again. */
+struct peer {
+    int fd;
+    uint32_t worker;
 };
 
 static void log_due(struct timer *timer)
@@ -222,6 +230,42 @@ static bool on_listener(struct skeleton *skeleton, struct str payload)
     return true;
 }
 
+/* ---- peers ---- */
+
+static struct str key_of(const int *fd)
+{
+    return str_of((const char *)fd, sizeof *fd);
+}
+
+static void remember_peer(struct skeleton *skeleton, int fd, uint32_t worker)
+{
+    struct peer *peer = memory_new(sizeof *peer);
+
+    *peer = (struct peer){ fd, worker };
+    memory_free(map_set(skeleton->peers, key_of(&fd), peer));
+}
+
+static void channel_ended(void *argument, int fd)
+{
+    struct skeleton *skeleton = argument;
+    struct peer *peer = map_remove(skeleton->peers, key_of(&fd));
+
+    if (peer != NULL && !channel_is_closed(skeleton->control))
+        wire_send_control_peer_lost(skeleton->control,
+                                    &(struct wire_control_peer_lost){ .worker = peer->worker });
+    memory_free(peer);
+}
+
+static void forget_peers(struct skeleton *skeleton)
+{
+    struct map_cursor cursor = { 0 };
+
+    channel_hear_ends(NULL, NULL);
+    while (map_next(skeleton->peers, &cursor))
+        memory_free(cursor.value);
+    map_free(&skeleton->peers);
+}
+
 static bool on_peer(struct skeleton *skeleton, struct str payload)
 {
     struct wire_control_peer message;
@@ -233,6 +277,7 @@ static bool on_peer(struct skeleton *skeleton, struct str payload)
     autoclose int fd = message.socket;
     if (!skeleton->is_started || service->role->peer == NULL)
         return false;
+    remember_peer(skeleton, fd, message.worker);
     if (!service->role->peer(service, message.role, message.worker, fd_take(&fd), &error))
         return fail(skeleton, &error);
     return true;
@@ -430,6 +475,8 @@ int service_main(const struct role *role)
     service->role = role;
     service->log = log_new_socket(LOG_FD);
     service->log_context = (struct log_context){ service->log, str_from(role->log_name) };
+    skeleton.peers = map_new();
+    channel_hear_ends(channel_ended, &skeleton);
     if (!open_skeleton(&skeleton, &error)) {
         log_fatal(&service->log_context, "%s", error.message);
         log_free(&service->log);
@@ -438,6 +485,7 @@ int service_main(const struct role *role)
     loop_run(service->loop);
     if (role->stop != NULL && skeleton.is_started)
         role->stop(service);
+    forget_peers(&skeleton);
     timer_clear(service->loop, &skeleton.drain_deadline);
     timer_clear(service->loop, &skeleton.log_due);
     connector_free(&service->connector);

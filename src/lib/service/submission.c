@@ -34,6 +34,9 @@ struct submission {
     struct loop *loop;
     struct link *link;   /* NULL while there is no queue role */
     uint64_t generation; /* counts links */
+    uint32_t worker;     /* of the queue at the other end of the last one */
+    uint64_t leased_end; /* beyond every id that was leased to us */
+    uint64_t void_below; /* ids that the queue does not take from us any more */
     uint64_t next_transaction;
     struct map *open; /* transaction number -> struct submission_message in submission_finish */
     struct list id_waiters;
@@ -108,6 +111,7 @@ static bool on_leased(struct submission *submission, struct channel *channel, st
     lease->next_id = leased.first_queue_id;
     lease->count = leased.count;
     lease->expires_ms = clock_monotonic_ms() + LEASE_LIFETIME_MS;
+    submission->leased_end = leased.first_queue_id + leased.count;
     list_each (link, &submission->id_waiters)
         fiber_wake(list_entry(link, struct id_waiter, link)->fiber);
     return true;
@@ -177,8 +181,8 @@ static void link_free_if_unused(struct link *link)
     memory_free(link);
 }
 
-/* Nothing that was sent and not answered counts as accepted. Ids already leased stay good: the
- * queue made them durable before it gave them away. */
+/* Nothing that was sent and not answered counts as accepted. Ids already leased stay good for the
+ * next queue: this one made them durable before it gave them away. */
 static void detach(struct submission *submission)
 {
     struct map_cursor cursor = { 0 };
@@ -237,7 +241,15 @@ void submission_free(struct submission **submission)
     *submission = NULL;
 }
 
-bool submission_attach(struct submission *submission, int fd, struct error *error)
+/* The queue remembers by the channel who may use which ids. Only a queue that came later takes
+ * those of the time before it from everybody. */
+static void drop_leases(struct submission *submission)
+{
+    memset(submission->leases, 0, sizeof submission->leases);
+    submission->void_below = submission->leased_end;
+}
+
+bool submission_attach(struct submission *submission, uint32_t worker, int fd, struct error *error)
 {
     struct channel *channel = channel_new(submission->loop, fd, &events, submission, error);
 
@@ -247,6 +259,9 @@ bool submission_attach(struct submission *submission, int fd, struct error *erro
     submission->link = memory_new(sizeof(*submission->link));
     submission->link->channel = channel;
     submission->generation++;
+    if (worker == submission->worker)
+        drop_leases(submission);
+    submission->worker = worker;
     lease_ask(submission);
     return true;
 }
@@ -333,6 +348,7 @@ static struct channel *message_channel(const struct submission_message *message)
     const struct submission *submission = message->submission;
 
     if (submission->link == NULL || channel_is_closed(submission->link->channel) ||
+        message->queue_id < submission->void_below ||
         (message->has_chunks && message->generation != submission->generation))
         return NULL;
     return submission->link->channel;

@@ -23,8 +23,9 @@ struct submission;
 struct submission *submission_new(struct loop *loop);
 /* Fibers that still wait are told SUBMISSION_LOST; they must have ended before this. */
 void submission_free(struct submission **submission);
-/* A (new) channel to the queue role; takes over `fd`. All that was open on an older one is lost. */
-must_check bool submission_attach(struct submission *submission, int fd, struct error *error);
+/* A (new) channel to the queue role, to its process `worker`; takes over `fd`. All that was open on an older one is lost. */
+must_check bool submission_attach(struct submission *submission, uint32_t worker, int fd,
+                                  struct error *error);
 
 /* A whole SMTP reply that the queue gives instead of taking mail. Texts are NUL-terminated. */
 struct submission_reply {

@@ -54,11 +54,10 @@ static bool local_role_peer(struct service *service, struct str role, uint32_t w
 {
     struct local_state *state = service->state;
 
-    (void)worker;
     if (str_equal(role, STR("queue")))
         return worker_attach_queue(&state->worker, fd, error);
     if (str_equal(role, STR("intake")))
-        return submission_attach(state->worker.submission, fd, error);
+        return submission_attach(state->worker.submission, worker, fd, error);
     fd_close(&fd);
     return error_set(error, "a channel to \"%.*s\" is of no use to local", STR_ARGS(role));
 }

@@ -23,6 +23,7 @@ enum {
     BACKOFF_MAX_MS = 60 * 1000,
     HEALTHY_MS = 10 * 1000,            /* who ran this long is started again at once */
     RETIRED_DRAIN_MS = 60 * 60 * 1000, /* at a reload, for conversations in flight */
+    RELINK_MS = 1000,                  /* by then a process that ended has been reaped */
     KILL_AFTER_MS = 2000,              /* beyond its drain time */
     WORKERS_MAX = 64,
     /* So many processes of a role may be finishing what they have; until one is gone no change of
@@ -178,6 +179,14 @@ struct process {
     struct timer kill;
 };
 
+/* Two workers whose channel has ended: they get a new one if both still live then. */
+struct relink {
+    struct list link;
+    struct supervisor *supervisor;
+    uint32_t one, other;
+    struct timer timer;
+};
+
 struct supervisor {
     struct loop *loop;
     struct log_context log_context;
@@ -186,6 +195,7 @@ struct supervisor {
     int log_read_fd, log_write_fd;
     struct seat *seats[ROLE_COUNT][WORKERS_MAX];
     struct list processes;
+    struct list relinks;
     int snapshot_fd; /* the configuration in force, sealed */
     const struct sockets *sockets;
     struct tls_tickets *tickets; /* NULL: the system has no randomness */
@@ -237,6 +247,66 @@ static void link_pair(struct process *one, struct process *other)
         else if (strcmp(row->a, other->role->name) == 0 && strcmp(row->b, one->role->name) == 0)
             link_processes(other, one, row);
     }
+}
+
+static struct process *find_worker(const struct supervisor *supervisor, uint32_t worker)
+{
+    list_each (link, &supervisor->processes) {
+        struct process *process = list_entry(link, struct process, link);
+        if (process->worker == worker && process->control != NULL)
+            return process;
+    }
+    return NULL;
+}
+
+static void relink_free(struct relink *relink)
+{
+    timer_clear(relink->supervisor->loop, &relink->timer);
+    list_remove(&relink->link);
+    memory_free(relink);
+}
+
+static void relink_due(struct timer *timer)
+{
+    struct relink *relink = list_entry(timer, struct relink, timer);
+    struct supervisor *supervisor = relink->supervisor;
+    struct process *one = find_worker(supervisor, relink->one);
+    struct process *other = find_worker(supervisor, relink->other);
+
+    relink_free(relink);
+    if (one == NULL || other == NULL || supervisor->is_stopping)
+        return;
+    log_warning(&supervisor->log_context,
+                "%s pid %d and %s pid %d lost the channel between them: making a new one",
+                one->role->name, (int)one->pid, other->role->name, (int)other->pid);
+    link_pair(one, other);
+}
+
+static bool is_to_be_relinked(const struct supervisor *supervisor, uint32_t one, uint32_t other)
+{
+    list_each (link, &supervisor->relinks) {
+        const struct relink *relink = list_entry(link, struct relink, link);
+        if ((relink->one == one && relink->other == other) ||
+            (relink->one == other && relink->other == one))
+            return true;
+    }
+    return false;
+}
+
+/* Nearly always the other one has just died. Where both live, both tell of it. */
+static void relink_later(struct process *process, uint32_t lost_worker)
+{
+    struct supervisor *supervisor = process->supervisor;
+
+    if (find_worker(supervisor, lost_worker) == NULL ||
+        is_to_be_relinked(supervisor, process->worker, lost_worker))
+        return;
+    struct relink *relink = memory_new(sizeof *relink);
+    relink->supervisor = supervisor;
+    relink->one = process->worker;
+    relink->other = lost_worker;
+    list_append(&supervisor->relinks, &relink->link);
+    timer_set(supervisor->loop, &relink->timer, clock_monotonic_ms() + RELINK_MS, relink_due);
 }
 
 /* Also with retired ones: what they have in flight still needs a queue and a resolver. */
@@ -372,6 +442,7 @@ static bool control_received(void *owner, struct channel *channel, uint16_t numb
     struct wire_control_ready ready;
     struct wire_control_failed failed;
     struct wire_control_status status;
+    struct wire_control_peer_lost lost;
 
     if (number == WIRE_control_ready && wire_decode_control_ready(channel, payload, &ready)) {
         on_ready(process);
@@ -383,6 +454,11 @@ static bool control_received(void *owner, struct channel *channel, uint16_t numb
     }
     if (number == WIRE_control_status && wire_decode_control_status(channel, payload, &status)) {
         log_lines(process->supervisor, process, status.text);
+        return true;
+    }
+    if (number == WIRE_control_peer_lost &&
+        wire_decode_control_peer_lost(channel, payload, &lost)) {
+        relink_later(process, lost.worker);
         return true;
     }
     if (number == WIRE_control_endpoint)
@@ -768,6 +844,7 @@ struct supervisor *supervisor_new(struct loop *loop, const struct log_context *l
     supervisor->argument = argument;
     supervisor->snapshot_fd = -1;
     list_init(&supervisor->processes);
+    list_init(&supervisor->relinks);
     supervisor->tickets = make_tickets();
     return supervisor;
 }
@@ -788,6 +865,8 @@ void supervisor_free(struct supervisor **supervisor)
     if (*supervisor == NULL)
         return;
     forget_seats(*supervisor);
+    list_each_removable (link, &(*supervisor)->relinks)
+        relink_free(list_entry(link, struct relink, link));
     list_each_removable (link, &(*supervisor)->processes)
         process_free(list_entry(link, struct process, link));
     fd_close(&(*supervisor)->snapshot_fd);

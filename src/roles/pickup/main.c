@@ -319,7 +319,7 @@ static bool pickup_peer(struct service *service, struct str role, uint32_t worke
     struct pickup *pickup = service->state;
 
     if (str_equal(role, STR("queue")))
-        return submission_attach(pickup->submission, fd, error);
+        return submission_attach(pickup->submission, worker, fd, error);
     fd_close(&fd);
     return true;
 }

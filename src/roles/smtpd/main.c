@@ -113,9 +113,8 @@ static bool smtpd_peer(struct service *service, struct str role, uint32_t worker
 {
     struct smtpd *smtpd = service->state;
 
-    (void)worker; /* there is one queue and one resolver; the newest is the one that lives */
     if (str_equal(role, STR("queue")))
-        return submission_attach(smtpd->server.submission, fd, error);
+        return submission_attach(smtpd->server.submission, worker, fd, error);
     if (str_equal(role, STR("resolver")))
         return dns_client_attach(smtpd->server.dns, fd, error);
     if (str_equal(role, STR("anvil")))

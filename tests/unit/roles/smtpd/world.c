@@ -159,7 +159,7 @@ static void open_queue(struct world *world)
 
     ensure(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
     world->queue = channel_new(world->loop, ends[0], &queue_events, world, &error);
-    if (world->queue == NULL || !submission_attach(world->server.submission, ends[1], &error))
+    if (world->queue == NULL || !submission_attach(world->server.submission, 1, ends[1], &error))
         die("the queue's channel", &error);
 }
 
