@@ -23,7 +23,8 @@ struct submission;
 struct submission *submission_new(struct loop *loop);
 /* Fibers that still wait are told SUBMISSION_LOST; they must have ended before this. */
 void submission_free(struct submission **submission);
-/* A (new) channel to the queue role, to its process `worker`; takes over `fd`. All that was open on an older one is lost. */
+/* A (new) channel to the queue role, to its process `worker`; takes over `fd`. All that was open on
+ * an older one is lost. */
 must_check bool submission_attach(struct submission *submission, uint32_t worker, int fd,
                                   struct error *error);
 
