@@ -27,6 +27,7 @@ enum dns_outcome {
     DNS_NO_DATA = 3,   /* the name exists, no record of this type */
     DNS_TRY_AGAIN = 4, /* timeout, SERVFAIL, REFUSED, bogus: never a reason to bounce */
     DNS_BAD_NAME = 5,  /* not a domain name at all */
+    DNS_FILTERED = 6, /* a *_dns_reply_filter left nothing of the answer; never from the resolver */
 };
 
 struct dns_record {

@@ -127,3 +127,17 @@ enum lookup_outcome table_list_find(struct table_list *list, struct str key, enu
     }
     return LOOKUP_ABSENT;
 }
+
+enum lookup_outcome table_list_find_or_warn(struct table_list *list, struct str key,
+                                            struct arena *arena, struct str *value,
+                                            const struct log_context *log)
+{
+    struct error error;
+
+    if (list == NULL || table_list_is_empty(list))
+        return LOOKUP_ABSENT;
+    enum lookup_outcome outcome = table_list_find(list, key, KEY_WHOLE, arena, value, &error);
+    if (outcome == LOOKUP_FAILED)
+        log_warning(log, "%.*s: %s", STR_ARGS(table_list_name(list)), error.message);
+    return outcome;
+}

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/log.h"
 #include "table/table.h"
 
 struct table_list;
@@ -27,3 +28,8 @@ enum key_kind { KEY_WHOLE, KEY_PART };
  * failure, as it is in Postfix. The value lives in the arena. */
 enum lookup_outcome table_list_find(struct table_list *list, struct str key, enum key_kind kind,
                                     struct arena *arena, struct str *value, struct error *error);
+/* The same of the whole key, for those who go on without the table: a failure is a warning. `list`
+ * may be NULL: it is empty. */
+enum lookup_outcome table_list_find_or_warn(struct table_list *list, struct str key,
+                                            struct arena *arena, struct str *value,
+                                            const struct log_context *log);

@@ -45,8 +45,8 @@ static enum lookup_outcome find_login_for(const struct session *session, struct 
 {
     if (key.len == 0)
         return LOOKUP_ABSENT;
-    return client_tables_find(session->transport->tables.passwords, key, &session->delivery->arena,
-                              login, &session->transport->log);
+    return table_list_find_or_warn(session->transport->tables.passwords, key,
+                                   &session->delivery->arena, login, &session->transport->log);
 }
 
 /* The sender as it is, without its extension, and its domain with an "@". */

@@ -47,17 +47,3 @@ void client_tables_close(struct client_tables *tables)
     table_list_free(&tables->pix_workarounds);
     table_list_free(&tables->passwords);
 }
-
-enum lookup_outcome client_tables_find(struct table_list *list, struct str key, struct arena *arena,
-                                       struct str *value, const struct log_context *log)
-{
-    struct error error;
-    enum lookup_outcome outcome;
-
-    if (list == NULL || table_list_is_empty(list))
-        return LOOKUP_ABSENT;
-    outcome = table_list_find(list, key, KEY_WHOLE, arena, value, &error);
-    if (outcome == LOOKUP_FAILED)
-        log_warning(log, "%.*s: %s", STR_ARGS(table_list_name(list)), error.message);
-    return outcome;
-}

@@ -21,6 +21,3 @@ struct client_tables {
 void client_tables_open(struct client_tables *tables, const struct config *config,
                         const struct log_context *log);
 void client_tables_close(struct client_tables *tables);
-/* What the list has for the key as a whole; an empty list has nothing. A failure is logged. */
-enum lookup_outcome client_tables_find(struct table_list *list, struct str key, struct arena *arena,
-                                       struct str *value, const struct log_context *log);

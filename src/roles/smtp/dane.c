@@ -71,6 +71,7 @@ static enum dane_outcome look_up(struct delivery *delivery, uint16_t port, struc
     case DNS_BAD_NAME: /* too long for records to stand there */
         return DANE_ABSENT;
     case DNS_TRY_AGAIN:
+    case DNS_FILTERED:
         break;
     }
     return DANE_FAILED;

@@ -9,8 +9,8 @@ static struct str list_for_address(const struct session *session, struct arena *
 {
     struct str list;
 
-    return client_tables_find(by_address, session->address, scratch, &list,
-                              &session->transport->log) == LOOKUP_FOUND
+    return table_list_find_or_warn(by_address, session->address, scratch, &list,
+                                   &session->transport->log) == LOOKUP_FOUND
                ? list
                : otherwise;
 }

@@ -72,8 +72,8 @@ static void filter_outcome(struct delivery *delivery, struct failure *outcome)
     struct str text, dsn;
 
     if (transport == NULL ||
-        client_tables_find(transport->tables.status_filter, key, &delivery->arena, &text,
-                           &transport->log) != LOOKUP_FOUND)
+        table_list_find_or_warn(transport->tables.status_filter, key, &delivery->arena, &text,
+                                &transport->log) != LOOKUP_FOUND)
         return;
     dsn = str_cut(&text, " \t");
     if (dsn.len < 5 || !is_digit_at(dsn, 0) || dsn.ptr[1] != '.' || !is_digit_at(dsn, 2) ||

@@ -144,8 +144,8 @@ struct str session_hear(struct session *session, struct str line)
     if (filter == NULL || table_list_is_empty(filter))
         return line;
     arena_clear(&session->heard);
-    if (client_tables_find(filter, line, &session->heard, &changed, &session->transport->log) !=
-        LOOKUP_FOUND)
+    if (table_list_find_or_warn(filter, line, &session->heard, &changed,
+                                &session->transport->log) != LOOKUP_FOUND)
         return line;
     log_info(&session->transport->log, "replacing server reply \"%.*s\" with \"%.*s\"",
              STR_ARGS(line), STR_ARGS(changed));

@@ -2,6 +2,7 @@
 #include "target.h"
 
 #include "base/ensure.h"
+#include "mail/dns_filter.h"
 
 #include <stdlib.h>
 #include <sys/random.h>
@@ -19,6 +20,9 @@ static const struct failure *lookup_failure(const struct target_search *search, 
 {
     const char *dsn = answer->outcome == DNS_TRY_AGAIN ? "4.4.3" : "5.4.4";
 
+    if (answer->outcome == DNS_FILTERED)
+        return failure_new(search->arena, "4.7.0", "Error looking up name=%.*s type=%s: %.*s",
+                           STR_ARGS(name), dns_type_name(type), STR_ARGS(answer->reason));
     return failure_new(search->arena, dsn,
                        "Host or domain name not found. Name service error for name=%.*s type=%s: "
                        "%.*s",
@@ -31,59 +35,6 @@ static void add_target(struct target_list *targets, const struct target *target)
         targets->items[targets->count++] = *target;
 }
 
-/* smtp_dns_reply_filter sees "mx.example.com. 3600 IN A 192.0.2.1". */
-static void format_record(enum dns_type type, struct str name, uint32_t ttl_s,
-                          const struct dns_record *record, struct buf *out)
-{
-    struct net_address address;
-
-    buf_clear(out);
-    buf_printf(out, "%.*s. %u IN %s ", STR_ARGS(name), (unsigned)ttl_s, dns_type_name(type));
-    if (type == DNS_MX)
-        buf_printf(out, "%u %.*s.", (unsigned)record->preference, STR_ARGS(record->name));
-    else if (dns_record_address(record, 0, &address))
-        net_address_format(&address, out);
-}
-
-static bool is_dropped(const struct target_search *search, struct str record)
-{
-    struct table_list *filter = search->transport->tables.dns_filter;
-    struct str action;
-
-    if (client_tables_find(filter, record, search->arena, &action, &search->transport->log) !=
-        LOOKUP_FOUND)
-        return false;
-    if (str_equal_fold(action, STR("IGNORE"))) {
-        log_info(&search->transport->log, "ignoring DNS RR: %.*s", STR_ARGS(record));
-        return true;
-    }
-    log_warning(&search->transport->log,
-                "smtp_dns_reply_filter: unknown DNS filter action: \"%.*s\"", STR_ARGS(action));
-    return false;
-}
-
-static void filter_answer(const struct target_search *search, enum dns_type type, struct str name,
-                          struct dns_answer *answer)
-{
-    struct table_list *filter = search->transport->tables.dns_filter;
-    struct str owner = answer->canonical_name.len > 0 ? answer->canonical_name : name;
-    autofree_buf struct buf text = { 0 };
-    size_t kept = 0;
-
-    if (filter == NULL || table_list_is_empty(filter))
-        return;
-    for (size_t i = 0; i < answer->record_count; i++) {
-        format_record(type, owner, answer->ttl_s, &answer->records[i], &text);
-        if (!is_dropped(search, buf_str(&text)))
-            answer->records[kept++] = answer->records[i];
-    }
-    answer->record_count = kept;
-    if (kept > 0)
-        return;
-    answer->outcome = DNS_TRY_AGAIN;
-    answer->reason = STR("DNS reply filter drops all results");
-}
-
 /* The question to the resolver, and what smtp_dns_reply_filter leaves of its answer. */
 static void ask(const struct target_search *search, enum dns_type type, struct str name,
                 struct dns_answer *answer)
@@ -92,8 +43,8 @@ static void ask(const struct target_search *search, enum dns_type type, struct s
 
     (search->transport->wants_dnssec ? dns_query_validated : dns_query)(
         search->dns, search->arena, type, name, deadline_ms, answer);
-    if (answer->outcome == DNS_FOUND)
-        filter_answer(search, type, name, answer);
+    dns_filter_answer(search->transport->tables.dns_filter, &search->transport->log, search->arena,
+                      type, name, answer);
 }
 
 struct host_question {
@@ -396,6 +347,7 @@ bool target_find(const struct target_search *search, const struct nexthop *nexth
         return find_host(search, nexthop, targets, failure);
     case DNS_TRY_AGAIN:
     case DNS_BAD_NAME:
+    case DNS_FILTERED:
         if (config->ignore_mx_lookup_error)
             return find_host(search, nexthop, targets, failure);
         return fail(failure, lookup_failure(search, nexthop->host, DNS_MX, &answer));
