@@ -82,6 +82,13 @@ struct str str_take(struct str s, size_t count)
     return (struct str){ s.ptr, count < s.len ? count : s.len };
 }
 
+struct str str_trim_start(struct str s)
+{
+    while (s.len > 0 && ascii_is_space(s.ptr[0]))
+        s = str_skip(s, 1);
+    return s;
+}
+
 struct str str_trim_end(struct str s)
 {
     while (s.len > 0 && ascii_is_space(s.ptr[s.len - 1]))
@@ -91,9 +98,7 @@ struct str str_trim_end(struct str s)
 
 struct str str_trim(struct str s)
 {
-    while (s.len > 0 && ascii_is_space(s.ptr[0]))
-        s = str_skip(s, 1);
-    return str_trim_end(s);
+    return str_trim_end(str_trim_start(s));
 }
 
 static bool is_one_of(char byte, const char *set)

@@ -61,6 +61,7 @@ struct str str_take(struct str s, size_t count);
 
 /* Without the given bytes at both ends (white space: space, tab, CR, LF, VT, FF). */
 struct str str_trim(struct str s);
+struct str str_trim_start(struct str s);
 struct str str_trim_end(struct str s);
 
 /* Cuts `*rest` at the first byte out of `separators`: returns what stands before it and leaves

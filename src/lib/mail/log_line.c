@@ -17,12 +17,16 @@ static void put_id(struct buf *out, struct str queue_id)
     put(out, ": ");
 }
 
-static void put_client(struct buf *out, struct log_client client)
+void log_line_put_client(struct buf *out, struct log_client client)
 {
     buf_append(out, client.name);
     buf_append_byte(out, '[');
     buf_append(out, client.address);
     buf_append_byte(out, ']');
+    if (client.port.len == 0)
+        return;
+    buf_append_byte(out, ':');
+    buf_append(out, client.port);
 }
 
 /* ---- smtpd ---- */
@@ -30,7 +34,7 @@ static void put_client(struct buf *out, struct log_client client)
 void log_line_connect(struct log_client client, struct buf *out)
 {
     put(out, "connect from ");
-    put_client(out, client);
+    log_line_put_client(out, client);
 }
 
 /* " rcpt=1", or " rcpt=0/1" where some failed. */
@@ -62,7 +66,7 @@ void log_line_disconnect(struct log_client client, const struct command_counts *
     uint32_t good = 0, total = 0;
 
     put(out, "disconnect from ");
-    put_client(out, client);
+    log_line_put_client(out, client);
     for (int i = 0; i < COUNTED_COMMANDS; i++) {
         good += counts->good[i];
         total += counts->total[i];
@@ -85,7 +89,7 @@ void log_line_client(struct str queue_id, struct log_client client, const struct
 {
     put_id(out, queue_id);
     put(out, "client=");
-    put_client(out, client);
+    log_line_put_client(out, client);
     put_fact(out, ", sasl_method=", sasl->method);
     put_fact(out, ", sasl_username=", sasl->username);
     put_fact(out, ", sasl_sender=", sasl->sender);
@@ -111,7 +115,7 @@ void log_line_reject(const struct log_reject *reject, struct buf *out)
     put(out, ": ");
     buf_append(out, reject->where);
     put(out, " from ");
-    put_client(out, reject->client);
+    log_line_put_client(out, reject->client);
     put(out, ": ");
     buf_append(out, reject->reply);
     buf_append_byte(out, ';');
@@ -142,7 +146,7 @@ void log_line_check(const struct log_check *check, struct buf *out)
     }
     put(out, " from ");
     if (check->client.address.len > 0)
-        put_client(out, check->client);
+        log_line_put_client(out, check->client);
     else
         put(out, "local");
     put(out, "; from=");
@@ -166,7 +170,7 @@ void log_line_aborted(const char *what, struct str where, struct log_client clie
     put(out, " after ");
     buf_append(out, where);
     put(out, " from ");
-    put_client(out, client);
+    log_line_put_client(out, client);
 }
 
 void log_line_pipelining(struct str where, struct log_client client, struct str text,
@@ -180,7 +184,7 @@ void log_line_pipelining(struct str where, struct log_client client, struct str 
 void log_line_non_smtp(struct log_client client, struct str line, struct buf *out)
 {
     put(out, "non-SMTP command from ");
-    put_client(out, client);
+    log_line_put_client(out, client);
     put(out, ": ");
     buf_append(out, line);
 }
@@ -189,7 +193,7 @@ void log_line_illegal_address(struct log_client client, struct str verb, struct 
                               struct buf *out)
 {
     put(out, "Illegal address syntax from ");
-    put_client(out, client);
+    log_line_put_client(out, client);
     put(out, " in ");
     buf_append(out, verb);
     put(out, " command: <");
@@ -255,7 +259,7 @@ void log_line_connect_failure(struct str host, struct str address, uint16_t port
                               struct buf *out)
 {
     put(out, "connect to ");
-    put_client(out, (struct log_client){ host, address });
+    log_line_put_client(out, (struct log_client){ .name = host, .address = address });
     buf_append_byte(out, ':');
     buf_append_u64(out, port);
     put(out, ": ");

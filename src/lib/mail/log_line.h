@@ -16,7 +16,11 @@
 struct log_client {
     struct str name;    /* "unknown" where it has none */
     struct str address; /* bare */
+    struct str port;    /* empty: is not logged */
 };
+
+/* "mail.example.com[192.0.2.1]", with smtpd_client_port_logging "…[192.0.2.1]:54321". */
+void log_line_put_client(struct buf *out, struct log_client client);
 
 /* "connect from mail.example.com[192.0.2.1]" */
 void log_line_connect(struct log_client client, struct buf *out);
@@ -159,10 +163,10 @@ void log_delay_format(int64_t delay_us, struct buf *out);
 
 /* ---- bounce ---- */
 enum notification {
-    NOTIFICATION_FAILURE,    /* "sender non-delivery notification" */
-    NOTIFICATION_DELAY,      /* "sender delay notification" */
-    NOTIFICATION_SUCCESS,    /* "sender delivery status notification" */
-    NOTIFICATION_POSTMASTER, /* "postmaster non-delivery notification" */
+    NOTIFICATION_FAILURE,          /* "sender non-delivery notification" */
+    NOTIFICATION_DELAY,            /* "sender delay notification" */
+    NOTIFICATION_SUCCESS,          /* "sender delivery status notification" */
+    NOTIFICATION_POSTMASTER,       /* "postmaster non-delivery notification" */
     NOTIFICATION_POSTMASTER_DELAY, /* "postmaster delay notification" */
 };
 /* "ID: sender non-delivery notification: ID2" */

@@ -13,6 +13,7 @@ struct anvil_client {
 struct anvil_question {
     struct question question;
     enum anvil_event event;
+    bool only_looks;
     struct str who;
     struct anvil_counts *counts;
 };
@@ -23,6 +24,7 @@ static void send_question(struct channel *channel, struct question *question)
 
     wire_send_anvil_count(channel, &(struct wire_anvil_count){ .query = question->id,
                                                                .event = (uint8_t)asked->event,
+                                                               .is_question = asked->only_looks,
                                                                .client = asked->who });
 }
 
@@ -68,13 +70,28 @@ bool anvil_client_attach(struct anvil_client *client, int fd, struct error *erro
 }
 
 /* Where nobody answers, who waits goes on without a limit. */
+static bool ask(struct anvil_client *client, struct anvil_question *asked, int64_t deadline_ms)
+{
+    return asker_channel(&client->asker) != NULL &&
+           asker_ask(&client->asker, &asked->question, "anvil's count", deadline_ms);
+}
+
 bool anvil_count(struct anvil_client *client, enum anvil_event event, struct str who,
                  int64_t deadline_ms, struct anvil_counts *counts)
 {
     struct anvil_question asked = { .event = event, .who = who, .counts = counts };
 
-    return asker_channel(&client->asker) != NULL &&
-           asker_ask(&client->asker, &asked.question, "anvil's count", deadline_ms);
+    return ask(client, &asked, deadline_ms);
+}
+
+bool anvil_look(struct anvil_client *client, enum anvil_event event, struct str who,
+                int64_t deadline_ms, struct anvil_counts *counts)
+{
+    struct anvil_question asked = {
+        .event = event, .only_looks = true, .who = who, .counts = counts
+    };
+
+    return ask(client, &asked, deadline_ms);
 }
 
 void anvil_end(struct anvil_client *client, struct str who)

@@ -35,4 +35,7 @@ must_check bool anvil_client_attach(struct anvil_client *client, int fd, struct 
  * A connection that was counted is to be ended with anvil_end. */
 bool anvil_count(struct anvil_client *client, enum anvil_event event, struct str who,
                  int64_t deadline_ms, struct anvil_counts *counts);
+/* The same numbers without an event. */
+bool anvil_look(struct anvil_client *client, enum anvil_event event, struct str who,
+                int64_t deadline_ms, struct anvil_counts *counts);
 void anvil_end(struct anvil_client *client, struct str who);

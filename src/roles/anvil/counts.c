@@ -128,6 +128,22 @@ static void hold_connection(struct counts_holder *holder, struct str who)
     map_set(holder->connections, who, (void *)(held + 1));
 }
 
+static bool is_unit_over(const struct client *client, int64_t now_s, int64_t unit_s)
+{
+    return client->start_s + unit_s < now_s || client->start_s > now_s;
+}
+
+struct anvil_counts counts_look(const struct counts *counts, enum anvil_event event,
+                                struct str client, int64_t now_s, int64_t unit_s)
+{
+    const struct client *known = map_find(counts->clients, client);
+
+    if (known == NULL)
+        return (struct anvil_counts){ 0 };
+    return (struct anvil_counts){ known->connections,
+                                  is_unit_over(known, now_s, unit_s) ? 0 : known->rates[event] };
+}
+
 struct anvil_counts counts_add(struct counts_holder *holder, enum anvil_event event,
                                struct str client, int64_t now_s, int64_t unit_s)
 {
@@ -138,7 +154,7 @@ struct anvil_counts counts_add(struct counts_holder *holder, enum anvil_event ev
 
     if (known == NULL)
         return (struct anvil_counts){ 0 };
-    if (known->start_s + unit_s < now_s || known->start_s > now_s) {
+    if (is_unit_over(known, now_s, unit_s)) {
         memset(known->rates, 0, sizeof known->rates);
         known->start_s = now_s;
     }
@@ -174,8 +190,7 @@ void counts_sweep(struct counts *counts, int64_t now_s, int64_t unit_s)
 
     while (map_next(counts->clients, &cursor)) {
         struct client *client = cursor.value;
-        if (client->connections > 0 ||
-            (client->start_s + unit_s >= now_s && client->start_s <= now_s))
+        if (client->connections > 0 || !is_unit_over(client, now_s, unit_s))
             map_set(kept, cursor.key, client);
         else
             memory_free(client);

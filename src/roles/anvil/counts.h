@@ -26,6 +26,9 @@ void counts_holder_free(struct counts_holder **holder);
 /* An event at `now_s` (wall clock), in time units of `unit_s`. */
 struct anvil_counts counts_add(struct counts_holder *holder, enum anvil_event event,
                                struct str client, int64_t now_s, int64_t unit_s);
+/* What they are, without an event. */
+struct anvil_counts counts_look(const struct counts *counts, enum anvil_event event,
+                                struct str client, int64_t now_s, int64_t unit_s);
 void counts_end_connection(struct counts_holder *holder, struct str client);
 /* Forgets the clients without a connection whose unit is over. */
 void counts_sweep(struct counts *counts, int64_t now_s, int64_t unit_s);

@@ -19,9 +19,11 @@ static bool on_count(struct peer *peer, struct str payload)
     if (!wire_decode_anvil_count(peer->channel, payload, &message) ||
         message.event >= ANVIL_EVENT_COUNT)
         return false;
+    enum anvil_event event = (enum anvil_event)message.event;
+    int64_t now_s = clock_wall_us() / 1000000, unit_s = peer->anvil->unit_s;
     struct anvil_counts counts =
-        counts_add(peer->holder, (enum anvil_event)message.event, message.client,
-                   clock_wall_us() / 1000000, peer->anvil->unit_s);
+        message.is_question ? counts_look(peer->anvil->counts, event, message.client, now_s, unit_s)
+                            : counts_add(peer->holder, event, message.client, now_s, unit_s);
     wire_send_anvil_counted(peer->channel,
                             &(struct wire_anvil_counted){ .query = message.query,
                                                           .connections = counts.connections,

@@ -227,12 +227,10 @@ static bool is_offered(struct str list, struct str mechanism)
 static void log_failure(struct conversation *conversation, struct str mechanism, const char *what,
                         struct str user)
 {
-    const struct session *session = &conversation->session;
+    struct str client = session_client_text(&conversation->scratch, &conversation->session);
 
-    log_warning(&conversation->policy->log,
-                "%.*s[%.*s]: SASL %.*s authentication %s, sasl_username=%.*s",
-                STR_ARGS(session->client_name), STR_ARGS(session->client_address),
-                STR_ARGS(str_take(mechanism, 100)), what, STR_ARGS(user));
+    log_warning(&conversation->policy->log, "%.*s: SASL %.*s authentication %s, sasl_username=%.*s",
+                STR_ARGS(client), STR_ARGS(str_take(mechanism, 100)), what, STR_ARGS(user));
 }
 
 static enum next refuse(struct conversation *conversation, const struct dovecot_request *request,
@@ -283,11 +281,10 @@ static enum next ask_client(struct conversation *conversation, struct str challe
 static enum next abort_exchange(struct conversation *conversation,
                                 const struct dovecot_request *request)
 {
-    const struct session *session = &conversation->session;
+    struct str client = session_client_text(&conversation->scratch, &conversation->session);
 
-    log_warning(&conversation->policy->log, "%.*s[%.*s]: SASL %.*s authentication aborted",
-                STR_ARGS(session->client_name), STR_ARGS(session->client_address),
-                STR_ARGS(request->mechanism));
+    log_warning(&conversation->policy->log, "%.*s: SASL %.*s authentication aborted",
+                STR_ARGS(client), STR_ARGS(request->mechanism));
     return reply(conversation, REPLY_AUTH_ABORTED);
 }
 

@@ -33,27 +33,27 @@ bool chunking_parse(struct str argument, uint64_t *count, bool *is_last)
 /* Nobody knows what is content and what commands from here on. */
 static enum next refuse_syntax(struct conversation *conversation, struct str argument)
 {
-    struct log_client client = session_log_client(&conversation->session);
+    struct str client = session_client_text(&conversation->scratch, &conversation->session);
     struct str id = conversation_queue_id(conversation);
 
     log_warning(&conversation->policy->log,
-                "%.*s: malformed BDAT command syntax from %.*s[%.*s]: BDAT %.*s",
-                STR_ARGS(str_is_empty(id) ? STR("NOQUEUE") : id), STR_ARGS(client.name),
-                STR_ARGS(client.address), STR_ARGS(str_take(argument, 100)));
+                "%.*s: malformed BDAT command syntax from %.*s: BDAT %.*s",
+                STR_ARGS(str_is_empty(id) ? STR("NOQUEUE") : id), STR_ARGS(client),
+                STR_ARGS(str_take(argument, 100)));
     return reply_and_close(conversation, REPLY_BDAT_SYNTAX);
 }
 
-static void warn_of_null_chunk(const struct conversation *conversation)
+static void warn_of_null_chunk(struct conversation *conversation)
 {
-    struct log_client client = session_log_client(&conversation->session);
+    struct str client = session_client_text(&conversation->scratch, &conversation->session);
     struct str id = conversation_queue_id(conversation);
 
-    log_warning(&conversation->policy->log, "%.*s: null BDAT request from %.*s[%.*s]", STR_ARGS(id),
-                STR_ARGS(client.name), STR_ARGS(client.address));
+    log_warning(&conversation->policy->log, "%.*s: null BDAT request from %.*s", STR_ARGS(id),
+                STR_ARGS(client));
 }
 
 /* Why this chunk is not wanted; REPLY_COUNT: it is. */
-static enum reply_name chunk_refusal(const struct conversation *conversation, uint64_t count,
+static enum reply_name chunk_refusal(struct conversation *conversation, uint64_t count,
                                      bool is_last)
 {
     int64_t limit_bytes = conversation->policy->config->message_size_limit;

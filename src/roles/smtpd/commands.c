@@ -52,8 +52,7 @@ static enum next on_hello(struct conversation *conversation, struct str argument
     session_set_hello(&conversation->session, name, is_esmtp);
     if (is_esmtp)
         history_flush(conversation, history_threshold(conversation));
-    return is_esmtp ? reply_lines(conversation, 250, ehlo_format(conversation))
-                    : reply(conversation, REPLY_HELLO);
+    return is_esmtp ? ehlo_reply(conversation) : reply(conversation, REPLY_HELLO);
 }
 
 static enum next on_helo(struct conversation *conversation, struct str argument)
@@ -137,12 +136,11 @@ static bool utf8_refusal(const struct conversation *conversation, struct str add
 static enum next refuse_path(struct conversation *conversation, const char *verb,
                              struct str argument, enum reply_name name)
 {
-    struct log_client client = session_log_client(&conversation->session);
+    struct str client = session_client_text(&conversation->scratch, &conversation->session);
 
     (void)str_cut(&argument, ":");
-    log_warning(&conversation->policy->log,
-                "Illegal address syntax from %.*s[%.*s] in %s command: %.*s", STR_ARGS(client.name),
-                STR_ARGS(client.address), verb, STR_ARGS(str_take(str_trim(argument), 200)));
+    log_warning(&conversation->policy->log, "Illegal address syntax from %.*s in %s command: %.*s",
+                STR_ARGS(client), verb, STR_ARGS(str_take(str_trim(argument), 200)));
     return reply(conversation, name);
 }
 
@@ -297,14 +295,21 @@ static enum next refuse_recipient(struct conversation *conversation, const struc
     return reply_verdict(conversation, verdict);
 }
 
-static void append_forwarded(const struct forwarded_client *forwarded, struct buf *line)
+static void append_forwarded(const struct forwarded_client *forwarded, bool logs_port,
+                             struct buf *line)
 {
+    struct log_client origin = {
+        .name = str_is_empty(forwarded->name) ? STR("unknown") : forwarded->name,
+        .address = forwarded->address,
+        .port = logs_port ? forwarded->port : STR(""),
+    };
+
     if (!str_is_empty(forwarded->queue_id))
         buf_printf(line, ", orig_queue_id=%.*s", STR_ARGS(forwarded->queue_id));
-    if (!str_is_empty(forwarded->address))
-        buf_printf(line, ", orig_client=%.*s[%.*s]",
-                   STR_ARGS(str_is_empty(forwarded->name) ? STR("unknown") : forwarded->name),
-                   STR_ARGS(forwarded->address));
+    if (str_is_empty(forwarded->address))
+        return;
+    buf_append_text(line, ", orig_client=");
+    log_line_put_client(line, origin);
 }
 
 /* From the first recipient on the mail has its id, in the log and later in its Received: header. */
@@ -327,7 +332,7 @@ static bool transaction_has_id(struct conversation *conversation)
                              transaction->sasl_sender };
     log_line_client(conversation_queue_id(conversation), session_log_client(session), &sasl,
                     conversation_log_start(conversation));
-    append_forwarded(&transaction->forwarded, &conversation->line);
+    append_forwarded(&transaction->forwarded, session->logs_client_port, &conversation->line);
     conversation_log_end(conversation, SEVERITY_INFO);
     return true;
 }
@@ -556,6 +561,18 @@ static const struct command *command_find(struct str verb)
     return NULL;
 }
 
+/* smtpd_client_restrictions refused it, with smtpd_delay_reject = no: it may only leave. */
+static enum next deny(struct conversation *conversation)
+{
+    struct str client = session_client_text(&conversation->scratch, &conversation->session);
+
+    history_blame(conversation, ERROR_CLASS_POLICY);
+    return reply_text(
+        conversation, 503,
+        str_from(arena_printf(&conversation->scratch, "503 5.7.0 Error: access denied for %.*s",
+                              STR_ARGS(client))));
+}
+
 static enum next handle_unknown(struct conversation *conversation, struct str line, struct str verb)
 {
     struct session *session = &conversation->session;
@@ -568,6 +585,8 @@ static enum next handle_unknown(struct conversation *conversation, struct str li
         conversation_log_end(conversation, SEVERITY_WARNING);
         return reply_and_close(conversation, REPLY_NOT_SMTP);
     }
+    if (session->is_denied)
+        return deny(conversation);
     return reply(conversation, REPLY_UNKNOWN_COMMAND);
 }
 
@@ -620,18 +639,6 @@ static bool is_fine_in_clear(const struct command *command)
            command->counted == COUNTED_QUIT;
 }
 
-/* smtpd_client_restrictions refused it, with smtpd_delay_reject = no: it may only leave. */
-static enum next deny(struct conversation *conversation)
-{
-    struct log_client client = session_log_client(&conversation->session);
-
-    history_blame(conversation, ERROR_CLASS_POLICY);
-    return reply_text(conversation, 503,
-                      str_from(arena_printf(&conversation->scratch,
-                                            "503 5.7.0 Error: access denied for %.*s[%.*s]",
-                                            STR_ARGS(client.name), STR_ARGS(client.address))));
-}
-
 /* Behind BDAT comes content, whatever the answer to it was: nobody is to take that for commands. */
 static enum next end_before_content(const struct command *command, enum next next)
 {
@@ -675,11 +682,35 @@ static void count_command(struct conversation *conversation, const struct comman
         session->error_count++;
     if (command == NULL)
         return;
-    if (is_good)
+    /* XCLIENT begins the session anew, as Postfix sees it, and is never done. */
+    if (is_good && command->counted != COUNTED_XCLIENT)
         session->counts.good[command->counted]++;
     if (command->is_junk &&
         session->junk_count++ > (unsigned)conversation->policy->config->smtpd_junk_command_limit)
         session->error_count++;
+}
+
+/* smtpd_command_filter. False: it cannot be asked; the connection has ended. */
+static bool filter_command(struct conversation *conversation, struct str *line)
+{
+    const struct policy *policy = conversation->policy;
+    struct str client, filtered;
+
+    switch (table_list_find_or_warn(policy->command_filter, str_trim_start(*line),
+                                    &conversation->scratch, &filtered, &policy->log)) {
+    case LOOKUP_ABSENT:
+        return true;
+    case LOOKUP_FAILED:
+        (void)reply(conversation, REPLY_LOCAL_DATA_ERROR);
+        return false;
+    case LOOKUP_FOUND:
+        break;
+    }
+    client = session_client_text(&conversation->scratch, &conversation->session);
+    log_info(&policy->log, "%.*s: replacing command \"%.*s\" with \"%.*s\"", STR_ARGS(client),
+             STR_ARGS(str_take(*line, 100)), STR_ARGS(str_take(filtered, 100)));
+    *line = filtered;
+    return true;
 }
 
 enum next command_handle(struct conversation *conversation, struct str line)
@@ -692,6 +723,8 @@ enum next command_handle(struct conversation *conversation, struct str line)
     conversation->is_error_excused = false;
     if (conversation->policy->config->smtputf8_enable && !utf8_is_valid(line)) {
         next = reply(conversation, REPLY_BAD_UTF8);
+    } else if (!filter_command(conversation, &line)) {
+        next = NEXT_CLOSE;
     } else if (!request_parse(line, &request)) {
         next = reply(conversation, REPLY_EMPTY_COMMAND);
     } else if (policy_ignores_command(conversation->policy, request.verb)) {

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "client.h"
 #include "commands.h"
+#include "ehlo.h"
 #include "encryption.h"
 #include "history.h"
 #include "limits.h"
@@ -127,12 +128,16 @@ enum next reply_lines(struct conversation *conversation, unsigned code, struct s
     return NEXT_CLOSE;
 }
 
-/* smtpd_reject_footer, behind what refuses. */
+/* smtpd_reject_footer, behind what refuses; a table may have another for this very reply. */
 static struct str with_footer(struct conversation *conversation, unsigned code, struct str text)
 {
-    struct str footer = conversation->policy->config->smtpd_reject_footer;
+    const struct policy *policy = conversation->policy;
+    struct str footer = STR("");
 
-    if (code < 400 || str_is_empty(footer))
+    if (code >= 400 && table_list_find_or_warn(policy->footer_maps, text, &conversation->scratch,
+                                               &footer, &policy->log) != LOOKUP_FOUND)
+        footer = policy->config->smtpd_reject_footer;
+    if (str_is_empty(footer))
         return str_from(arena_printf(&conversation->scratch, "%.*s\r\n", STR_ARGS(text)));
     return reject_footer_append(conversation, text, footer);
 }
@@ -229,6 +234,7 @@ static enum next conversation_greet(struct conversation *conversation)
     conversation->is_greeted = true;
     client_identify(conversation);
     xclient_authorise(conversation);
+    ehlo_find_discarded(conversation);
     trace_begin(conversation);
     history_begin(conversation);
     log_line_connect(session_log_client(&conversation->session),
@@ -399,7 +405,8 @@ void conversation_start(struct server *server, const struct policy *policy, int 
     conversation->stream = stream;
     conversation->peer = *peer;
     net_address_format(peer, &address);
-    session_init(&conversation->session, buf_str(&address));
+    session_init(&conversation->session, buf_str(&address), net_address_port(peer));
+    conversation->session.logs_client_port = policy->config->smtpd_client_port_logging;
     conversation->session.connected_us = clock_wall_us();
     conversation->session.number = server->accepted_count;
     list_append(&server->conversations, &conversation->link);

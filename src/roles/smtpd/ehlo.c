@@ -4,6 +4,80 @@
 #include "authentication.h"
 #include "encryption.h"
 
+/* What lists of keywords may name, in the order in which Postfix logs them. */
+static const char *const listed_keywords[] = {
+    "8BITMIME",
+    "PIPELINING",
+    "SIZE",
+    "ETRN",
+    "VRFY",
+    "AUTH",
+    "VERP",
+    "STARTTLS",
+    "XCLIENT",
+    "XFORWARD",
+    "ENHANCEDSTATUSCODES",
+    "DSN",
+    "SMTPUTF8",
+    "CHUNKING",
+};
+enum { LISTED_COUNT = sizeof listed_keywords / sizeof listed_keywords[0] };
+
+static unsigned parse_list(struct str list)
+{
+    unsigned bits = 0;
+
+    for (unsigned i = 0; i < LISTED_COUNT; i++) {
+        if (policy_list_has_word(list, str_from(listed_keywords[i])))
+            bits |= 1u << i;
+    }
+    return bits;
+}
+
+static void log_discarded(struct conversation *conversation)
+{
+    struct buf *line = conversation_log_start(conversation);
+
+    buf_append_text(line, "discarding EHLO keywords:");
+    for (unsigned i = 0; i < LISTED_COUNT; i++) {
+        if (conversation->session.discarded_keywords & 1u << i)
+            buf_printf(line, " %s", listed_keywords[i]);
+    }
+    conversation_log_end(conversation, SEVERITY_INFO);
+}
+
+/* What the tables have for the client's address takes the place of the list for all. */
+static bool find_list(struct conversation *conversation, struct str *list)
+{
+    const struct policy *policy = conversation->policy;
+    enum lookup_outcome outcome =
+        table_list_find_or_warn(policy->discard_maps, conversation->session.client_address,
+                                &conversation->scratch, list, &policy->log);
+
+    if (outcome != LOOKUP_FOUND)
+        *list = policy->config->smtpd_discard_ehlo_keywords;
+    return outcome != LOOKUP_FAILED;
+}
+
+void ehlo_find_discarded(struct conversation *conversation)
+{
+    struct str list;
+
+    (void)find_list(conversation, &list);
+    conversation->session.discarded_keywords = parse_list(list);
+}
+
+bool ehlo_discards(const struct conversation *conversation, struct str keyword)
+{
+    struct str listed = str_equal(keyword, STR("XVERP")) ? STR("VERP") : keyword;
+
+    for (unsigned i = 0; i < LISTED_COUNT; i++) {
+        if (str_equal(listed, str_from(listed_keywords[i])))
+            return (conversation->session.discarded_keywords & 1u << i) != 0;
+    }
+    return false;
+}
+
 /* Whether we can do it for this client, before the operator's word on it. */
 static bool is_supported(const struct conversation *conversation, struct str keyword)
 {
@@ -26,8 +100,7 @@ static bool is_supported(const struct conversation *conversation, struct str key
 
 bool ehlo_has_keyword(const struct conversation *conversation, struct str keyword)
 {
-    return is_supported(conversation, keyword) &&
-           !policy_discards_keyword(conversation->policy, keyword);
+    return is_supported(conversation, keyword) && !ehlo_discards(conversation, keyword);
 }
 
 /* Returns where the line starts: the last one is to have a blank behind its code. */
@@ -58,7 +131,7 @@ static struct str keyword_value(struct conversation *conversation, const char *k
     return STR("");
 }
 
-struct str ehlo_format(struct conversation *conversation)
+static struct str format(struct conversation *conversation)
 {
     /* In Postfix's order. */
     static const char *const keywords[] = {
@@ -88,4 +161,18 @@ struct str ehlo_format(struct conversation *conversation)
     return str_from(arena_printf(&conversation->scratch, "%.*s250 %.*s\r\n",
                                  STR_ARGS(str_take(reply, last_line)),
                                  STR_ARGS(str_skip(reply, last_line + 4))));
+}
+
+enum next ehlo_reply(struct conversation *conversation)
+{
+    struct str list;
+    bool is_sure = find_list(conversation, &list);
+
+    conversation->session.discarded_keywords = parse_list(list);
+    if (conversation->session.discarded_keywords != 0 &&
+        !policy_list_has_word(list, STR("silent-discard")))
+        log_discarded(conversation);
+    if (!is_sure)
+        return reply(conversation, REPLY_LOCAL_DATA_ERROR);
+    return reply_lines(conversation, 250, format(conversation));
 }

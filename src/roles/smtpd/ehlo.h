@@ -7,7 +7,10 @@
 
 #include "conversation.h"
 
-/* The whole reply, in the scratch arena. May suspend the fiber. */
-struct str ehlo_format(struct conversation *conversation);
+/* May suspend the fiber. */
+enum next ehlo_reply(struct conversation *conversation);
+/* smtpd_discard_ehlo_keywords and its maps, before EHLO: a table that fails counts for nothing. */
+void ehlo_find_discarded(struct conversation *conversation);
+bool ehlo_discards(const struct conversation *conversation, struct str keyword);
 /* Whether the client is offered the extension; `keyword` in upper case. */
 bool ehlo_has_keyword(const struct conversation *conversation, struct str keyword);

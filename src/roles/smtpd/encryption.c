@@ -2,6 +2,8 @@
 #include "encryption.h"
 
 #include "base/memory.h"
+#include "ehlo.h"
+#include "limits.h"
 #include "mail/tls_line.h"
 #include "sni_maps.h"
 
@@ -187,7 +189,7 @@ static bool is_active(const struct conversation *conversation)
 bool encryption_is_offered(const struct conversation *conversation)
 {
     return conversation->policy->encryption->level > TLS_LEVEL_NONE && !is_active(conversation) &&
-           !policy_discards_keyword(conversation->policy, STR("STARTTLS"));
+           !ehlo_discards(conversation, STR("STARTTLS"));
 }
 
 bool encryption_is_missing(const struct conversation *conversation)
@@ -206,11 +208,7 @@ bool encryption_must_precede_authentication(const struct conversation *conversat
 
 static struct str peer_text(struct conversation *conversation)
 {
-    const struct session *session = &conversation->session;
-
-    return str_from(arena_printf(&conversation->scratch, "%.*s[%.*s]",
-                                 STR_ARGS(session->client_name),
-                                 STR_ARGS(session->client_address)));
+    return session_client_text(&conversation->scratch, &conversation->session);
 }
 
 static void log_failure(struct conversation *conversation, enum stream_outcome outcome)
@@ -320,6 +318,10 @@ static enum next shake_hands(struct conversation *conversation)
     session->tls = arena_new(&session->arena, sizeof *session->tls);
     tls_get_facts(stream_tls(conversation->stream), &session->arena, session->tls);
     log_success(conversation);
+    if (!session->tls->is_resumed && !limits_allow_new_tls(conversation)) {
+        conversation->reply_code = 220; /* of STARTTLS, for the counts of the session */
+        return NEXT_CLOSE;
+    }
     return check_certificate(conversation);
 }
 
@@ -345,6 +347,8 @@ enum next encryption_start(struct conversation *conversation, struct str argumen
         conversation_log_end(conversation, SEVERITY_INFO);
         return reply_and_close(conversation, REPLY_NOT_SYNCHRONOUS);
     }
+    if (!limits_allow_handshake(conversation))
+        return NEXT_COMMAND;
     enum next next = reply(conversation, REPLY_READY_FOR_TLS);
     if (next == NEXT_COMMAND)
         next = shake_hands(conversation);
@@ -361,7 +365,7 @@ enum next encryption_wrap(struct conversation *conversation)
     if (!policy->config->smtpd_tls_wrappermode)
         return NEXT_COMMAND;
     if (policy->encryption->context != NULL)
-        return shake_hands(conversation);
+        return limits_allow_wrapper(conversation) ? shake_hands(conversation) : NEXT_CLOSE;
     log_warning(&policy->log,
                 "Wrapper-mode request dropped from %.*s for service %.*s. TLS context "
                 "initialization failed. For details see earlier warnings in your logs.",

@@ -41,9 +41,9 @@ enum next etrn_run(struct conversation *conversation, struct str argument)
         return submission_flush(conversation->server->submission, word)
                    ? reply(conversation, REPLY_ETRN_STARTED)
                    : reply(conversation, REPLY_ETRN_UNABLE);
-    log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s[%.*s]",
-                STR_ARGS(str_take(word, 100)), STR_ARGS(session->client_name),
-                STR_ARGS(session->client_address));
+    log_warning(&conversation->policy->log, "reject: ETRN %.*s... from %.*s",
+                STR_ARGS(str_take(word, 100)),
+                STR_ARGS(session_client_text(&conversation->scratch, session)));
     return reply_text(conversation, 459,
                       str_from(arena_printf(&conversation->scratch,
                                             "459 <%.*s>: service unavailable", STR_ARGS(word))));

@@ -28,9 +28,7 @@ static void send_history(struct conversation *conversation)
     struct transcript_notice notice = {
         .mail_name = config->mail_name,
         .program = "SMTP server",
-        .peer = str_from(arena_printf(&conversation->scratch, "%.*s[%.*s]",
-                                      STR_ARGS(session->client_name),
-                                      STR_ARGS(session->client_address))),
+        .peer = session_client_text(&conversation->scratch, session),
         .recipient = config->error_notice_recipient,
         .reason = session->abort_reason,
     };

@@ -10,7 +10,9 @@ static bool is_exempt(const struct conversation *conversation)
     const struct session *session = &conversation->session;
     struct error error;
 
-    return match_list_find_client(conversation->policy->limit_exceptions, session->client_name,
+    /* Who speaks for others is not limited itself. */
+    return session->may_xclient ||
+           match_list_find_client(conversation->policy->limit_exceptions, session->client_name,
                                   session->client_address, &error) == MATCH_FOUND;
 }
 
@@ -43,17 +45,25 @@ static void append_key(const struct conversation *conversation, struct buf *out)
     append_network(conversation, out);
 }
 
-static bool count(struct conversation *conversation, enum anvil_event event,
-                  struct anvil_counts *counts)
+/* False: nothing is limited. */
+static bool ask(struct conversation *conversation, enum anvil_event event, bool is_question,
+                struct anvil_counts *counts)
 {
     struct server *server = conversation->server;
+    int64_t deadline_ms = loop_now_ms(server->loop) + PATIENCE_MS;
     autofree_buf struct buf key = { 0 };
 
     if (server->anvil == NULL || is_exempt(conversation))
         return false;
     append_key(conversation, &key);
-    return anvil_count(server->anvil, event, buf_str(&key), loop_now_ms(server->loop) + PATIENCE_MS,
-                       counts);
+    return (is_question ? anvil_look : anvil_count)(server->anvil, event, buf_str(&key),
+                                                    deadline_ms, counts);
+}
+
+static bool count(struct conversation *conversation, enum anvil_event event,
+                  struct anvil_counts *counts)
+{
+    return ask(conversation, event, false, counts);
 }
 
 static void warn(struct conversation *conversation, const char *what, unsigned number)
@@ -61,8 +71,8 @@ static void warn(struct conversation *conversation, const char *what, unsigned n
     const struct policy *policy = conversation->policy;
     const struct session *session = &conversation->session;
 
-    log_warning(&policy->log, "%s limit exceeded: %u from %.*s[%.*s] for service %.*s", what,
-                number, STR_ARGS(session->client_name), STR_ARGS(session->client_address),
+    log_warning(&policy->log, "%s limit exceeded: %u from %.*s for service %.*s", what, number,
+                STR_ARGS(session_client_text(&conversation->scratch, session)),
                 STR_ARGS(policy->service_name));
 }
 
@@ -133,6 +143,63 @@ bool limits_allow_login(struct conversation *conversation)
     return allow(conversation, ANVIL_LOGIN,
                  conversation->policy->config->smtpd_client_auth_rate_limit, "AUTH command rate",
                  "many AUTH commands");
+}
+
+static bool may_shake_hands(struct conversation *conversation, const char *request)
+{
+    const struct policy *policy = conversation->policy;
+    int limit = policy->config->smtpd_client_new_tls_session_rate_limit;
+    struct anvil_counts counts;
+
+    if (limit <= 0 || !ask(conversation, ANVIL_NEW_TLS, true, &counts) ||
+        counts.rate <= (unsigned)limit)
+        return true;
+    log_warning(&policy->log, "Refusing %s request from %.*s for service %.*s", request,
+                STR_ARGS(session_client_text(&conversation->scratch, &conversation->session)),
+                STR_ARGS(policy->service_name));
+    return false;
+}
+
+bool limits_allow_handshake(struct conversation *conversation)
+{
+    if (may_shake_hands(conversation, "STARTTLS"))
+        return true;
+    struct verdict verdict = {
+        .code = 454,
+        .enhanced = "4.7.0",
+        .text = arena_printf(
+            &conversation->scratch, "Error: too many new TLS sessions from %.*s",
+            STR_ARGS(session_client_text(&conversation->scratch, &conversation->session))),
+    };
+    (void)reply_verdict(conversation, &verdict);
+    return false;
+}
+
+bool limits_allow_wrapper(struct conversation *conversation)
+{
+    return may_shake_hands(conversation, "TLS service");
+}
+
+bool limits_allow_new_tls(struct conversation *conversation)
+{
+    const struct policy *policy = conversation->policy;
+    int limit = policy->config->smtpd_client_new_tls_session_rate_limit;
+    struct anvil_counts counts;
+
+    if (limit <= 0 || !count(conversation, ANVIL_NEW_TLS, &counts) ||
+        counts.rate <= (unsigned)limit)
+        return true;
+    warn(conversation, "New TLS session rate", counts.rate);
+    struct verdict verdict = {
+        .code = 421,
+        .enhanced = "4.7.0",
+        .text = arena_printf(
+            &conversation->scratch, "%.*s Error: too many new TLS sessions from %.*s",
+            STR_ARGS(policy->myhostname),
+            STR_ARGS(session_client_text(&conversation->scratch, &conversation->session))),
+    };
+    (void)reply_verdict(conversation, &verdict);
+    return false;
 }
 
 void limits_end_connection(struct conversation *conversation)

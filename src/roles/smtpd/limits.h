@@ -13,5 +13,11 @@ must_check bool limits_allow_connection(struct conversation *conversation);
 must_check bool limits_allow_message(struct conversation *conversation);
 must_check bool limits_allow_recipient(struct conversation *conversation);
 must_check bool limits_allow_login(struct conversation *conversation);
+/* Before STARTTLS: whether it had too many new TLS sessions already; 454 is answered. */
+must_check bool limits_allow_handshake(struct conversation *conversation);
+/* The same where TLS comes first: nothing is said. */
+must_check bool limits_allow_wrapper(struct conversation *conversation);
+/* A new TLS session came to be; 421 is answered where it is one too many, the connection ends. */
+must_check bool limits_allow_new_tls(struct conversation *conversation);
 /* At its end; no harm where it was not counted. */
 void limits_end_connection(struct conversation *conversation);

@@ -42,7 +42,7 @@ static bool next_word(struct str *rest, struct str *word)
     return len > 0;
 }
 
-static bool has_word(struct str list, struct str wanted)
+bool policy_list_has_word(struct str list, struct str wanted)
 {
     struct str word;
 
@@ -60,19 +60,15 @@ bool policy_forbids_command(const struct policy *policy, struct str verb)
 
     if (colon > 0)
         return true;
-    if (!str_is_empty(verb) && !ascii_is_alpha(verb.ptr[0]) && has_word(list, no_letter_pattern))
+    if (!str_is_empty(verb) && !ascii_is_alpha(verb.ptr[0]) &&
+        policy_list_has_word(list, no_letter_pattern))
         return true;
-    return has_word(list, verb);
-}
-
-bool policy_discards_keyword(const struct policy *policy, struct str keyword)
-{
-    return has_word(policy->config->smtpd_discard_ehlo_keywords, keyword);
+    return policy_list_has_word(list, verb);
 }
 
 bool policy_ignores_command(const struct policy *policy, struct str verb)
 {
-    return has_word(policy->config->smtpd_noop_commands, verb);
+    return policy_list_has_word(policy->config->smtpd_noop_commands, verb);
 }
 
 static void warn_of_tables(const struct policy *policy, const char *parameter, struct str list)
@@ -191,14 +187,14 @@ static bool set_client_lists(struct policy *policy, struct error *error)
         return false;
     options.name = STR("smtpd_client_event_limit_exceptions");
     options.matches_parent_domains =
-        has_word(policy->config->parent_domain_matches_subdomains, options.name);
+        policy_list_has_word(policy->config->parent_domain_matches_subdomains, options.name);
     policy->limit_exceptions =
         match_list_new(policy->config->smtpd_client_event_limit_exceptions, &options, error);
     if (policy->limit_exceptions == NULL)
         return false;
     options.name = STR("debug_peer_list");
     options.matches_parent_domains =
-        has_word(policy->config->parent_domain_matches_subdomains, options.name);
+        policy_list_has_word(policy->config->parent_domain_matches_subdomains, options.name);
     policy->debug_peers = match_list_new(policy->config->debug_peer_list, &options, error);
     return policy->debug_peers != NULL;
 }
@@ -241,6 +237,31 @@ static bool make_cleanup(struct policy *policy, struct error *error)
     return policy->cleanup != NULL;
 }
 
+static void open_tables(struct policy *policy)
+{
+    const struct config *config = policy->config;
+    const struct {
+        struct table_list **list;
+        const char *name;
+        struct str text;
+        bool keeps_case;
+    } rows[] = {
+        { &policy->discard_maps, "smtpd_discard_ehlo_keyword_address_maps",
+          config->smtpd_discard_ehlo_keyword_address_maps, false },
+        { &policy->footer_maps, "smtpd_reject_footer_maps", config->smtpd_reject_footer_maps,
+          true },
+        { &policy->command_filter, "smtpd_command_filter", config->smtpd_command_filter, false },
+        { &policy->dns_filter, "smtpd_dns_reply_filter", config->smtpd_dns_reply_filter, false },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct table_options options = { .warning = warn,
+                                         .argument = policy,
+                                         .keeps_case = rows[i].keeps_case };
+        *rows[i].list = table_list_new(str_from(rows[i].name), rows[i].text, &options, NULL);
+    }
+}
+
 static bool policy_fill(struct policy *policy, struct service *service, struct error *error)
 {
     struct config *config = policy->config;
@@ -253,6 +274,7 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
     policy->destinations = destinations_new(config, policy->own, warn, policy, error);
     if (policy->destinations == NULL)
         return false;
+    open_tables(policy);
     policy->maps = lookup_maps_new(warn, policy);
     policy->recipient_maps = recipient_maps_new(config, policy->destinations, policy->maps);
     struct restrictions_options options = {
@@ -304,6 +326,10 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->xforward_hosts);
     match_list_free(&(*policy)->verp_clients);
     match_list_free(&(*policy)->flush_domains);
+    table_list_free(&(*policy)->discard_maps);
+    table_list_free(&(*policy)->footer_maps);
+    table_list_free(&(*policy)->command_filter);
+    table_list_free(&(*policy)->dns_filter);
     cleanup_free(&(*policy)->cleanup);
     router_free(&(*policy)->router);
     match_list_free(&(*policy)->rewrite_clients);

@@ -14,6 +14,7 @@
 #include "recipient_maps.h"
 #include "restrictions.h"
 #include "service/service.h"
+#include "table/table_list.h"
 
 enum bare_newline_policy { BARE_NEWLINE_IS_NORMALISED, BARE_NEWLINE_IS_REJECTED };
 
@@ -41,6 +42,9 @@ struct policy {
     struct encryption *encryption;
     enum bare_newline_policy bare_newline;
     struct rewrite_rules rewrite;
+    struct table_list *discard_maps; /* smtpd_discard_ehlo_keyword_address_maps */
+    struct table_list *footer_maps;  /* smtpd_reject_footer_maps */
+    struct table_list *command_filter, *dns_filter;
     struct match_list *debug_peers;      /* debug_peer_list */
     struct match_list *limit_exceptions; /* smtpd_client_event_limit_exceptions */
     struct str service_name;             /* its line's first word */
@@ -64,7 +68,7 @@ void policy_free(struct policy **policy);
 /* Whether `verb` is one that only other protocols speak (smtpd_forbidden_commands), or looks like
  * a message header ("Subject:"): the connection ends at once. */
 bool policy_forbids_command(const struct policy *policy, struct str verb);
-/* smtpd_discard_ehlo_keywords. */
-bool policy_discards_keyword(const struct policy *policy, struct str keyword);
+/* Whether a list of words, such as smtpd_discard_ehlo_keywords, has this one. */
+bool policy_list_has_word(struct str list, struct str word);
 /* smtpd_noop_commands. */
 bool policy_ignores_command(const struct policy *policy, struct str verb);

@@ -361,7 +361,7 @@ static void put_peers(struct buf *out, const struct check *check)
 
     put(out, "client_address", session->client_address);
     put(out, "client_name", session->client_name);
-    put_number(out, "client_port", net_address_port(&conversation->peer));
+    put(out, "client_port", session->client_port);
     put(out, "reverse_client_name", session->reverse_name);
     if (getsockname(stream_fd(conversation->stream), (struct sockaddr *)&own, &len) == 0)
         net_address_from_sockaddr((struct sockaddr *)&own, len, &address);

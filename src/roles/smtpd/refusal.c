@@ -3,10 +3,7 @@
 
 struct str check_client(const struct check *check)
 {
-    const struct session *session = &check->conversation->session;
-
-    return str_from(arena_printf(check->scratch, "%.*s[%.*s]", STR_ARGS(session->client_name),
-                                 STR_ARGS(session->client_address)));
+    return session_client_text(check->scratch, &check->conversation->session);
 }
 
 const char *refusal_text(struct check *check, struct str name, const char *class, const char *why)

@@ -68,8 +68,7 @@ struct str reject_footer_append(struct conversation *conversation, struct str re
     const struct policy *policy = conversation->policy;
     const struct template_name names[] = {
         { "client_address", conversation->session.client_address },
-        { "client_port",
-          str_from(arena_printf(scratch, "%u", net_address_port(&conversation->peer))) },
+        { "client_port", conversation->session.client_port },
         { "localtime", local_time(scratch) },
         { "server_name", policy->myhostname },
     };

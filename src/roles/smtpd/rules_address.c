@@ -81,6 +81,15 @@ static enum rule_outcome refuse_null_mx(struct check *check, const struct party 
                                      STR_ARGS(domain)));
 }
 
+/* What the operator does not want to see proves nothing. */
+static enum rule_outcome pass_filtered(struct check *check, struct str domain)
+{
+    log_warning(&check->conversation->policy->log,
+                "%.*s: MX or address lookup error: DNS reply filter drops all results",
+                STR_ARGS(domain));
+    return RULE_PASSED_ON;
+}
+
 /* Whether mail could be sent to it: MX, else an address. */
 static enum rule_outcome check_mail_domain(struct check *check, const struct party *party)
 {
@@ -93,10 +102,12 @@ static enum rule_outcome check_mail_domain(struct check *check, const struct par
     if (dns_answer_is_null_mx(&mx))
         return refuse_null_mx(check, party, domain);
     enum dns_outcome outcome = mx.outcome;
-    if (outcome != DNS_FOUND && outcome != DNS_TRY_AGAIN)
+    if (outcome == DNS_NO_NAME || outcome == DNS_NO_DATA || outcome == DNS_BAD_NAME)
         outcome = check_ask_address(check, domain, &ipv4, &ipv6);
     if (outcome == DNS_FOUND)
         return RULE_PASSED_ON;
+    if (outcome == DNS_FILTERED)
+        return pass_filtered(check, domain);
     if (outcome != DNS_TRY_AGAIN)
         return refuse_party(check, party, (unsigned)config->unknown_address_reject_code, enhanced,
                             "Domain not found");
@@ -331,7 +342,7 @@ static bool is_own_host(struct check *check, struct str host)
 
     if (str_equal_fold(host, check->conversation->policy->myhostname))
         return true;
-    if (check_ask_address(check, host, &answers[0], &answers[1]) != DNS_FOUND)
+    if (check_ask_host(check, host, &answers[0], &answers[1]) != DNS_FOUND)
         return false;
     for (size_t i = 0; i < 2; i++) {
         for (size_t j = 0; answers[i].outcome == DNS_FOUND && j < answers[i].record_count; j++) {
@@ -359,7 +370,7 @@ static bool are_primaries_listed(struct check *check, const struct dns_answer *m
         struct dns_answer answers[2];
         if (mx->records[i].preference != best)
             continue;
-        if (check_ask_address(check, mx->records[i].name, &answers[0], &answers[1]) != DNS_FOUND)
+        if (check_ask_host(check, mx->records[i].name, &answers[0], &answers[1]) != DNS_FOUND)
             return false;
         for (size_t a = 0; a < 2; a++) {
             for (size_t j = 0; answers[a].outcome == DNS_FOUND && j < answers[a].record_count;

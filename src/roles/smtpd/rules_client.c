@@ -142,7 +142,7 @@ RULE(rule_reject_unknown_helo_hostname)
     if (helo.ptr[0] == '[')
         return check_literal(check, helo);
     enum dns_outcome outcome = check_ask_address(check, helo, &ipv4, &ipv6);
-    if (outcome != DNS_FOUND && outcome != DNS_TRY_AGAIN) {
+    if (outcome == DNS_NO_NAME || outcome == DNS_NO_DATA || outcome == DNS_BAD_NAME) {
         check_ask_dns(check, DNS_MX, helo, &mx);
         outcome = mx.outcome;
     }

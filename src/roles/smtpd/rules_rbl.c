@@ -19,18 +19,32 @@ struct listed {
     struct str query;  /* "9.2.0.192.dnsbl.example" */
 };
 
+/* Whether the list did not answer; warns of it. */
+static bool is_silent(const struct check *check, const struct listed *listed,
+                      const struct dns_answer *answer)
+{
+    const struct log_context *log = &check->conversation->policy->log;
+
+    if (answer->outcome != DNS_TRY_AGAIN && answer->outcome != DNS_FILTERED)
+        return false;
+    if (answer->outcome == DNS_FILTERED)
+        log_warning(log, "%.*s: RBL lookup error: Error looking up name=%.*s type=A: %.*s",
+                    STR_ARGS(listed->query), STR_ARGS(listed->query), STR_ARGS(answer->reason));
+    else
+        log_warning(log,
+                    "%.*s: RBL lookup error: Host or domain name not found. Name service error for "
+                    "name=%.*s type=A: %.*s",
+                    STR_ARGS(listed->query), STR_ARGS(listed->query), STR_ARGS(answer->reason));
+    return true;
+}
+
 static enum list_answer ask(struct check *check, const struct listed *listed)
 {
     struct dns_answer answer;
 
     check_ask_dns(check, DNS_A, listed->query, &answer);
-    if (answer.outcome == DNS_TRY_AGAIN) {
-        log_warning(&check->conversation->policy->log,
-                    "%.*s: RBL lookup error: Host or domain name not found. Name service error for "
-                    "name=%.*s type=A: %.*s",
-                    STR_ARGS(listed->query), STR_ARGS(listed->query), STR_ARGS(answer.reason));
+    if (is_silent(check, listed, &answer))
         return LIST_IS_SILENT;
-    }
     for (size_t i = 0; answer.outcome == DNS_FOUND && i < answer.record_count; i++) {
         if (str_is_empty(listed->list.pattern) ||
             (answer.records[i].data.len == 4 &&
@@ -46,6 +60,9 @@ static struct str find_reason(struct check *check, const struct listed *listed)
     struct dns_answer answer;
 
     check_ask_dns(check, DNS_TXT, listed->query, &answer);
+    if (answer.outcome == DNS_TRY_AGAIN || answer.outcome == DNS_FILTERED)
+        log_warning(&check->conversation->policy->log, "%.*s: TXT lookup error: %.*s",
+                    STR_ARGS(listed->query), STR_ARGS(answer.reason));
     return answer.outcome == DNS_FOUND && answer.record_count > 0 ? answer.records[0].data
                                                                   : STR("");
 }

@@ -2,6 +2,7 @@
 #include "servers.h"
 
 #include "mail/address.h"
+#include "mail/dns_filter.h"
 #include "refusal.h"
 
 enum {
@@ -9,8 +10,8 @@ enum {
     SERVERS_MAX = 100,
 };
 
-void check_ask_dns(struct check *check, enum dns_type type, struct str name,
-                   struct dns_answer *answer)
+/* As the resolver has it: what smtpd_dns_reply_filter does not see. */
+static void ask(struct check *check, enum dns_type type, struct str name, struct dns_answer *answer)
 {
     struct server *server = check->conversation->server;
 
@@ -21,14 +22,38 @@ void check_ask_dns(struct check *check, enum dns_type type, struct str name,
                   loop_now_ms(server->loop) + DNS_PATIENCE_MS, answer);
 }
 
+void check_ask_dns(struct check *check, enum dns_type type, struct str name,
+                   struct dns_answer *answer)
+{
+    const struct policy *policy = check->conversation->policy;
+
+    ask(check, type, name, answer);
+    dns_filter_answer(policy->dns_filter, &policy->log, check->scratch, type, name, answer);
+}
+
+static enum dns_outcome better(const struct dns_answer *ipv4, const struct dns_answer *ipv6)
+{
+    if (ipv4->outcome == DNS_FOUND || ipv6->outcome == DNS_FOUND)
+        return DNS_FOUND;
+    if (ipv4->outcome == DNS_TRY_AGAIN || ipv4->outcome == DNS_FILTERED)
+        return ipv4->outcome;
+    return ipv6->outcome;
+}
+
 enum dns_outcome check_ask_address(struct check *check, struct str name, struct dns_answer *ipv4,
                                    struct dns_answer *ipv6)
 {
     check_ask_dns(check, DNS_A, name, ipv4);
     check_ask_dns(check, DNS_AAAA, name, ipv6);
-    if (ipv4->outcome == DNS_FOUND || ipv6->outcome == DNS_FOUND)
-        return DNS_FOUND;
-    return ipv4->outcome == DNS_TRY_AGAIN ? DNS_TRY_AGAIN : ipv6->outcome;
+    return better(ipv4, ipv6);
+}
+
+enum dns_outcome check_ask_host(struct check *check, struct str name, struct dns_answer *ipv4,
+                                struct dns_answer *ipv6)
+{
+    ask(check, DNS_A, name, ipv4);
+    ask(check, DNS_AAAA, name, ipv6);
+    return better(ipv4, ipv6);
 }
 
 bool dns_answer_is_null_mx(const struct dns_answer *answer)
@@ -81,7 +106,7 @@ static bool find_server(struct check *check, struct access *access, enum server_
         return true;
     if (net_address_parse(host, 0, &address))
         return access_find_address(check, access, host);
-    if (check_ask_address(check, host, &ipv4, &ipv6) != DNS_FOUND) {
+    if (check_ask_host(check, host, &ipv4, &ipv6) != DNS_FOUND) {
         if (kind != SERVERS_A)
             log_warning(&check->conversation->policy->log,
                         "Unable to look up %s host %.*s for %s %.*s: %s", kind_names[kind],
@@ -134,8 +159,10 @@ enum rule_outcome servers_check(struct check *check, struct access *access, enum
         answer = (struct dns_answer){ .outcome = DNS_FOUND, .records = &self, .record_count = 1 };
     if (answer.outcome != DNS_FOUND) {
         log_warning(&check->conversation->policy->log, "Unable to look up %s host for %.*s: %.*s",
-                    kind_names[kind], STR_ARGS(kind == SERVERS_MX ? domain : name),
-                    STR_ARGS(answer.reason));
+                    kind_names[kind],
+                    STR_ARGS(kind == SERVERS_MX || !is_absent(answer.outcome) ? domain : name),
+                    STR_ARGS(answer.outcome == DNS_FILTERED ? STR("DNS reply filter policy")
+                                                            : answer.reason));
         return RULE_PASSED_ON;
     }
     for (size_t i = 0; i < answer.record_count && i < SERVERS_MAX; i++) {

@@ -18,5 +18,8 @@ void check_ask_dns(struct check *check, enum dns_type type, struct str name,
 /* A name with an address: A, then AAAA. The better of both outcomes. */
 enum dns_outcome check_ask_address(struct check *check, struct str name, struct dns_answer *ipv4,
                                    struct dns_answer *ipv6);
+/* The same for the address of a server, which smtpd_dns_reply_filter does not see. */
+enum dns_outcome check_ask_host(struct check *check, struct str name, struct dns_answer *ipv4,
+                                struct dns_answer *ipv6);
 /* Whether an MX answer says that the domain takes no mail (RFC 7505). */
 bool dns_answer_is_null_mx(const struct dns_answer *answer);

@@ -47,7 +47,7 @@ void session_enter(struct session *session, enum phase phase)
     unreachable();
 }
 
-void session_init(struct session *session, struct str client_address)
+void session_init(struct session *session, struct str client_address, uint16_t client_port)
 {
     *session = (struct session){ .phase = PHASE_NEW };
     session->client_name = STR("unknown");
@@ -55,6 +55,7 @@ void session_init(struct session *session, struct str client_address)
     session->client_name_status = PEER_NAME_NONE;
     session->reverse_name_status = PEER_NAME_NONE;
     session->client_address = arena_copy(&session->arena, client_address);
+    session->client_port = str_from(arena_printf(&session->arena, "%u", client_port));
     session->where = STR("CONNECT");
 }
 
@@ -102,7 +103,18 @@ bool session_in_transaction(const struct session *session)
 
 struct log_client session_log_client(const struct session *session)
 {
-    return (struct log_client){ .name = session->client_name, .address = session->client_address };
+    return (struct log_client){ .name = session->client_name,
+                                .address = session->client_address,
+                                .port =
+                                    session->logs_client_port ? session->client_port : STR("") };
+}
+
+struct str session_client_text(struct arena *arena, const struct session *session)
+{
+    autofree_buf struct buf text = { 0 };
+
+    log_line_put_client(&text, session_log_client(session));
+    return arena_copy(arena, buf_str(&text));
 }
 
 bool session_is_authenticated(const struct session *session)

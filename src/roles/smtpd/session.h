@@ -38,7 +38,7 @@ struct content; /* data.h */
 /* XFORWARD: where the mail came from before the client had it. */
 struct forwarded_client {
     bool is_set, is_local;
-    struct str name, address, helo_name, protocol, queue_id; /* empty: not known */
+    struct str name, address, port, helo_name, protocol, queue_id; /* empty: not known */
 };
 
 /* What the DNS says of the client's name. */
@@ -79,6 +79,8 @@ struct session {
     struct arena arena;
     struct str client_name; /* "unknown" where it did not verify */
     struct str client_address;
+    struct str client_port; /* digits, or "unknown" */
+    bool logs_client_port;  /* smtpd_client_port_logging */
     bool may_xclient, may_xforward, may_verp;
     struct transcript history; /* for the postmaster, see history.h */
     struct str abort_reason;   /* "timeout"; empty: it was not aborted */
@@ -102,14 +104,15 @@ struct session {
     struct tls_facts *tls; /* NULL: in clear */
 
     /* ---- from HELO or EHLO ---- */
-    struct str helo_name; /* empty: none yet; neutralised for logs */
-    struct buf helo_text; /* holds it */
+    unsigned discarded_keywords; /* of EHLO, for this client: ehlo.h */
+    struct str helo_name;        /* empty: none yet; neutralised for logs */
+    struct buf helo_text;        /* holds it */
     bool is_esmtp;
 
     struct transaction transaction;
 };
 
-void session_init(struct session *session, struct str client_address);
+void session_init(struct session *session, struct str client_address, uint16_t client_port);
 void session_clear(struct session *session);
 
 /* The one place where the phase changes; the move must be a legal one. */
@@ -128,6 +131,8 @@ bool session_has_no_transaction(const struct session *session);
 
 bool session_in_transaction(const struct session *session);
 struct log_client session_log_client(const struct session *session);
+/* The same as text: "name[address]". */
+struct str session_client_text(struct arena *arena, const struct session *session);
 bool session_is_authenticated(const struct session *session);
 /* "ESMTP" or "SMTP". */
 struct str session_protocol(const struct session *session);

@@ -35,8 +35,8 @@ static void trace(struct conversation *conversation, char direction, struct str 
     }
     if (!session->is_traced)
         return;
-    log_info(&conversation->policy->log, "%c %.*s[%.*s]: %.*s%s", direction,
-             STR_ARGS(session->client_name), STR_ARGS(session->client_address), STR_ARGS(shown),
+    log_info(&conversation->policy->log, "%c %.*s: %.*s%s", direction,
+             STR_ARGS(session_client_text(&conversation->scratch, session)), STR_ARGS(shown),
              hidden);
 }
 

@@ -132,9 +132,10 @@ static bool take_protocol(struct introduction *introduction, bool *is_esmtp)
 
 /* The client as it will be. */
 struct replacement {
-    struct str name, reverse_name, address, helo_name, login, ignored;
+    struct str name, reverse_name, address, port, helo_name, login, ignored;
     enum peer_name name_status, reverse_status;
-    bool has_name, has_reverse_name, has_address, has_helo, has_login, has_protocol, is_esmtp;
+    bool has_name, has_reverse_name, has_address, has_port, has_helo, has_login, has_protocol,
+        is_esmtp;
 };
 
 static enum peer_name name_status(const struct attribute *attribute)
@@ -160,8 +161,10 @@ static bool take_replacement(struct introduction *introduction, struct replaceme
         replacement->has_address = true;
         return take_address(introduction, "ADDR", &replacement->address);
     }
-    if (is_called(introduction, "PORT"))
-        return take_port(introduction, "PORT", &replacement->ignored);
+    if (is_called(introduction, "PORT")) {
+        replacement->has_port = true;
+        return take_port(introduction, "PORT", &replacement->port);
+    }
     if (is_called(introduction, "DESTADDR"))
         return take_address(introduction, "DESTADDR", &replacement->ignored);
     if (is_called(introduction, "DESTPORT"))
@@ -202,6 +205,8 @@ static void become(struct conversation *conversation, const struct replacement *
         session->is_local_client =
             own_addresses_contain(conversation->policy->own, &conversation->peer);
     }
+    if (replacement->has_port)
+        session->client_port = replacement->port;
     if (replacement->has_login) {
         session->sasl_username = replacement->login;
         session->sasl_method = str_is_empty(replacement->login) ? STR("") : STR("XCLIENT");
@@ -250,14 +255,12 @@ static bool take_source(struct introduction *introduction, struct forwarded_clie
 
 static bool take_forwarded(struct introduction *introduction, struct forwarded_client *forwarded)
 {
-    struct str ignored;
-
     if (is_called(introduction, "NAME"))
         return take_host_name(introduction, "NAME", &forwarded->name);
     if (is_called(introduction, "ADDR"))
         return take_address(introduction, "ADDR", &forwarded->address);
     if (is_called(introduction, "PORT"))
-        return take_port(introduction, "PORT", &ignored);
+        return take_port(introduction, "PORT", &forwarded->port);
     if (is_called(introduction, "PROTO"))
         return take_word(introduction, "PROTO", &forwarded->protocol);
     if (is_called(introduction, "HELO"))

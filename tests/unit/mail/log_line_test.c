@@ -11,7 +11,8 @@
 
 #include <cmocka.h>
 
-static const struct log_client client = { STR_INIT("a.example"), STR_INIT("192.0.2.1") };
+static const struct log_client client = { .name = STR_INIT("a.example"),
+                                          .address = STR_INIT("192.0.2.1") };
 
 static void expect(struct buf *out, const char *line)
 {
@@ -49,6 +50,10 @@ static void smtpd_lines_read_as_postfix_writes_them(void **state)
     expect(&out, "non-SMTP command from a.example[192.0.2.1]: GET / HTTP/1.1");
     log_line_illegal_address(client, STR("RCPT"), STR("a b@c"), &out);
     expect(&out, "Illegal address syntax from a.example[192.0.2.1] in RCPT command: <a b@c>");
+    struct log_client with_port = client;
+    with_port.port = STR("2525");
+    log_line_connect(with_port, &out);
+    expect(&out, "connect from a.example[192.0.2.1]:2525");
 }
 
 static void reject_lines_leave_out_what_is_not_known(void **state)

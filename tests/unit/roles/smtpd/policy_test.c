@@ -117,7 +117,7 @@ static void restrictions_decide_as_in_postfix(void **state)
         struct world world;
         world_open(&world, cases[i].main_cf);
         struct conversation conversation = { .server = &world.server, .policy = world.policy };
-        session_init(&conversation.session, str_from(cases[i].client));
+        session_init(&conversation.session, str_from(cases[i].client), 2525);
         struct recipient_question question = { .where = "RCPT",
                                                .as_sent = str_from(cases[i].recipient),
                                                .rewritten = str_from(cases[i].recipient) };

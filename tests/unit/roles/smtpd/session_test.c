@@ -133,7 +133,7 @@ static void a_new_session_has_no_transaction(void **state)
     struct session session;
 
     (void)state;
-    session_init(&session, STR("192.0.2.1"));
+    session_init(&session, STR("192.0.2.1"), 2525);
     assert_true(session_has_no_transaction(&session));
     session_set_hello(&session, STR("a b(c)<d>;e@f"), true);
     assert_string_equal(session.helo_name.ptr, "a?b?c??d??e?f");
