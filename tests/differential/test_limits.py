@@ -19,6 +19,10 @@ SERVICES = {
     "exempt_more": {"smtpd_client_connection_rate_limit": "1",
                     "smtpd_client_event_limit_exceptions": "192.0.2.0/24"},
     "none": {"smtpd_client_connection_count_limit": "0"},
+    "patient": {"smtpd_timeout": "3s"},
+    "hurried": {"smtpd_timeout": "3s", "smtpd_per_request_deadline": "yes"},
+    "hurried_little": {"smtpd_timeout": "3s", "smtpd_per_request_deadline": "yes",
+                       "smtpd_min_data_rate": "1"},
     "debug": {"debug_peer_list": STRANGER},
     "debug_off": {"debug_peer_list": "192.0.2.1"},
 }
@@ -112,3 +116,34 @@ def test_dialogues_of_debug_peers_are_logged_without_secrets(pair):
     assert f"< unknown[{STRANGER}]: AUTH PLAIN ****" in lines
     assert f"< unknown[{STRANGER}]: auth login ****" in lines
     assert not any("not.logged" in line or "AHVz" in line or "dXNl" in line for line in lines)
+
+
+def drip(side, service):
+    """What is said to a client whose message takes three times smtpd_timeout, at a byte each third
+    of a second."""
+    session = Session(side, service, STRANGER)
+    for command in [HELLO, b"MAIL FROM:<a@b.example>", b"RCPT TO:<x@local.example>", b"DATA"]:
+        session.socket.sendall(command + b"\r\n")
+        read_reply(session.file)
+    session.socket.settimeout(0.3)
+    said, end = b"", time.monotonic() + 9
+    while not said and time.monotonic() < end:
+        try:
+            session.socket.sendall(b"x")
+            said = session.socket.recv(100)
+        except TimeoutError:
+            continue
+        except OSError:
+            break
+    if not said:
+        session.socket.settimeout(PATIENCE)
+        session.socket.sendall(b"\r\n.\r\n")
+        said = session.socket.recv(100)
+    session.close()
+    return said[:9]
+
+
+@pytest.mark.parametrize("service, reply", [("patient", b"250 2.0.0"), ("hurried", b"421 4.4.2"),
+                                            ("hurried_little", b"250 2.0.0")])
+def test_slow_content_has_the_time_that_postfix_gives_it(pair, service, reply):
+    assert [drip(side, service) for side in pair.sides] == [reply, reply]

@@ -33,8 +33,8 @@ struct content {
     uint64_t stored_lines;
     uint64_t refused_at_bytes; /* wire_bytes when it was refused */
     enum reply_name refusal;   /* REPLY_COUNT: none */
-    int64_t started_ms;        /* of DATA, or of the chunk */
-    uint64_t started_bytes;    /* wire_bytes by then */
+    int64_t patience_ms;       /* what is left of smtpd_timeout for DATA, or for the chunk */
+    uint64_t started_bytes;    /* wire_bytes at its beginning */
     unsigned tiny_chunks;
     struct cleanup_message cleanup;
     struct verdict verdict; /* with a code: said in place of `refusal` */
@@ -302,19 +302,25 @@ static size_t content_decode(struct conversation *conversation, struct content *
     return used;
 }
 
-/* Each portion has the usual time, and all of them together must not be slower than
- * smtpd_min_data_rate: a client that drips one byte a minute ends. */
-static int64_t portion_deadline_ms(const struct conversation *conversation,
-                                   const struct content *content)
+/* Each portion has smtpd_timeout. With smtpd_per_request_deadline all of them together have it: it
+ * runs while we wait, and what comes lengthens it again, at smtpd_min_data_rate. So a client that
+ * drips one byte a minute ends. */
+static enum stream_outcome read_portion(struct conversation *conversation, struct content *content,
+                                        struct str *bytes)
 {
     const struct config *config = conversation->policy->config;
-    int64_t portion_ms = conversation_deadline_ms(conversation);
+    struct loop *loop = conversation->server->loop;
     int64_t rate = config->smtpd_min_data_rate > 0 ? config->smtpd_min_data_rate : 1;
-    int64_t whole_ms =
-        content->started_ms + config->smtpd_timeout * 1000 +
-        (int64_t)((content->wire_bytes - content->started_bytes) * 1000 / (uint64_t)rate);
+    int64_t begun_ms = loop_now_ms(loop);
 
-    return whole_ms < portion_ms ? whole_ms : portion_ms;
+    if (!config->smtpd_per_request_deadline)
+        content->patience_ms = config->smtpd_timeout * 1000;
+    enum stream_outcome outcome =
+        stream_read_some(conversation->stream, begun_ms + content->patience_ms, bytes);
+    content->patience_ms += (int64_t)bytes->len * 1000 / rate - (loop_now_ms(loop) - begun_ms);
+    if (content->patience_ms > config->smtpd_timeout * 1000)
+        content->patience_ms = config->smtpd_timeout * 1000;
+    return outcome;
 }
 
 static bool is_drained_enough(const struct content *content)
@@ -329,8 +335,7 @@ static enum stream_outcome content_read(struct conversation *conversation, struc
     struct str bytes;
 
     while (!content->decoder.is_done) {
-        enum stream_outcome outcome = stream_read_some(
-            conversation->stream, portion_deadline_ms(conversation, content), &bytes);
+        enum stream_outcome outcome = read_portion(conversation, content, &bytes);
         if (outcome != STREAM_OK)
             return outcome;
         content_decode(conversation, content, bytes);
@@ -346,11 +351,10 @@ static enum stream_outcome content_read_chunk(struct conversation *conversation,
 {
     struct str bytes;
 
-    content->started_ms = loop_now_ms(conversation->server->loop);
+    content->patience_ms = conversation->policy->config->smtpd_timeout * 1000;
     content->started_bytes = content->wire_bytes;
     while (count > 0) {
-        enum stream_outcome outcome = stream_read_some(
-            conversation->stream, portion_deadline_ms(conversation, content), &bytes);
+        enum stream_outcome outcome = read_portion(conversation, content, &bytes);
         if (outcome != STREAM_OK)
             return outcome;
         if (bytes.len > count)
@@ -488,7 +492,7 @@ static struct content *content_begin(struct conversation *conversation)
     struct content *content = memory_new(sizeof(*content));
 
     content->refusal = REPLY_COUNT;
-    content->started_ms = loop_now_ms(conversation->server->loop);
+    content->patience_ms = conversation->policy->config->smtpd_timeout * 1000;
     submission_begin(conversation->server->submission, transaction->queue_id,
                      &transaction->submission);
     transaction->content = content;
