@@ -169,11 +169,16 @@ class Resolver(NameServer):
         return answer.to_wire()
 
 
-def master_lines(services, ports):
+def master_lines(services, ports, has_cleanups=False):
+    """With `has_cleanups` each service has a cleanup service with the same overrides: what Postfix
+    does there, Waypost does in smtpd."""
     lines = []
     for name, overrides in services.items():
-        lines.append(f"127.0.0.1:{ports[name]} inet n - n - - smtpd")
-        lines += [f"    -o {{ {key} = {value} }}" for key, value in overrides.items()]
+        options = [f"    -o {{ {key} = {value} }}" for key, value in overrides.items()]
+        lines += [f"127.0.0.1:{ports[name]} inet n - n - - smtpd", *options]
+        if has_cleanups:
+            lines += [f"    -o cleanup_service_name=cleanup-{name}",
+                      f"cleanup-{name} unix n - n - 0 cleanup", *options]
     return "\n".join(lines) + "\n" + SERVICES
 
 
@@ -196,7 +201,10 @@ class Postfix:
             **routes(sink_port), **parameters,
         }
         (self.config / "main.cf").write_text("".join(f"{n} = {v}\n" for n, v in values.items()))
-        (self.config / "master.cf").write_text(master_lines(services, self.ports))
+        (self.config / "master.cf").write_text(
+            master_lines(services, self.ports, has_cleanups=self.has_cleanups))
+
+    has_cleanups = False
 
     def control(self, verb):
         subprocess.run(["/usr/sbin/postfix", "-c", str(self.config), verb], check=False,
@@ -217,6 +225,10 @@ class Postfix:
     def stop(self):
         self.control("stop")
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class PostfixWithCleanups(Postfix):
+    has_cleanups = True
 
 
 class Waypost(Instance):
@@ -308,14 +320,16 @@ def read_reply(file):
 
 
 class Pair:
-    def __init__(self, parameters, services, files=None, maps=None, zone=None):
+    def __init__(self, parameters, services, files=None, maps=None, zone=None,
+                 has_cleanups=False):
         """`files` are written into both configuration folders; `maps` too, and postmap makes
-        hash: of them."""
+        hash: of them. `has_cleanups`: overrides of services are for cleanup, too."""
         for network in NETWORKS:
             subprocess.run(["ip", "route", "replace", "local", network, "dev", "lo"], check=True)
         parameters = {**COMMON, **parameters}
         self.names = Resolver(zone or {})
-        self.sides = [Side(kind, parameters, services) for kind in (Postfix, Waypost)]
+        self.sides = [Side(kind, parameters, services) for kind in
+                      (PostfixWithCleanups if has_cleanups else Postfix, Waypost)]
         for side in self.sides:
             for name, text in {**(files or {}), **(maps or {})}.items():
                 (side.system.config / name).write_text(text)

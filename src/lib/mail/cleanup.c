@@ -555,6 +555,7 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
         .map = map_header_address,
         .argument = run,
     };
+    bool is_8bit = false;
     struct header_completion completion = {
         .myhostname = config->myhostname,
         .queue_id = message->queue_id,
@@ -565,6 +566,7 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
         .rewriter = is_rewritten ? &rewriter : NULL,
         .wall_s = message->envelope->arrival_us / 1000000,
         .may_add_missing = is_local || config->always_add_missing_headers,
+        .is_8bit = config->detect_8bit_encoding_header ? &is_8bit : NULL,
         .opening = message->opening,
         .check = message->scan != NULL ? check_header : NULL,
         .check_argument = run,
@@ -575,6 +577,8 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
         return false;
     if (!is_acceptable(message))
         return false;
+    if (is_8bit)
+        message->envelope->flags |= ENVELOPE_8BITMIME;
     log_message_id(run);
     if (message->scan != NULL)
         content_scan_body(message->scan, run->body, out);

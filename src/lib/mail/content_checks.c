@@ -1,30 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mail/content_checks.h"
+#include "mail/content_checks_inside.h"
 
 #include "base/memory.h"
 #include "mail/check_action.h"
 #include "mail/header.h"
 #include "mail/log_line.h"
-#include "table/table_list.h"
-
-enum check_kind {
-    CHECK_HEADERS,
-    CHECK_MIME_HEADERS,
-    CHECK_NESTED_HEADERS,
-    CHECK_BODY,
-    CHECK_KINDS
-};
 
 enum { DELIVERY_LOG_BYTES = 200 }; /* as Postfix cuts it */
-
-struct content_checks {
-    struct table_list *tables[CHECK_KINDS];
-    struct log_context log;
-    struct mime_limits limits;
-    uint64_t body_bytes; /* body_checks_size_limit */
-    bool looks_into_parts;
-    bool is_for_delivery;
-};
 
 struct content_scan {
     const struct content_checks *checks;
@@ -32,7 +14,8 @@ struct content_scan {
     struct mime_walker *walker;
     struct buf *out;      /* of the call at hand */
     struct arena scratch; /* of the look-up at hand */
-    struct buf key, line;
+    struct buf key, line, clean;
+    struct character_filter filter;
     bool is_over; /* nothing more is looked at: PASS, DISCARD, REDIRECT, a refusal */
     struct content_refusal refusal;
     char status[12];
@@ -40,100 +23,6 @@ struct content_scan {
 
 /* What to do with the header or line. */
 enum outcome { LEAVE_IT, LEAVE_OUT, PUT_TEXT };
-
-/* ---- opening ---- */
-
-static void warn(void *argument, const char *text)
-{
-    const struct content_checks *checks = argument;
-
-    log_warning(&checks->log, "%s", text);
-}
-
-static bool has_any(const struct content_checks *checks)
-{
-    for (size_t i = 0; i < CHECK_KINDS; i++)
-        if (!table_list_is_empty(checks->tables[i]))
-            return true;
-    return false;
-}
-
-struct named_tables {
-    struct str name, text;
-};
-
-static struct content_checks *make(const struct config *config, const struct log_context *log,
-                                   const struct named_tables parameters[CHECK_KINDS],
-                                   struct content_checks *old)
-{
-    struct content_checks *checks = memory_new(sizeof *checks);
-    struct table_options options = { .warning = warn, .argument = checks };
-
-    checks->log = *log;
-    checks->body_bytes = (uint64_t)config->body_checks_size_limit;
-    checks->looks_into_parts = !config->disable_mime_input_processing;
-    checks->limits = (struct mime_limits){
-        .nesting = (size_t)config->mime_nesting_limit,
-        .boundary_bytes = (size_t)config->mime_boundary_length_limit,
-        .header_bytes = (size_t)config->header_size_limit,
-        .line_bytes = (size_t)config->line_length_limit,
-    };
-    for (size_t i = 0; i < CHECK_KINDS; i++)
-        checks->tables[i] = table_list_new(parameters[i].name, parameters[i].text, &options,
-                                           old != NULL ? old->tables[i] : NULL);
-    if (!has_any(checks))
-        content_checks_free(&checks);
-    return checks;
-}
-
-struct content_checks *content_checks_new(const struct config *config,
-                                          const struct log_context *log, struct content_checks *old)
-{
-    const struct named_tables parameters[CHECK_KINDS] = {
-        [CHECK_HEADERS] = { STR("header_checks"), config->header_checks },
-        [CHECK_MIME_HEADERS] = { STR("mime_header_checks"), config->mime_header_checks },
-        [CHECK_NESTED_HEADERS] = { STR("nested_header_checks"), config->nested_header_checks },
-        [CHECK_BODY] = { STR("body_checks"), config->body_checks },
-    };
-
-    return make(config, log, parameters, old);
-}
-
-struct content_checks *content_checks_new_for_delivery(const struct config *config,
-                                                       const struct log_context *log)
-{
-    const struct named_tables parameters[CHECK_KINDS] = {
-        [CHECK_HEADERS] = { STR("smtp_header_checks"), config->smtp_header_checks },
-        [CHECK_MIME_HEADERS] = { STR("smtp_mime_header_checks"), config->smtp_mime_header_checks },
-        [CHECK_NESTED_HEADERS] = { STR("smtp_nested_header_checks"),
-                                   config->smtp_nested_header_checks },
-        [CHECK_BODY] = { STR("smtp_body_checks"), config->smtp_body_checks },
-    };
-    struct content_checks *checks = make(config, log, parameters, NULL);
-
-    if (checks != NULL) {
-        checks->is_for_delivery = true;
-        checks->looks_into_parts = true;
-    }
-    return checks;
-}
-
-bool content_checks_want_body(const struct content_checks *checks)
-{
-    return !table_list_is_empty(checks->tables[CHECK_MIME_HEADERS]) ||
-           !table_list_is_empty(checks->tables[CHECK_NESTED_HEADERS]) ||
-           !table_list_is_empty(checks->tables[CHECK_BODY]);
-}
-
-void content_checks_free(struct content_checks **checks)
-{
-    if (*checks == NULL)
-        return;
-    for (size_t i = 0; i < CHECK_KINDS; i++)
-        table_list_free(&(*checks)->tables[i]);
-    memory_free(*checks);
-    *checks = NULL;
-}
 
 /* ---- logs ---- */
 
@@ -366,6 +255,87 @@ static enum outcome check(struct content_scan *scan, enum check_kind kind, struc
     return outcome;
 }
 
+/* ---- what no table says ---- */
+
+/* The content itself is wrong: `what` and `shown` are for the log. */
+static void refuse_content(struct content_scan *scan, const char *what, struct str shown,
+                           const char *status, const char *text)
+{
+    const struct envelope *envelope = scan->subject.envelope;
+    bool is_mime = strcmp(what, "content") != 0;
+    struct log_check line = {
+        .queue_id = scan->subject.queue_id,
+        .action = "reject",
+        .what = what,
+        .content = shown,
+        .client = { .name = envelope->client_name, .address = envelope->client_address },
+        .sender = envelope->sender,
+        .recipient = scan->subject.recipient,
+    };
+
+    if (scan->is_over || scan->checks->is_for_delivery) /* was accepted so */
+        return;
+    if (!is_mime) {
+        line.protocol = envelope->protocol;
+        line.helo_name = envelope->helo_name;
+        line.status = str_from(status);
+        line.text = str_from(text);
+    }
+    buf_clear(&scan->line);
+    log_line_check(&line, &scan->line);
+    log_write_text(&scan->checks->log, SEVERITY_INFO, buf_str(&scan->line));
+    (void)refuse(scan, 550, status, str_from(text));
+}
+
+static void refuse_mime(struct content_scan *scan, const char *text, struct str shown)
+{
+    autoclear_arena struct arena scratch = { 0 };
+
+    refuse_content(scan, arena_printf(&scratch, "mime-error %s:", text), shown, "5.6.0", text);
+}
+
+static bool is_8bit(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((unsigned char)text.ptr[i] >= 0x80)
+            return true;
+    }
+    return false;
+}
+
+/* What lies deeper would reach a reader unchecked. */
+static void on_too_deep(void *argument, struct str header)
+{
+    refuse_mime(argument, "MIME nesting exceeds safety limit", header);
+}
+
+static void on_wrong_encoding(void *argument, const char *encoding)
+{
+    struct content_scan *scan = argument;
+
+    if (scan->checks->refuses_coded_parts)
+        refuse_mime(scan, "invalid message/* or multipart/* encoding domain", str_from(encoding));
+}
+
+/* message_reject_characters, message_strip_characters: `bytes` without what is stripped. False: it
+ * is refused. */
+static bool filter_characters(struct content_scan *scan, struct str *bytes)
+{
+    const struct character_rules *rules = &scan->checks->characters;
+
+    if (scan->is_over || character_rules_are_empty(rules))
+        return true;
+    buf_clear(&scan->clean);
+    if (!character_filter_add(&scan->filter, rules, *bytes, &scan->clean)) {
+        /* As in Postfix, a NUL ends what is shown. */
+        struct str line = str_from(buf_text(&scan->filter.line));
+        refuse_content(scan, "content", line, "5.7.1", "disallowed character");
+        return false;
+    }
+    *bytes = buf_str(&scan->clean);
+    return true;
+}
+
 /* ---- headers ---- */
 
 /* Without the blanks that may stand between name and colon. */
@@ -427,6 +397,8 @@ static bool check_header(struct content_scan *scan, enum mime_headers where, str
     struct header parsed;
     enum check_kind kind = kind_of(where, *header);
 
+    if (scan->checks->refuses_8bit_headers && is_8bit(*header))
+        refuse_mime(scan, "improper use of 8-bit data in message header", *header);
     unfold(*header, &scan->key);
     switch (check(scan, kind, buf_str(&scan->key), &text)) {
     case LEAVE_IT:
@@ -450,6 +422,12 @@ bool content_scan_header(struct content_scan *scan, struct str *header, struct b
     struct header parsed;
 
     scan->out = out;
+    struct str clean = *header;
+    if (!filter_characters(scan, &clean))
+        return false;
+    character_filter_clear(&scan->filter);
+    if (clean.len < header->len)
+        *header = arena_copy(scan->subject.arena, clean);
     if (!check_header(scan, MIME_MESSAGE_HEADERS, header))
         return false;
     struct str rest = *header;
@@ -475,6 +453,8 @@ static void on_text(void *argument, struct str piece, bool ends_line, uint64_t o
     struct content_scan *scan = argument;
     struct str text = piece;
 
+    if (scan->checks->refuses_8bit_bodies && mime_walker_is_7bit(scan->walker) && is_8bit(piece))
+        refuse_mime(scan, "improper use of 8-bit data in message body", piece);
     if (offset < scan->checks->body_bytes && check(scan, CHECK_BODY, piece, &text) == LEAVE_OUT)
         return;
     buf_append(scan->out, text);
@@ -482,35 +462,13 @@ static void on_text(void *argument, struct str piece, bool ends_line, uint64_t o
         buf_append(scan->out, STR("\r\n"));
 }
 
-/* What lies deeper would reach a reader unchecked. */
-static void on_too_deep(void *argument, struct str header)
-{
-    struct content_scan *scan = argument;
-    const struct envelope *envelope = scan->subject.envelope;
-    struct log_check line = {
-        .queue_id = scan->subject.queue_id,
-        .action = "reject",
-        .what = "mime-error MIME nesting exceeds safety limit:",
-        .content = header,
-        .client = { envelope->client_name, envelope->client_address },
-        .sender = envelope->sender,
-        .recipient = scan->subject.recipient,
-    };
-
-    if (scan->is_over || scan->checks->is_for_delivery) /* was accepted so */
-        return;
-    buf_clear(&scan->line);
-    log_line_check(&line, &scan->line);
-    log_write_text(&scan->checks->log, SEVERITY_INFO, buf_str(&scan->line));
-    (void)refuse(scan, 550, "5.6.0", STR("MIME nesting exceeds safety limit"));
-}
-
 void content_scan_body(struct content_scan *scan, struct str bytes, struct buf *out)
 {
     scan->out = out;
     if (scan->is_over && scan->refusal.code != 0)
         return;
-    mime_walker_add(scan->walker, bytes);
+    if (filter_characters(scan, &bytes))
+        mime_walker_add(scan->walker, bytes);
 }
 
 void content_scan_end(struct content_scan *scan, struct buf *out)
@@ -531,7 +489,11 @@ struct content_scan *content_scan_new(const struct content_checks *checks,
 {
     struct content_scan *scan = memory_new(sizeof *scan);
     struct mime_events events = {
-        .header = on_header, .text = on_text, .too_deep = on_too_deep, .argument = scan
+        .header = on_header,
+        .text = on_text,
+        .wrong_encoding = on_wrong_encoding,
+        .too_deep = on_too_deep,
+        .argument = scan,
     };
 
     scan->checks = checks;
@@ -550,6 +512,8 @@ void content_scan_free(struct content_scan **scan)
     arena_clear(&gone->scratch);
     buf_free(&gone->key);
     buf_free(&gone->line);
+    buf_free(&gone->clean);
+    character_filter_clear(&gone->filter);
     memory_free(gone);
     *scan = NULL;
 }

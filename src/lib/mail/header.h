@@ -55,8 +55,9 @@ struct header_completion {
      * header, and append lines to `out` that are to stand in front of it. NULL: nobody is asked. */
     bool (*check)(void *argument, struct str *whole, struct buf *out);
     void *check_argument;
-    struct str *body; /* where to say what follows the headers, instead of appending it; may be
-                         NULL */
+    struct str *body;   /* where to say what follows the headers, instead of appending it; may be
+                           NULL */
+    bool *is_8bit;      /* set where Content-Transfer-Encoding says so; may be NULL */
     struct str opening; /* headers of our own, to stand in front of the others: Received: */
     int64_t wall_s;
     bool may_add_missing; /* local_header_rewrite_clients (local mail is one), or

@@ -236,6 +236,15 @@ static void put_mailbox_lines(struct str *content, struct buf *out)
     }
 }
 
+/* Written so and not otherwise, as Postfix has it. */
+static bool says_8bit(const struct header *header)
+{
+    struct str value = str_trim_start(header_raw_value(header));
+
+    return header_is(header, "Content-Transfer-Encoding") &&
+           (str_equal_fold(value, STR("8bit")) || str_equal_fold(value, STR("binary")));
+}
+
 /* One header on its way, through the check first. */
 static bool take_header(struct arena *arena, const struct header_completion *completion,
                         struct header *header, struct seen *seen, struct buf *out)
@@ -250,6 +259,8 @@ static bool take_header(struct arena *arena, const struct header_completion *com
     look_at(header, seen);
     if (seen->message_id.len == 0 && header_is(header, "Message-Id"))
         seen->message_id = arena_copy(arena, header->value);
+    if (completion->is_8bit != NULL)
+        *completion->is_8bit |= says_8bit(header);
     return is_dropped(header, completion->drop) || put_header(completion, header, out);
 }
 

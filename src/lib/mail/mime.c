@@ -12,9 +12,10 @@ struct mime_walker {
     struct mime_events events;
     bool looks_into_parts;
     enum { AT_START, IN_BODY, IN_HEADERS } state;
-    enum mime_headers where;  /* IN_HEADERS */
-    struct content_type type; /* of the headers at hand */
-    struct buf *boundaries;   /* of the parts that we are in, the innermost last */
+    enum mime_headers where;         /* IN_HEADERS */
+    struct content_type type;        /* of the headers at hand */
+    enum transfer_encoding encoding; /* of them, and then of the body behind them */
+    struct buf *boundaries;          /* of the parts that we are in, the innermost last */
     bool *are_digests;
     size_t depth;
     struct buf header;      /* the logical header at hand */
@@ -117,7 +118,7 @@ void content_type_parse(struct str value, size_t limit_bytes, struct content_typ
 {
     autofree_buf struct buf token = { 0 };
 
-    type->is_multipart = type->is_message = type->is_digest = false;
+    type->is_multipart = type->is_message = type->is_digest = type->is_piece = false;
     buf_clear(&type->boundary);
     if (take_token(&value, limit_bytes, &token) != TOKEN_WORD)
         return;
@@ -127,9 +128,32 @@ void content_type_parse(struct str value, size_t limit_bytes, struct content_typ
         take_token(&value, limit_bytes, &token) != TOKEN_WORD)
         return;
     type->is_message = is_message && (token_is(&token, "rfc822") || token_is(&token, "global"));
+    type->is_piece =
+        is_message && (token_is(&token, "partial") || token_is(&token, "external-body"));
     type->is_digest = type->is_multipart && token_is(&token, "digest");
     if (type->is_multipart)
         find_boundary(value, limit_bytes, &type->boundary);
+}
+
+/* ---- Content-Transfer-Encoding ---- */
+
+static const char *const encoding_names[] = {
+    [TRANSFER_7BIT] = "7bit",     [TRANSFER_8BIT] = "8bit",
+    [TRANSFER_BINARY] = "binary", [TRANSFER_QUOTED_PRINTABLE] = "quoted-printable",
+    [TRANSFER_BASE64] = "base64",
+};
+
+enum transfer_encoding transfer_encoding_parse(struct str value)
+{
+    autofree_buf struct buf token = { 0 };
+
+    if (take_token(&value, 100, &token) != TOKEN_WORD)
+        return TRANSFER_7BIT;
+    for (unsigned i = 0; i < sizeof encoding_names / sizeof encoding_names[0]; i++) {
+        if (token_is(&token, encoding_names[i]))
+            return (enum transfer_encoding)i;
+    }
+    return TRANSFER_7BIT;
 }
 
 /* ---- life ---- */
@@ -174,6 +198,13 @@ void mime_walker_header(struct mime_walker *walker, struct str name, struct str 
     /* Of several the last one counts, as in Postfix. */
     if (str_equal_fold(name, STR("Content-Type")))
         content_type_parse(value, walker->limits.boundary_bytes, &walker->type);
+    if (str_equal_fold(name, STR("Content-Transfer-Encoding")))
+        walker->encoding = transfer_encoding_parse(value);
+}
+
+bool mime_walker_is_7bit(const struct mime_walker *walker)
+{
+    return walker->encoding == TRANSFER_7BIT;
 }
 
 static void end_header(struct mime_walker *walker)
@@ -200,9 +231,18 @@ static void begin_headers(struct mime_walker *walker, enum mime_headers where, b
     walker->where = where;
     buf_clear(&walker->type.boundary);
     buf_clear(&walker->type_header);
-    walker->type.is_multipart = walker->type.is_digest = false;
+    walker->type.is_multipart = walker->type.is_digest = walker->type.is_piece = false;
     walker->type.is_message = is_digest;
+    walker->encoding = TRANSFER_7BIT;
     walker->offset = 0;
+}
+
+static bool has_wrong_encoding(const struct mime_walker *walker)
+{
+    if (walker->type.is_piece)
+        return walker->encoding == TRANSFER_8BIT || walker->encoding == TRANSFER_BINARY;
+    return (walker->type.is_message || walker->type.is_multipart) &&
+           (walker->encoding == TRANSFER_QUOTED_PRINTABLE || walker->encoding == TRANSFER_BASE64);
 }
 
 /* Behind the headers: what their type says comes next. */
@@ -213,6 +253,8 @@ static void end_headers(struct mime_walker *walker)
     walker->offset = 0;
     if (!walker->looks_into_parts)
         return;
+    if (has_wrong_encoding(walker) && walker->events.wrong_encoding != NULL)
+        walker->events.wrong_encoding(walker->events.argument, encoding_names[walker->encoding]);
     if (walker->type.is_message) {
         begin_headers(walker, MIME_NESTED_HEADERS, false);
     } else if (walker->type.boundary.len > 0 && walker->depth == walker->depth_max) {
@@ -249,7 +291,7 @@ static bool find_boundary_of(const struct mime_walker *walker, struct str line, 
 static void tell_text(struct mime_walker *walker, struct str piece, bool ends_line)
 {
     walker->events.text(walker->events.argument, piece, ends_line, walker->offset);
-    walker->offset += piece.len + (ends_line ? 2 : 0);
+    walker->offset += piece.len + (ends_line ? 1 : 0);
 }
 
 /* As Postfix has it, the boundary that begins a part belongs to the body before it, the one that
@@ -300,7 +342,7 @@ static void header_line(struct mime_walker *walker, struct str piece, bool ends_
     }
     end_headers(walker);
     if (is_whole && piece.len == 0) {
-        walker->events.text(walker->events.argument, piece, true, 0);
+        tell_text(walker, piece, true);
         return;
     }
     /* An attached message begins with its body. */
@@ -346,8 +388,10 @@ static void take_end(struct mime_walker *walker, struct str text)
 
 void mime_walker_add(struct mime_walker *walker, struct str bytes)
 {
-    if (walker->state == AT_START)
+    if (walker->state == AT_START) {
         end_headers(walker);
+        walker->offset = 1; /* the empty line that we do not see belongs to the body, in Postfix */
+    }
     while (bytes.len > 0) {
         ptrdiff_t newline = str_find_byte(bytes, '\n');
         size_t len = newline < 0 ? bytes.len : (size_t)newline;

@@ -21,8 +21,12 @@ struct mime_events {
     /* A logical header, its folded lines with CRLF between them, none at its end. */
     void (*header)(void *argument, enum mime_headers where, struct str header);
     /* A line of a body without its CRLF, or a piece of a long one (ends_line is false for all but
-     * the last). `offset`: of its start in the body of its part. */
+     * the last). `offset`: of its start in the body of its part; a line end counts as one byte, as
+     * in Postfix. */
     void (*text)(void *argument, struct str piece, bool ends_line, uint64_t offset);
+    /* Content-Transfer-Encoding says of a part which has parts, or is a message, what RFC 2045 6.4
+     * does not allow (base64), or RFC 2046 5.2 of a piece of one (8bit). May be NULL. */
+    void (*wrong_encoding)(void *argument, const char *encoding);
     /* Parts within parts, more than the limit: this one's parts are not looked into. `header` is
      * its Content-Type. May be NULL. */
     void (*too_deep)(void *argument, struct str header);
@@ -41,16 +45,30 @@ struct mime_walker *mime_walker_new(const struct mime_limits *limits,
                                     const struct mime_events *events, bool looks_into_parts);
 void mime_walker_free(struct mime_walker **walker);
 
-/* A header of the message itself, before any content: only Content-Type matters. */
+/* A header of the message itself, before any content: Content-Type and Content-Transfer-Encoding
+ * matter. */
 void mime_walker_header(struct mime_walker *walker, struct str name, struct str value);
+/* Whether the body at hand has no Content-Transfer-Encoding, or an unknown one, or "7bit". */
+bool mime_walker_is_7bit(const struct mime_walker *walker);
 /* Content behind the message's headers and the empty line that ends them, in any portions; lines
  * end with CRLF. */
 void mime_walker_add(struct mime_walker *walker, struct str bytes);
 void mime_walker_end(struct mime_walker *walker);
 
+/* Content-Transfer-Encoding. */
+enum transfer_encoding {
+    TRANSFER_7BIT, /* or nothing that is known */
+    TRANSFER_8BIT,
+    TRANSFER_BINARY,
+    TRANSFER_QUOTED_PRINTABLE,
+    TRANSFER_BASE64,
+};
+enum transfer_encoding transfer_encoding_parse(struct str value);
+
 /* "multipart/mixed; boundary=x" and the like. Pure. */
 struct content_type {
     bool is_multipart, is_message, is_digest; /* of message/: rfc822 and global only */
+    bool is_piece;                            /* message/partial, message/external-body */
     struct buf boundary;                      /* empty: none; at most `limit` bytes are kept */
 };
 void content_type_parse(struct str value, size_t limit_bytes, struct content_type *type);

@@ -1,39 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "reply_template.h"
 
+#include "base/byte_set.h"
 #include "config/expand.h"
 
 struct names {
     struct arena *arena;
     const struct template_name *names;
     size_t count;
-    struct str allowed;
+    struct byte_set allowed;
     struct str unknown; /* the first name that there is not */
 };
-
-/* smtpd_expansion_filter is written with \t, \\ and octal escapes. */
-static bool is_allowed(struct str filter, char byte)
-{
-    while (filter.len > 0) {
-        unsigned value = (unsigned char)filter.ptr[0];
-        size_t used = 1;
-        if (value == '\\' && filter.len > 1) {
-            value = filter.ptr[1] == 't' ? '\t' : (unsigned char)filter.ptr[1];
-            used = 2;
-            if (filter.ptr[1] >= '0' && filter.ptr[1] <= '7') {
-                value = 0;
-                for (used = 1; used < 4 && used < filter.len && filter.ptr[used] >= '0' &&
-                               filter.ptr[used] <= '7';
-                     used++)
-                    value = value * 8 + (unsigned)(filter.ptr[used] - '0');
-            }
-        }
-        if ((unsigned char)byte == (value & 0xff))
-            return true;
-        filter = str_skip(filter, used);
-    }
-    return false;
-}
 
 /* As a value that expand() leaves alone: a '$' in it stands for itself. */
 static struct str shield(struct names *names, struct str value)
@@ -42,7 +19,7 @@ static struct str shield(struct names *names, struct str value)
     size_t len = 0;
 
     for (size_t i = 0; i < value.len; i++) {
-        char byte = is_allowed(names->allowed, value.ptr[i]) ? value.ptr[i] : '_';
+        char byte = byte_set_has(&names->allowed, value.ptr[i]) ? value.ptr[i] : '_';
         if (byte == '$')
             copy[len++] = '$';
         copy[len++] = byte;
@@ -70,7 +47,9 @@ bool reply_template_expand(struct arena *arena, struct str template, struct str 
                            const struct template_name *names, size_t count, struct str *text,
                            struct error *error)
 {
-    struct names known = { .arena = arena, .names = names, .count = count, .allowed = allowed };
+    struct names known = {
+        .arena = arena, .names = names, .count = count, .allowed = byte_set_parse(allowed)
+    };
     struct expand_source source = { .find = find, .argument = &known };
     autofree_buf struct buf out = { 0 };
 
