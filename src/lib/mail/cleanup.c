@@ -506,6 +506,14 @@ static bool check_header(void *argument, struct str *whole, struct buf *out)
     return content_scan_header(run->message->scan, whole, out);
 }
 
+/* The one that logs name, as Postfix's do. */
+static struct str last_recipient(const struct envelope *envelope)
+{
+    return envelope->recipient_count > 0
+               ? envelope->recipients[envelope->recipient_count - 1].address
+               : STR("");
+}
+
 static void begin_scan(struct run *run)
 {
     struct cleanup_message *message = run->message;
@@ -513,7 +521,7 @@ static void begin_scan(struct run *run)
         .arena = message->arena,
         .actions = message->actions,
         .envelope = message->envelope,
-        .recipient = run->given.recipient_count > 0 ? run->given.recipients[0].address : STR(""),
+        .recipient = last_recipient(&run->given),
         .queue_id = message->queue_id,
     };
 
@@ -585,11 +593,16 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
     return is_acceptable(message);
 }
 
-/* What BCC actions ask for, with all that is done to a recipient. */
-static bool add_asked_copies(struct run *run)
+/* What BCC actions ask for, with all that is done to a recipient; and where REDIRECT sends all of
+ * them is completed like any other address. */
+static bool settle_actions(struct run *run)
 {
     struct message_actions *actions = run->message->actions;
     bool is_good = true;
+
+    if (actions != NULL && actions->redirect.len > 0)
+        actions->redirect =
+            rewrite_address(run->message->arena, &run->cleanup->rules.rewrite, actions->redirect);
 
     for (size_t i = 0; is_good && actions != NULL && i < actions->bcc_count; i++)
         is_good = add_bcc(run, actions->bcc[i]);
@@ -600,7 +613,7 @@ static bool add_asked_copies(struct run *run)
 
 static bool add_late_copies(struct run *run)
 {
-    return add_asked_copies(run) &&
+    return settle_actions(run) &&
            (!(run->message->parts & CLEANUP_BCC) || add_bcc(run, run->cleanup->config->always_bcc));
 }
 
@@ -631,18 +644,16 @@ enum cleanup_outcome cleanup_add(struct cleanup_message *message, struct str con
     return is_acceptable(message) ? CLEANUP_DONE : CLEANUP_REFUSED;
 }
 
-/* Checks of the body ask for copies when the rest is done. */
-static bool add_copies_of_body(struct cleanup_message *message)
+/* What checks of the body ask for comes when the rest is done. */
+static bool settle_actions_of_body(struct cleanup_message *message)
 {
     struct envelope *envelope = message->envelope;
     struct run run = { .cleanup = message->cleanup, .message = message, .given = *envelope };
 
-    if (message->actions->bcc_count == 0)
-        return true;
     run.seen = map_new();
     for (size_t i = 0; i < envelope->recipient_count; i++)
         (void)is_new_recipient(&run, &envelope->recipients[i]);
-    bool is_good = add_asked_copies(&run);
+    bool is_good = settle_actions(&run);
     map_free(&run.seen);
     return is_good;
 }
@@ -655,7 +666,7 @@ enum cleanup_outcome cleanup_end(struct cleanup_message *message, struct buf *ou
         return CLEANUP_DONE;
     if (out != NULL) {
         content_scan_end(message->scan, out);
-        is_good = is_acceptable(message) && add_copies_of_body(message);
+        is_good = is_acceptable(message) && settle_actions_of_body(message);
     }
     content_scan_free(&message->scan);
     return is_good ? CLEANUP_DONE : CLEANUP_REFUSED;

@@ -80,8 +80,9 @@ static void warn_of_action(const struct content_scan *scan, enum check_kind kind
                     STR_ARGS(action->text), STR_ARGS(map));
         return;
     case CHECK_NEEDS_ADDRESS:
-        log_warning(log, "bad %s target \"%.*s\" in %.*s map -- need user@domain",
-                    check_verb_name(action->verb), STR_ARGS(action->text), STR_ARGS(map));
+        log_warning(log, "bad %s %s \"%.*s\" in %.*s map -- need user@domain",
+                    check_verb_name(action->verb), action->verb == CHECK_BCC ? "address" : "target",
+                    STR_ARGS(action->text), STR_ARGS(map));
         return;
     }
 }

@@ -38,7 +38,7 @@ struct content_scan_subject {
     struct arena *arena; /* of the actions */
     struct message_actions *actions;
     const struct envelope *envelope; /* its client and sender */
-    struct str recipient;            /* the first one */
+    struct str recipient;            /* the last one */
     struct str queue_id;
 };
 /* Borrows the subject's pointers and strings until its end. */
