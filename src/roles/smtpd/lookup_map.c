@@ -4,6 +4,7 @@
 #include "base/list.h"
 #include "base/memory.h"
 #include "mail/address.h"
+#include "mail/extension.h"
 
 struct lookup_map {
     struct list link;
@@ -144,20 +145,13 @@ struct str address_without_extension(struct arena *arena, struct str address,
                                      const struct address_rules *rules)
 {
     struct str local = address_has_domain(address) ? address_local(address) : address;
+    struct extension_rules extensions = { rules->delimiters, !rules->has_owner_request };
+    struct str user, extension;
 
-    if (str_is_empty(rules->delimiters) || str_equal_fold(local, STR("mailer-daemon")) ||
-        str_equal_fold(local, STR("double-bounce")))
+    if (!extension_split(local, &extensions, &user, &extension))
         return STR("");
-    if (rules->has_owner_request && str_find_byte(rules->delimiters, '-') >= 0 &&
-        (str_starts_with_fold(local, STR("owner-")) || str_ends_with_fold(local, STR("-request"))))
-        return STR("");
-    size_t len = 0;
-    while (len < local.len && str_find_byte(rules->delimiters, local.ptr[len]) < 0)
-        len++;
-    if (len == 0 || len == local.len)
-        return STR("");
-    return str_from(arena_printf(arena, "%.*s%.*s", (int)len, local.ptr,
-                                 STR_ARGS(str_skip(address, local.len))));
+    return str_from(
+        arena_printf(arena, "%.*s%.*s", STR_ARGS(user), STR_ARGS(str_skip(address, local.len))));
 }
 
 struct lookup_key {
