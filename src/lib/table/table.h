@@ -45,6 +45,8 @@ struct table_options {
     void (*warning)(void *argument, const char *text);
     void *argument;
     bool keeps_case; /* keys are looked up as given (postmap -f) */
+    bool
+        warns_of_failures; /* of a table_list: hear of each look-up that fails, as Postfix has it */
     /* Values are lists of files, which are read when the table is opened: look-ups find their
      * content in base64, as tables made by postmap -F have it. Patterns and servers cannot. */
     bool values_are_files;

@@ -15,6 +15,7 @@ struct open_table {
 struct table_list {
     struct arena arena;
     struct str name;
+    struct table_options options;
     struct open_table **tables;
     size_t count;
 };
@@ -70,6 +71,7 @@ struct table_list *table_list_new(struct str name, struct str text,
     struct str word;
 
     list->name = arena_copy(&list->arena, name);
+    list->options = *options;
     /* A word has at least one byte and a separator. */
     list->tables = arena_new_array(&list->arena, text.len / 2 + 1, sizeof(struct open_table *));
     while (table_next_word(&text, &word))
@@ -106,6 +108,17 @@ struct str table_list_name(const struct table_list *list)
     return list->name;
 }
 
+static void warn_of_failure(const struct table_list *list, const struct table *table,
+                            struct str key)
+{
+    autoclear_arena struct arena scratch = { 0 };
+
+    if (list->options.warns_of_failures && list->options.warning != NULL)
+        list->options.warning(list->options.argument,
+                              arena_printf(&scratch, "%.*s lookup error for \"%.*s\"",
+                                           STR_ARGS(table_specification(table)), STR_ARGS(key)));
+}
+
 enum lookup_outcome table_list_find(struct table_list *list, struct str key, enum key_kind kind,
                                     struct arena *arena, struct str *value, struct error *error)
 {
@@ -117,6 +130,8 @@ enum lookup_outcome table_list_find(struct table_list *list, struct str key, enu
         if (kind == KEY_PART && open->is_pattern)
             continue;
         enum lookup_outcome outcome = table_find(open->table, key, arena, value, error);
+        if (outcome == LOOKUP_FAILED)
+            warn_of_failure(list, open->table, key);
         if (outcome == LOOKUP_FOUND && str_trim(*value).len == 0) {
             error_set(error, "table %.*s: key %.*s: the value is empty",
                       STR_ARGS(table_specification(open->table)), STR_ARGS(key));

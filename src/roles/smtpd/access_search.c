@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "access.h"
 #include "mail/address.h"
+#include "mail/extension.h"
 #include "refusal.h"
 #include "restrictions_inside.h"
 
@@ -82,12 +83,13 @@ bool access_find_address(struct check *check, struct access *access, struct str 
 bool access_find_mail(struct check *check, struct access *access, struct str address)
 {
     const struct config *config = check_config(check);
-    struct address_rules rules = { .delimiters = config->recipient_delimiter,
-                                   .has_owner_request = config->owner_request_special };
-    struct str bare = address_without_extension(check->scratch, address, &rules);
+    struct extension_rules rules = { config->recipient_delimiter, !config->owner_request_special };
+    struct str bare = STR(""), user, extension;
 
     if (!address_has_domain(address))
         return false;
+    if (extension_split(address_local(address), &rules, &user, &extension))
+        bare = address_join(check->scratch, user, address_domain(address));
     if (look_up(check, access, address, false) || look_up(check, access, bare, true) ||
         find_domain(check, access, lower_case(check, address_domain(address)), true))
         return true;

@@ -276,7 +276,7 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
         return false;
     open_tables(policy);
     policy->maps = lookup_maps_new(warn, policy);
-    policy->recipient_maps = recipient_maps_new(config, policy->destinations, policy->maps);
+    policy->recipient_maps = recipient_maps_new(config, policy->destinations, warn, policy);
     struct restrictions_options options = {
         .service = service,
         .config = config,

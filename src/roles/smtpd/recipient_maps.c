@@ -4,6 +4,7 @@
 #include "base/ensure.h"
 #include "base/memory.h"
 #include "mail/address.h"
+#include "mail/address_map.h"
 
 /* Addresses that any of these rewrites exist, whatever their class. */
 enum { REWRITING_COUNT = 4 };
@@ -11,73 +12,102 @@ enum { REWRITING_COUNT = 4 };
 struct recipient_maps {
     const struct config *config;
     const struct destinations *destinations;
-    struct lookup_chain rewriting[REWRITING_COUNT];
-    struct lookup_chain relocated;
-    struct lookup_chain local, relay, virtual_mailbox;
-    struct lookup_chain logins;
-    struct arena arena;
+    struct address_map_rules rules;
+    struct table_list *rewriting[REWRITING_COUNT];
+    struct table_list *relocated;
+    struct table_list *local, *relay, *virtual_mailbox;
+    struct table_list *logins;
 };
+
+/* In whose domains a bare user as key stands for an address. */
+static enum match_outcome is_local(const void *argument, struct str domain, struct error *error)
+{
+    const struct recipient_maps *maps = argument;
+    autoclear_arena struct arena scratch = { 0 };
+    enum address_kind kind;
+
+    if (str_equal_fold(domain, maps->config->myorigin))
+        return MATCH_FOUND;
+    if (!destinations_find_kind(maps->destinations, address_join(&scratch, STR("x"), domain), &kind,
+                                error))
+        return MATCH_FAILED;
+    return kind == ADDRESS_LOCAL ? MATCH_FOUND : MATCH_ABSENT;
+}
 
 struct recipient_maps *recipient_maps_new(const struct config *config,
                                           const struct destinations *destinations,
-                                          struct lookup_maps *maps)
+                                          void (*warning)(void *argument, const char *text),
+                                          void *argument)
 {
     struct recipient_maps *made = memory_new(sizeof *made);
+    struct table_options options = { .warning = warning,
+                                     .argument = argument,
+                                     .warns_of_failures = true };
     const struct {
-        struct lookup_chain *chain;
-        struct str text;
-    } chains[] = {
-        { &made->rewriting[0], config->recipient_canonical_maps },
-        { &made->rewriting[1], config->sender_canonical_maps },
-        { &made->rewriting[2], config->canonical_maps },
-        { &made->rewriting[3], config->virtual_alias_maps },
-        { &made->relocated, config->relocated_maps },
-        { &made->local, config->local_recipient_maps },
-        { &made->relay, config->relay_recipient_maps },
-        { &made->virtual_mailbox, config->virtual_mailbox_maps },
-        { &made->logins, config->smtpd_sender_login_maps },
+        struct table_list **list;
+        struct str name, text;
+    } rows[] = {
+#define ROW(parameter, member) { &made->member, STR(#parameter), config->parameter }
+        ROW(recipient_canonical_maps, rewriting[0]),
+        ROW(sender_canonical_maps, rewriting[1]),
+        ROW(canonical_maps, rewriting[2]),
+        ROW(virtual_alias_maps, rewriting[3]),
+        ROW(relocated_maps, relocated),
+        ROW(local_recipient_maps, local),
+        ROW(relay_recipient_maps, relay),
+        ROW(virtual_mailbox_maps, virtual_mailbox),
+        ROW(smtpd_sender_login_maps, logins),
+#undef ROW
     };
 
     made->config = config;
     made->destinations = destinations;
-    for (size_t i = 0; i < sizeof chains / sizeof chains[0]; i++)
-        lookup_chain_open(chains[i].chain, &made->arena, maps, chains[i].text);
+    made->rules = (struct address_map_rules){
+        .extensions = { config->recipient_delimiter, !config->owner_request_special },
+        .is_local = is_local,
+        .argument = made,
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        *rows[i].list = table_list_new(rows[i].name, rows[i].text, &options, NULL);
     return made;
 }
 
 void recipient_maps_free(struct recipient_maps **maps)
 {
-    if (*maps == NULL)
+    struct recipient_maps *gone = *maps;
+
+    if (gone == NULL)
         return;
-    arena_clear(&(*maps)->arena);
-    memory_free(*maps);
+    for (size_t i = 0; i < REWRITING_COUNT; i++)
+        table_list_free(&gone->rewriting[i]);
+    table_list_free(&gone->relocated);
+    table_list_free(&gone->local);
+    table_list_free(&gone->relay);
+    table_list_free(&gone->virtual_mailbox);
+    table_list_free(&gone->logins);
+    memory_free(gone);
     *maps = NULL;
 }
 
-static enum lookup_outcome find(const struct recipient_maps *maps, const struct lookup_chain *chain,
+static enum lookup_outcome find(const struct recipient_maps *maps, struct table_list *tables,
                                 struct arena *arena, struct str address, struct str *value)
 {
+    struct address_match match;
     struct error error;
-    struct address_rules rules = { .delimiters = maps->config->recipient_delimiter,
-                                   .has_owner_request = maps->config->owner_request_special };
-    struct str domain = address_domain(address);
-    enum address_kind kind;
+    enum lookup_outcome outcome =
+        address_map_find(&maps->rules, tables, address, ADDRESS_KEYS_USUAL, arena, &match, &error);
 
-    if (chain->count == 0)
-        return LOOKUP_ABSENT;
-    if (!destinations_find_kind(maps->destinations, address, &kind, &error))
-        return LOOKUP_FAILED;
-    rules.is_local = kind == ADDRESS_LOCAL || str_equal_fold(domain, maps->config->myorigin);
-    return lookup_chain_find_address(chain, arena, address, &rules, value);
+    *value = match.value;
+    return outcome;
 }
 
 /* The class's table says whether there is such a user. */
-static enum listing find_user(const struct recipient_maps *maps, const struct lookup_chain *chain,
+static enum listing find_user(const struct recipient_maps *maps, struct table_list *tables,
                               struct arena *arena, struct str address)
 {
     struct str value;
 
-    switch (find(maps, chain, arena, address, &value)) {
+    switch (find(maps, tables, arena, address, &value)) {
     case LOOKUP_FOUND:
         return LISTING_KNOWN;
     case LOOKUP_ABSENT:
@@ -101,8 +131,8 @@ static enum listing find_in_class(const struct recipient_maps *maps, struct aren
     case ADDRESS_LOCAL:
         listed->code = (unsigned)config->unknown_local_recipient_reject_code;
         listed->table = STR(" in local recipient table");
-        return maps->local.count > 0 ? find_user(maps, &maps->local, arena, address)
-                                     : LISTING_KNOWN;
+        return !table_list_is_empty(maps->local) ? find_user(maps, maps->local, arena, address)
+                                                 : LISTING_KNOWN;
     case ADDRESS_VIRTUAL_ALIAS: /* it is not in virtual_alias_maps, or we were not here */
         listed->code = (unsigned)config->unknown_virtual_alias_reject_code;
         listed->table = STR(" in virtual alias table");
@@ -110,14 +140,14 @@ static enum listing find_in_class(const struct recipient_maps *maps, struct aren
     case ADDRESS_VIRTUAL_MAILBOX:
         listed->code = (unsigned)config->unknown_virtual_mailbox_reject_code;
         listed->table = STR(" in virtual mailbox table");
-        return maps->virtual_mailbox.count > 0
-                   ? find_user(maps, &maps->virtual_mailbox, arena, address)
+        return !table_list_is_empty(maps->virtual_mailbox)
+                   ? find_user(maps, maps->virtual_mailbox, arena, address)
                    : LISTING_KNOWN;
     case ADDRESS_RELAY:
         listed->code = (unsigned)config->unknown_relay_recipient_reject_code;
         listed->table = STR(" in relay recipient table");
-        return maps->relay.count > 0 ? find_user(maps, &maps->relay, arena, address)
-                                     : LISTING_KNOWN;
+        return !table_list_is_empty(maps->relay) ? find_user(maps, maps->relay, arena, address)
+                                                 : LISTING_KNOWN;
     case ADDRESS_ELSEWHERE:
         return LISTING_KNOWN;
     }
@@ -131,11 +161,11 @@ enum listing recipient_maps_find(const struct recipient_maps *maps, struct arena
 
     *listed = (struct listed_address){ 0 };
     for (size_t i = 0; i < REWRITING_COUNT; i++) {
-        enum lookup_outcome outcome = find(maps, &maps->rewriting[i], arena, address, &value);
+        enum lookup_outcome outcome = find(maps, maps->rewriting[i], arena, address, &value);
         if (outcome != LOOKUP_ABSENT)
             return outcome == LOOKUP_FOUND ? LISTING_KNOWN : LISTING_FAILED;
     }
-    switch (find(maps, &maps->relocated, arena, address, &listed->moved_to)) {
+    switch (find(maps, maps->relocated, arena, address, &listed->moved_to)) {
     case LOOKUP_FOUND:
         return LISTING_MOVED;
     case LOOKUP_FAILED:
@@ -153,5 +183,5 @@ enum lookup_outcome recipient_maps_find_owners(const struct recipient_maps *maps
                                                struct arena *arena, struct str sender,
                                                struct str *owners)
 {
-    return find(maps, &maps->logins, arena, sender, owners);
+    return find(maps, maps->logins, arena, sender, owners);
 }

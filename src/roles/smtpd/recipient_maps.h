@@ -7,13 +7,14 @@
 
 #include "config/config.h"
 #include "destinations.h"
-#include "lookup_map.h"
+#include "table/table_list.h"
 
 struct recipient_maps;
 
 struct recipient_maps *recipient_maps_new(const struct config *config,
                                           const struct destinations *destinations,
-                                          struct lookup_maps *maps);
+                                          void (*warning)(void *argument, const char *text),
+                                          void *argument);
 void recipient_maps_free(struct recipient_maps **maps);
 
 enum listing {

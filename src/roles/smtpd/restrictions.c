@@ -140,6 +140,16 @@ static bool codes_are_sound(const struct config *config, struct error *error)
     return true;
 }
 
+static struct table_list *open_tables(const struct restrictions *restrictions, struct str name,
+                                      struct str text)
+{
+    struct table_options options = { .warning = restrictions->options.warning,
+                                     .argument = restrictions->options.argument,
+                                     .warns_of_failures = true };
+
+    return table_list_new(name, text, &options, NULL);
+}
+
 static bool restrictions_fill(struct restrictions *restrictions, struct error *error)
 {
     const struct config *config = restrictions->options.config;
@@ -147,10 +157,10 @@ static bool restrictions_fill(struct restrictions *restrictions, struct error *e
     restrictions->access_has_parents =
         names_parameter(config->parent_domain_matches_subdomains, STR("smtpd_access_maps"));
     restrictions->services = policy_services_new(restrictions->options.service, config);
-    lookup_chain_open(&restrictions->rbl_reply_maps, &restrictions->arena,
-                      restrictions->options.maps, config->rbl_reply_maps);
-    lookup_chain_open(&restrictions->relay_clientcerts, &restrictions->arena,
-                      restrictions->options.maps, config->relay_clientcerts);
+    restrictions->rbl_reply_maps =
+        open_tables(restrictions, STR("rbl_reply_maps"), config->rbl_reply_maps);
+    restrictions->relay_clientcerts =
+        open_tables(restrictions, STR("relay_clientcerts"), config->relay_clientcerts);
     if (!codes_are_sound(config, error) || !networks_open(restrictions, error) ||
         !classes_parse(restrictions, error) || !lists_parse(restrictions, error))
         return false;
@@ -180,6 +190,8 @@ void restrictions_free(struct restrictions **restrictions)
     if (*restrictions == NULL)
         return;
     policy_services_free(&(*restrictions)->services);
+    table_list_free(&(*restrictions)->rbl_reply_maps);
+    table_list_free(&(*restrictions)->relay_clientcerts);
     match_list_free(&(*restrictions)->mynetworks);
     match_list_free(&(*restrictions)->mx_backup_networks);
     arena_clear(&(*restrictions)->arena);

@@ -17,7 +17,7 @@ struct restrictions {
     struct restriction_class *classes;
     size_t class_count;
     struct policy_services *services;
-    struct lookup_chain rbl_reply_maps, relay_clientcerts;
+    struct table_list *rbl_reply_maps, *relay_clientcerts;
     struct match_list *mx_backup_networks; /* permit_mx_backup_networks */
     bool access_has_parents; /* smtpd_access_maps in parent_domain_matches_subdomains */
     struct arena arena;

@@ -28,13 +28,14 @@ RULE(rule_permit_tls_clientcerts)
 {
     const struct tls_facts *facts = certificate_of(check);
     struct str value;
+    struct error error;
 
     if (facts == NULL)
         return RULE_PASSED_ON;
     const struct str prints[] = { facts->certificate_fingerprint, facts->key_fingerprint };
     for (size_t i = 0; i < sizeof prints / sizeof prints[0]; i++) {
-        switch (lookup_chain_find(&check->restrictions->relay_clientcerts, check->scratch,
-                                  prints[i], false, &value)) {
+        switch (table_list_find(check->restrictions->relay_clientcerts, prints[i], KEY_WHOLE,
+                                check->scratch, &value, &error)) {
         case LOOKUP_FOUND:
             return permit_client(check, rule->kind->name);
         case LOOKUP_FAILED:

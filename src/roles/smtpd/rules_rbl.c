@@ -113,11 +113,11 @@ static bool expand_reply(struct check *check, const struct listed *listed, struc
 /* rbl_reply_maps, by the list with or without its pattern; else default_rbl_reply. */
 static bool find_template(struct check *check, const struct listed *listed, struct str *template)
 {
-    const struct lookup_chain *chain = &check->restrictions->rbl_reply_maps;
-
-    *template = check_config(check)->default_rbl_reply;
+    struct error error;
     enum lookup_outcome outcome =
-        lookup_chain_find(chain, check->scratch, listed->list.domain, false, template);
+        table_list_find(check->restrictions->rbl_reply_maps, listed->list.domain, KEY_WHOLE,
+                        check->scratch, template, &error);
+
     if (outcome == LOOKUP_ABSENT)
         *template = check_config(check)->default_rbl_reply;
     return outcome != LOOKUP_FAILED;
