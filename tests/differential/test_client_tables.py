@@ -42,6 +42,11 @@ SERVICES = {
     "port": {"smtpd_client_port_logging": "yes", "debug_peer_list": OTHER},
     "port_denied": {"smtpd_client_port_logging": "yes", "smtpd_delay_reject": "no",
                     "smtpd_client_restrictions": f"check_client_access inline:{{{STRANGER}=REJECT}}"},
+    "opens_late": {},
+    "opens_early": {"smtpd_delay_open_until_valid_rcpt": "no"},
+    "opens_early_sender": {"smtpd_delay_open_until_valid_rcpt": "no", "smtpd_delay_reject": "no",
+                           "smtpd_sender_restrictions":
+                               "check_sender_access inline:{bad@b.example=REJECT}"},
     "dns": {"smtpd_dns_reply_filter": "pcre:$config_directory/records",
             "smtpd_sender_restrictions": "reject_unknown_sender_domain"},
     "dns_broken": {"smtpd_dns_reply_filter": "fail:records",
@@ -216,6 +221,20 @@ def test_ports_are_logged_where_postfix_logs_them(pair):
 
 def without_port(line):
     return re.sub(r"(\[[0-9.]+\]:)\d{5}\b", r"\1PORT", re.sub(r"delay[^ ]*", "", line))
+
+
+def test_mail_has_an_id_as_early_as_in_postfix(pair):
+    steps = [HELLO, b"MAIL FROM:<early@b.example>", b"RCPT TO:<x@elsewhere.example>", b"RSET",
+             b"MAIL FROM:<bad@b.example>", b"RCPT TO:<y@elsewhere.example>", b"RSET",
+             b"MAIL FROM:<early@b.example>", b"RCPT TO:<z@local.example>",
+             b"RCPT TO:<z@elsewhere.example>", b"DATA", Content(b"Subject: x\r\n\r\nx\r\n.\r\n"),
+             b"MAIL FROM:<early@b.example>", b"QUIT"]
+    client = "192.0.2.44"
+    found = pair.compare([Dialogue(service, steps, client) for service in SERVICES
+                          if service.startswith("opens")])
+    assert not found, "\n".join(map(str, found))
+    theirs, ours = pair.log_lines(r"(client=|reject: ).*\[192\.0\.2\.44\]")
+    assert theirs and theirs == ours
 
 
 def test_dns_answers_are_filtered_as_by_postfix(pair):

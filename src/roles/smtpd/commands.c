@@ -178,6 +178,49 @@ static void transaction_start(struct conversation *conversation, struct str send
     }
 }
 
+static void append_forwarded(const struct forwarded_client *forwarded, bool logs_port,
+                             struct buf *line)
+{
+    struct log_client origin = {
+        .name = str_is_empty(forwarded->name) ? STR("unknown") : forwarded->name,
+        .address = forwarded->address,
+        .port = logs_port ? forwarded->port : STR(""),
+    };
+
+    if (!str_is_empty(forwarded->queue_id))
+        buf_printf(line, ", orig_queue_id=%.*s", STR_ARGS(forwarded->queue_id));
+    if (str_is_empty(forwarded->address))
+        return;
+    buf_append_text(line, ", orig_client=");
+    log_line_put_client(line, origin);
+}
+
+/* From the first recipient on the mail has its id, in the log and later in its Received: header;
+ * with smtpd_delay_open_until_valid_rcpt = no from its sender on. */
+static bool transaction_has_id(struct conversation *conversation)
+{
+    const struct policy *policy = conversation->policy;
+    struct server *server = conversation->server;
+    struct transaction *transaction = &conversation->session.transaction;
+
+    if (transaction->has_queue_id)
+        return true;
+    if (!submission_take_id(server->submission, loop_now_ms(server->loop) + QUEUE_ID_PATIENCE_MS,
+                            &transaction->queue_id))
+        return false;
+    transaction->has_queue_id = true;
+    transaction->queue_id_text =
+        queue_id_format(transaction->queue_id, policy->config->enable_long_queue_ids);
+    const struct session *session = &conversation->session;
+    struct log_sasl sasl = { session->sasl_method, session->sasl_username,
+                             transaction->sasl_sender };
+    log_line_client(conversation_queue_id(conversation), session_log_client(session), &sasl,
+                    conversation_log_start(conversation));
+    append_forwarded(&transaction->forwarded, session->logs_client_port, &conversation->line);
+    conversation_log_end(conversation, SEVERITY_INFO);
+    return true;
+}
+
 /* SIZE= beyond the limit, or a queue that takes nothing now. */
 static enum next refuse_mail(struct conversation *conversation, struct str sender,
                              const struct verdict *verdict)
@@ -238,10 +281,13 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
             &(struct verdict){ .code = shut.code, .enhanced = shut.enhanced, .text = shut.text });
     transaction_start(conversation, path.address, &parameters);
     struct verdict verdict = restrictions_check_sender(conversation);
-    if (verdict.is_accepted)
+    bool is_good = verdict.is_accepted &&
+                   (config->smtpd_delay_open_until_valid_rcpt || transaction_has_id(conversation));
+    if (is_good)
         return reply(conversation, REPLY_SENDER_OK);
     session_reset_transaction(&conversation->session);
-    return reply_verdict(conversation, &verdict);
+    return verdict.is_accepted ? reply(conversation, REPLY_QUEUE_ERROR)
+                               : reply_verdict(conversation, &verdict);
 }
 
 /* ---- RCPT, VRFY ---- */
@@ -293,48 +339,6 @@ static enum next refuse_recipient(struct conversation *conversation, const struc
 {
     conversation->server->refused_count++;
     return reply_verdict(conversation, verdict);
-}
-
-static void append_forwarded(const struct forwarded_client *forwarded, bool logs_port,
-                             struct buf *line)
-{
-    struct log_client origin = {
-        .name = str_is_empty(forwarded->name) ? STR("unknown") : forwarded->name,
-        .address = forwarded->address,
-        .port = logs_port ? forwarded->port : STR(""),
-    };
-
-    if (!str_is_empty(forwarded->queue_id))
-        buf_printf(line, ", orig_queue_id=%.*s", STR_ARGS(forwarded->queue_id));
-    if (str_is_empty(forwarded->address))
-        return;
-    buf_append_text(line, ", orig_client=");
-    log_line_put_client(line, origin);
-}
-
-/* From the first recipient on the mail has its id, in the log and later in its Received: header. */
-static bool transaction_has_id(struct conversation *conversation)
-{
-    const struct policy *policy = conversation->policy;
-    struct server *server = conversation->server;
-    struct transaction *transaction = &conversation->session.transaction;
-
-    if (transaction->has_queue_id)
-        return true;
-    if (!submission_take_id(server->submission, loop_now_ms(server->loop) + QUEUE_ID_PATIENCE_MS,
-                            &transaction->queue_id))
-        return false;
-    transaction->has_queue_id = true;
-    transaction->queue_id_text =
-        queue_id_format(transaction->queue_id, policy->config->enable_long_queue_ids);
-    const struct session *session = &conversation->session;
-    struct log_sasl sasl = { session->sasl_method, session->sasl_username,
-                             transaction->sasl_sender };
-    log_line_client(conversation_queue_id(conversation), session_log_client(session), &sasl,
-                    conversation_log_start(conversation));
-    append_forwarded(&transaction->forwarded, session->logs_client_port, &conversation->line);
-    conversation_log_end(conversation, SEVERITY_INFO);
-    return true;
 }
 
 /* A second RCPT for the same mailbox is answered like the first and delivered once. */
