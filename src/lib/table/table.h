@@ -68,6 +68,8 @@ enum lookup_outcome table_next(struct table *table, struct arena *arena, struct 
 bool table_takes_parts(const struct table *table);
 /* Whether the source changed since table_open (the file was replaced): reopen then. */
 bool table_is_stale(const struct table *table);
+/* Whether "proxy:" and the specification are among the tables of a list such as proxy_read_maps. */
+bool table_is_proxied(struct str list, struct str specification);
 struct str table_specification(const struct table *table);
 /* Whether `text` looks like "type:…" (letters, digits, '_' before a colon). */
 bool table_is_specification(struct str text);

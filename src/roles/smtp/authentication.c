@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "authentication.h"
 
+#include "failed_logins.h"
 #include "mail/address.h"
 #include "net/sasl_client.h"
 
@@ -19,23 +20,29 @@ const struct failure *authentication_impossible(const struct session *session, c
                                  STR_ARGS(session->name), reason));
 }
 
-const struct failure *authentication_refused(const struct session *session)
+static const struct failure *refusal_new(const struct session *session, const char *intro,
+                                         struct str server, struct str dsn, struct str reply)
 {
     struct arena *arena = &session->delivery->arena;
-    autofree_buf struct buf text = { 0 };
-    struct str dsn = reply_status(&session->reply);
-    bool is_soft =
-        session->transport->config->smtp_sasl_auth_soft_bounce || session->reply.code / 100 != 5;
-
-    reply_format(&session->reply, &text);
+    bool is_soft = session->transport->config->smtp_sasl_auth_soft_bounce || dsn.ptr[0] != '5';
     const char *status =
         is_soft ? arena_printf(arena, "4%.*s", STR_ARGS(str_skip(dsn, 1))) : arena_text(arena, dsn);
-    struct failure *failure =
-        failure_new(arena, status, "SASL authentication failed; server %.*s said: %s",
-                    STR_ARGS(session->name), buf_text(&text));
+    struct failure *failure = failure_new(arena, status, "%s; server %.*s said: %.*s", intro,
+                                          STR_ARGS(server), STR_ARGS(reply));
+
     failure->remote_mta = arena_copy(arena, session->host);
-    failure->smtp_reply = arena_copy(arena, buf_str(&text));
+    failure->smtp_reply = arena_copy(arena, reply);
     return fail_here(session, failure);
+}
+
+const struct failure *authentication_refused(const struct session *session)
+{
+    autofree_buf struct buf text = { 0 };
+
+    failed_login_keep(session);
+    reply_format(&session->reply, &text);
+    return refusal_new(session, "SASL authentication failed", session->name,
+                       reply_status(&session->reply), buf_str(&text));
 }
 
 /* ---- whose login ---- */
@@ -148,10 +155,18 @@ static enum authentication_plan plan_login(struct session *session, struct str l
     }
     struct str password = login;
     struct str user = str_cut(&password, delimiters);
-    session->login = sasl_client_new(&(struct sasl_login){ .mechanisms = mechanisms,
-                                                           .demands = demands_on(session),
-                                                           .user = user,
-                                                           .password = password });
+    struct failed_login known = failed_login_find(session, user, password);
+    if (known.reply.len > 0) {
+        *failure = refusal_new(session, "SASL [CACHED] authentication failed", session->host,
+                               known.dsn, known.reply);
+        return AUTHENTICATION_FAILED;
+    }
+    session->login = sasl_client_new(
+        &(struct sasl_login){ .mechanisms = mechanisms,
+                              .demands = demands_on(session),
+                              .sends_authorization = config->send_cyrus_sasl_authzid,
+                              .user = user,
+                              .password = password });
     if (session->login != NULL)
         return AUTHENTICATION_READY;
     *failure = authentication_impossible(session, "no mechanism available");

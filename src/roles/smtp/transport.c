@@ -5,6 +5,7 @@
 #include "net/sasl_client.h"
 #include "net/tls_library.h"
 #include "nexthop.h"
+#include "service/login_cache.h"
 
 void transports_init(struct transports *transports, const struct config_source *source,
                      struct log *log)
@@ -153,7 +154,8 @@ static bool set_sasl(struct transport *transport, struct error *error)
         !sasl_demands_parse(config->smtp_sasl_tls_security_options, &transport->sasl_tls_demands,
                             error) ||
         !sasl_demands_parse(config->smtp_sasl_tls_verified_security_options,
-                            &transport->sasl_tls_verified_demands, error))
+                            &transport->sasl_tls_verified_demands, error) ||
+        !login_cache_map(config, &transport->login_cache_map, error))
         return false;
     transport->sasl_mechanism_filter =
         match_list_new(config->smtp_sasl_mechanism_filter, &options, error);

@@ -30,6 +30,7 @@ struct transport {
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
     unsigned sasl_demands, sasl_tls_demands, sasl_tls_verified_demands; /* enum sasl_demand bits */
     struct match_list *sasl_mechanism_filter;
+    struct str login_cache_map;             /* smtp_sasl_auth_cache_name; empty: none */
     bool uses_dns, wants_dnssec;            /* smtp_dns_support_level */
     bool uses_dns_hosts, uses_native_hosts; /* smtp_host_lookup */
     uint16_t default_port;                  /* smtp_tcp_port */

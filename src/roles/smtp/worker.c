@@ -16,8 +16,8 @@ static void finish_if_drained(void *argument)
     if (!worker->is_draining || worker->delivery_count > 0 || worker->cache.closing_count > 0)
         return;
     if (worker->queue != NULL) {
-        wire_send_deliver_leaving(
-            worker->queue, &(struct wire_deliver_leaving){ .job_count = worker->job_count });
+        wire_send_deliver_leaving(worker->queue,
+                                  &(struct wire_deliver_leaving){ .job_count = worker->job_count });
         channel_flush(worker->queue);
     }
     worker->drained(worker->argument);
@@ -37,6 +37,7 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
     connection_cache_init(&worker->cache, options->loop, finish_if_drained, worker);
     worker->tls_sessions = tls_sessions_new();
     worker->dns = dns_client_new(options->loop);
+    worker->login_cache = login_cache_new(options->loop);
     return own_host_init(&worker->arena, options->config->myhostname,
                          options->config->inet_interfaces, options->config->proxy_interfaces,
                          &worker->own, error);
@@ -228,6 +229,7 @@ void worker_clear(struct worker *worker)
     connection_cache_clear(&worker->cache);
     tls_sessions_free(&worker->tls_sessions);
     dns_client_free(&worker->dns);
+    login_cache_free(&worker->login_cache);
     if (worker->queue != NULL)
         channel_free(&worker->queue);
     transports_clear(&worker->transports);

@@ -12,6 +12,7 @@
 #include "net/channel.h"
 #include "net/dns.h"
 #include "own_host.h"
+#include "service/login_cache.h"
 #include "transport.h"
 
 struct delivery;
@@ -23,6 +24,7 @@ struct worker {
     struct own_host own;
     struct arena arena; /* as long as the worker */
     struct dns_client *dns;
+    struct login_cache *login_cache;
     struct channel *queue;     /* NULL while there is no queue: results are lost, and the queue
                                   tries again what it has no result for */
     uint64_t queue_generation; /* counts the channels there were */
