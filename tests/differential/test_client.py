@@ -42,6 +42,9 @@ CASES = {
     "notcached": Case(dict(ehlo=AUTH_SCRIPT, auth="534 5.7.9 weak"), ["a", "b"], **CACHED),
     "notcachedsoft": Case(dict(ehlo=AUTH_SCRIPT, auth="454 4.7.0 later"), ["a", "b"], **CACHED),
     "cachedplain": Case(dict(ehlo=AUTH_SCRIPT, auth="535 no status"), ["a", "b"], **CACHED),
+    "bare": Case({}, ["a b", "dot."], sender='"x y"@sender.example',
+                 smtp_quote_rfc821_envelope="no"),
+    "quoted": Case({}, ["a b", "dot."], sender='"x y"@sender.example'),
     "authzid": Case(dict(ehlo=AUTH_SCRIPT, auth="235 2.7.0 ok"), send_cyrus_sasl_authzid="yes",
                     smtp_sasl_mechanism_filter="plain", **LOGIN),
     "noauthzid": Case(dict(ehlo=AUTH_SCRIPT, auth="235 2.7.0 ok"),
@@ -82,7 +85,7 @@ class Side:
         """{(name, user): (dsn, status, text)} of what was tried."""
         found = {}
         for recipient, *result in RESULT.findall(self.system.log()):
-            user, _, domain = recipient.partition("@")
+            user, _, domain = recipient.replace('"', "").partition("@")
             name = domain.partition(".")[0]
             text = result[2]
             if name in self.addresses:
@@ -94,7 +97,8 @@ class Side:
         for user in case.recipients:
             with Client("127.0.0.1", self.system.port) as client:
                 client.command("EHLO client.example.test")
-                code, text = client.deliver(case.sender, [f"{user}@{name}.example"], MESSAGE)
+                address = f'"{user}"' if re.search(r"[ >]|\.$", user) else user
+                code, text = client.deliver(case.sender, [f"{address}@{name}.example"], MESSAGE)
                 assert code == 250, (name, text)
             # One after the other: the next may depend on how this one ended.
             wait_until(lambda: (name, user) in self.results(), f"{user}@{name}", PATIENCE * 2)

@@ -49,6 +49,13 @@ static bool local_role_start(struct service *service, struct error *error)
     return true;
 }
 
+static bool local_role_confine(struct service *service, struct error *error)
+{
+    const struct local_state *state = service->state;
+
+    return local_confine_as(service, agents_change_roots(&state->worker.agents), error);
+}
+
 static bool local_role_peer(struct service *service, struct str role, uint32_t worker, int fd,
                             struct error *error)
 {
@@ -108,7 +115,7 @@ const struct role local_role = {
     .name = "local",
     .log_name = "local",
     .start = local_role_start,
-    .confine = local_confine,
+    .confine = local_role_confine,
     .peer = local_role_peer,
     .drain = local_role_drain,
     .status = local_role_status,

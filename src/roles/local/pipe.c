@@ -192,6 +192,7 @@ static bool run(struct delivery *delivery, const char *const *arguments, struct 
         .arguments = arguments,
         .shell = "",
         .environment = environment_of(delivery),
+        .root = agent->pipe.root.len > 0 ? arena_text(&delivery->arena, agent->pipe.root) : NULL,
         .folder =
             agent->pipe.folder.len > 0 ? arena_text(&delivery->arena, agent->pipe.folder) : NULL,
         .default_folder = arena_text(&delivery->arena, agent->config->queue_directory),

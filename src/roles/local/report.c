@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "mail/address.h"
+#include "mail/status_code.h"
 #include "worker.h"
 
 static struct str relay_of(const struct delivery *delivery)
@@ -32,10 +33,22 @@ static void send_result(struct delivery *delivery, size_t recipient, enum delive
                                         });
 }
 
-void report_soften(const struct delivery *delivery, struct outcome *outcome)
+static void filter_outcome(struct delivery *delivery, struct outcome *outcome)
+{
+    struct str status = str_from(outcome->dsn), text = str_from(outcome->text);
+
+    status_filter_apply(delivery->agent->status_filter, &delivery->arena, &delivery->agent->log,
+                        &status, &text);
+    if (text.ptr != outcome->text)
+        outcome_set(outcome, arena_text(&delivery->arena, status), "%.*s", STR_ARGS(text));
+}
+
+void report_adjust(struct delivery *delivery, struct outcome *outcome)
 {
     const struct agent *agent = delivery->agent;
 
+    if (agent != NULL)
+        filter_outcome(delivery, outcome);
     if (outcome->dsn[0] == '5' && agent != NULL && agent->config != NULL &&
         agent->config->soft_bounce && !delivery_is_probe(delivery))
         outcome->dsn[0] = '4';
@@ -95,7 +108,7 @@ void report(struct delivery *delivery, size_t recipient, const struct outcome *o
 {
     struct outcome softened = *outcome;
 
-    report_soften(delivery, &softened);
+    report_adjust(delivery, &softened);
     report_line(delivery, recipient, delivery->envelope.recipients[recipient].address, &softened);
     report_settle(delivery, recipient, &softened, delivery->success);
 }
@@ -109,8 +122,7 @@ void report_passed(struct delivery *delivery, size_t recipient, struct str targe
     address_format_angle(delivery->envelope.recipients[recipient].address, &address);
     log_info(&delivery->agent->log, "%s: passing %.*s to transport=%.*s", delivery->queue_id.text,
              STR_ARGS(buf_str(&address)), STR_ARGS(transport));
-    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target,
-                DSN_ACTION_NONE);
+    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target, DSN_ACTION_NONE);
 }
 
 void report_done(struct delivery *delivery)

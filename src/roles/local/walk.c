@@ -97,7 +97,7 @@ void walk_tell(struct walk *walk, const struct step *step, const struct outcome 
 {
     struct outcome softened = *outcome;
 
-    report_soften(walk->delivery, &softened);
+    report_adjust(walk->delivery, &softened);
     report_line(walk->delivery, walk->recipient, step->address, &softened);
     if (!walk->has_outcome || badness(&softened) > badness(&walk->outcome))
         walk->outcome = softened;

@@ -372,13 +372,18 @@ static void try_site(struct delivery *delivery, struct str item)
     connection_cache_leave(cache, site.destination);
 }
 
+/* This relay is where the mail belongs, without having it among its destinations. */
+static bool is_looping(const struct delivery *delivery)
+{
+    return str_equal(delivery->failure->dsn, STR("5.4.6"));
+}
+
 /* Mail that loops, or that a domain wants none of, is not helped by another relay. */
 static bool may_fall_back(const struct delivery *delivery)
 {
     const struct failure *failure = delivery->failure;
 
-    return failure == NULL ||
-           (!str_equal(failure->dsn, STR("5.4.6")) && !str_equal(failure->dsn, STR("5.1.0")));
+    return failure == NULL || (!is_looping(delivery) && !str_equal(failure->dsn, STR("5.1.0")));
 }
 
 /* A relay of the administrator's choice that does not exist is a mistake in the configuration, and
@@ -413,6 +418,8 @@ static void try_sites(struct delivery *delivery)
 
 static void settle_open(struct delivery *delivery)
 {
+    struct str best_mx = delivery->worker->best_mx_transport;
+
     for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
         const struct attempt *attempt = &delivery->attempts[i];
         if (attempt->progress == PROGRESS_SETTLED)
@@ -421,6 +428,8 @@ static void settle_open(struct delivery *delivery)
             report_undone(delivery, i);
         else if (attempt->failure != NULL)
             report_failed(delivery, i, attempt->failure, NULL);
+        else if (is_looping(delivery) && best_mx.len > 0)
+            report_passed(delivery, i, best_mx);
         else
             report_failed(delivery, i, delivery->failure, NULL);
     }

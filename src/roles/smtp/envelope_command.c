@@ -4,13 +4,34 @@
 #include "mail/address.h"
 #include "mail/xtext.h"
 
+/* smtp_quote_rfc821_envelope = no: as it is, for servers that know no quotes. What would end the
+ * line or the address stays quoted. */
+static bool is_bare_possible(struct str address)
+{
+    for (size_t i = 0; i < address.len; i++)
+        if ((unsigned char)address.ptr[i] < 0x20 || address.ptr[i] == 0x7f || address.ptr[i] == '>')
+            return false;
+    return true;
+}
+
+static void append_address(const struct session *session, struct str address, struct buf *out)
+{
+    if (session->transport->config->smtp_quote_rfc821_envelope || !is_bare_possible(address)) {
+        address_format_angle(address, out);
+        return;
+    }
+    buf_append_byte(out, '<');
+    buf_append(out, address);
+    buf_append_byte(out, '>');
+}
+
 void envelope_command_mail(const struct session *session, struct buf *out)
 {
     const struct envelope *envelope = &session->delivery->envelope;
     uint32_t features = session->offer.features;
 
     buf_append_text(out, "MAIL FROM:");
-    address_format_angle(session->delivery->sent_sender, out);
+    append_address(session, session->delivery->sent_sender, out);
     if ((features & FEATURE_SIZE) != 0) {
         buf_append_text(out, " SIZE=");
         buf_append_u64(out, envelope->size_bytes);
@@ -111,7 +132,7 @@ void envelope_command_rcpt(const struct session *session, size_t index, struct b
     const struct recipient *recipient = &delivery->envelope.recipients[index];
 
     buf_append_text(out, "RCPT TO:");
-    address_format_angle(delivery->attempts[index].sent_address, out);
+    append_address(session, delivery->attempts[index].sent_address, out);
     if ((session->offer.features & FEATURE_DSN) != 0) {
         append_orcpt(session, recipient, out);
         append_notify(recipient->dsn_notify, out);

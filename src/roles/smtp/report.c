@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "base/ensure.h"
+#include "mail/address.h"
+#include "mail/status_code.h"
 #include "worker.h"
 
 static void settle(struct delivery *delivery, size_t recipient, enum delivery_status status,
@@ -57,34 +59,13 @@ static void log_outcome(struct delivery *delivery, size_t recipient, enum delive
                    SEVERITY_INFO, buf_str(text));
 }
 
-static bool is_digit_at(struct str text, size_t at)
-{
-    return at < text.len && ascii_is_digit(text.ptr[at]);
-}
-
-/* default_delivery_status_filter and its kin: "4.7.1 text" in place of another status and text.
- * Success stays success, and failure failure. */
 static void filter_outcome(struct delivery *delivery, struct failure *outcome)
 {
     const struct transport *transport = delivery->transport;
-    struct str key = str_from(arena_printf(&delivery->arena, "%.*s %.*s", STR_ARGS(outcome->dsn),
-                                           STR_ARGS(outcome->text)));
-    struct str text, dsn;
 
-    if (transport == NULL ||
-        client_tables_find(transport->tables.status_filter, key, &delivery->arena, &text,
-                           &transport->log) != LOOKUP_FOUND)
-        return;
-    dsn = str_cut(&text, " \t");
-    if (dsn.len < 5 || !is_digit_at(dsn, 0) || dsn.ptr[1] != '.' || !is_digit_at(dsn, 2) ||
-        (dsn.ptr[0] != '2' && dsn.ptr[0] != '4' && dsn.ptr[0] != '5') ||
-        (dsn.ptr[0] == '2') != (outcome->dsn.ptr[0] == '2')) {
-        log_warning(&transport->log, "delivery status filter returned bad status: \"%.*s\"",
-                    STR_ARGS(dsn));
-        return;
-    }
-    outcome->dsn = dsn;
-    outcome->text = str_trim(text);
+    if (transport != NULL)
+        status_filter_apply(transport->tables.status_filter, &delivery->arena, &transport->log,
+                            &outcome->dsn, &outcome->text);
 }
 
 static unsigned connection_use(const struct session *session)
@@ -136,6 +117,24 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
     enum delivery_status status = is_soft ? DELIVERY_DEFERRED : DELIVERY_BOUNCED;
     log_outcome(delivery, recipient, status, &outcome, connection_use(session));
     settle(delivery, recipient, status, &outcome, DSN_ACTION_NONE);
+}
+
+void report_passed(struct delivery *delivery, size_t recipient, struct str target)
+{
+    struct failure outcome = {
+        .dsn = STR("2.0.0"),
+        .text = target,
+        .relay = STR("none"),
+        .remote_mta = STR(""),
+        .smtp_reply = STR(""),
+    };
+    struct str rest = target, transport = str_cut(&rest, ":");
+    autofree_buf struct buf address = { 0 };
+
+    address_format_angle(delivery->envelope.recipients[recipient].address, &address);
+    log_info(&delivery->transport->log, "%s: passing %.*s to transport=%.*s",
+             delivery->queue_id.text, STR_ARGS(buf_str(&address)), STR_ARGS(transport));
+    settle(delivery, recipient, DELIVERY_PASSED, &outcome, DSN_ACTION_NONE);
 }
 
 void report_undone(struct delivery *delivery, size_t recipient)

@@ -37,6 +37,7 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
     connection_cache_init(&worker->cache, options->loop, finish_if_drained, worker);
     worker->tls_sessions = tls_sessions_new();
     worker->dns = dns_client_new(options->loop);
+    worker->best_mx_transport = options->config->best_mx_transport;
     worker->login_cache = login_cache_new(options->loop);
     return own_host_init(&worker->arena, options->config->myhostname,
                          options->config->inet_interfaces, options->config->proxy_interfaces,

@@ -25,9 +25,10 @@ struct worker {
     struct arena arena; /* as long as the worker */
     struct dns_client *dns;
     struct login_cache *login_cache;
-    struct channel *queue;     /* NULL while there is no queue: results are lost, and the queue
-                                  tries again what it has no result for */
-    uint64_t queue_generation; /* counts the channels there were */
+    struct str best_mx_transport; /* empty: none */
+    struct channel *queue;        /* NULL while there is no queue: results are lost, and the queue
+                                     tries again what it has no result for */
+    uint64_t queue_generation;    /* counts the channels there were */
     struct local_servers *local_servers; /* NULL: none */
     struct connection_cache cache;
     struct tls_sessions *tls_sessions;
