@@ -331,6 +331,8 @@ VIRTUALS = [
     Case("virtual: unknown", to="nobody-USER@virtual.example.test"),
 ]
 
+UPPER_ALIAS = [Case("alias: upper case", to="AL-UPPER", aliases="al-USER: a@example.com\n")]
+
 # With the filters of the set "filtered": results of each class, of each agent.
 FILTERED = [
     Case("plain"),
@@ -344,4 +346,23 @@ FILTERED = [
     virtual("mailbox", "USER"),
     Case("virtual: unknown", to="nobody-USER@virtual.example.test"),
     virtual("missing folder", "USER/a/b"),
+]
+
+# With the patterns of the set "patterns" in place of aliases and virtual mailboxes.
+PATTERNS = [
+    Case("pattern: alias", to="al-USER"),
+    Case("pattern: alias with extension", to="al-USER+ext"),
+    Case("pattern: extension of its own", to="tagged-USER+ext"),
+    Case("pattern: without the extension", to="tagged-USER"),
+    Case("pattern: upper case", to="AL-UPPER"),
+    Case("pattern: command", to="run-USER"),
+    Case("pattern: file", to="file-USER"),
+    Case("pattern: the key in a command", to="danger-USER"),
+    Case("pattern: a dollar", to="dollar-USER"),
+    Case("pattern: list with an owner", to="list-USER"),
+    Case("pattern: none", to="USER"),
+    virtual("pattern", ""),
+    Case("virtual: pattern with extension", to="USER+ext@virtual.example.test"),
+    Case("virtual: the key in a path", to="danger-USER@virtual.example.test"),
+    Case("virtual: unknown to patterns", to="nobody-USER@virtual.example.test"),
 ]

@@ -32,7 +32,7 @@ SETS = {
         "virtual_mailbox_maps": "texthash:FOLDER/virtual",
         "virtual_uid_maps": f"static:{FIRST_UID}", "virtual_gid_maps": f"static:{FIRST_UID}",
         "smtpd_reject_unlisted_recipient": "no"}),
-    "filtered": (local_cases.FILTERED, {
+    "filtered": (local_cases.FILTERED + local_cases.UPPER_ALIAS, {
         "recipient_delimiter": "+", "default_destination_recipient_limit": "1",
         "virtual_mailbox_domains": VIRTUAL, "virtual_mailbox_base": "FOLDER/v",
         "virtual_mailbox_maps": "texthash:FOLDER/virtual",
@@ -48,6 +48,16 @@ SETS = {
             "regexp:{{/^2\\.0\\.0 / 5.0.0 bad}, {/^5\\.1\\.1 / bad 5.1.1}}, "
             "$default_delivery_status_filter",
         "virtual_delivery_status_filter": "regexp:{{/^2/ 2.7.7 kept}, {/^5/ 4.1.1 not now}}"}),
+    "patterns": (local_cases.PATTERNS, {
+        "recipient_delimiter": "+", "default_destination_recipient_limit": "1",
+        "alias_maps": "regexp:{{/^al-/ a@example.com}, {/^tagged-.*\\+ext$$/ b@example.com},"
+                      " {/^run-/ \"|exit 75\"}, {/^file-/ /nonexistent/file},"
+                      " {/^danger-(.*)/ \"|echo $$1\"}, {/^dollar-/ $$$$@example.com},"
+                      " {/^list-/ d@example.com, e@example.com}, {/^owner-list-/ o@example.com}}",
+        "virtual_mailbox_domains": VIRTUAL, "virtual_mailbox_base": "FOLDER/v",
+        "virtual_mailbox_maps": "pcre:{{/^danger-(.*)@/ $$1}, {/^u[0-9]+x@/ all}}",
+        "virtual_uid_maps": f"regexp:{{{{/./ {FIRST_UID}}}}}",
+        "virtual_gid_maps": f"static:{FIRST_UID}", "smtpd_reject_unlisted_recipient": "no"}),
     "parameters": (local_cases.MANY_PARAMETERS, {
         "home_mailbox": "Maildir/", "recipient_delimiter": "+-",
         "luser_relay": "catch-$local@example.com", "allow_mail_to_commands": "alias",

@@ -44,6 +44,9 @@ struct table_options {
     bool warns_of_age; /* hear of a file that is older than the text it was made from */
     void (*warning)(void *argument, const char *text);
     void *argument;
+    /* Rules of patterns that put a part of the key into the value are left out, with a warning:
+     * where what a value says is run, or is a place to write to. */
+    bool forbids_substitution;
     bool keeps_case; /* keys are looked up as given (postmap -f) */
     /* Values are lists of files, which are read when the table is opened: look-ups find their
      * content in base64, as tables made by postmap -F have it. Patterns and servers cannot. */

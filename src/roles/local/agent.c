@@ -82,20 +82,12 @@ static bool open_routing(struct agent *agent, const struct own_addresses *own_ad
     return agent->cleanup != NULL;
 }
 
-/* What a pattern took from the address would be part of a command. */
-static bool has_patterns(struct str maps)
-{
-    return str_find(maps, STR("regexp:")) >= 0 || str_find(maps, STR("pcre:")) >= 0;
-}
-
 static void open_local(struct agents *agents, struct agent *agent,
                        const struct own_addresses *own_addresses)
 {
     const struct config *config = agent->config;
     struct error error = { 0 };
 
-    if (has_patterns(config->alias_maps))
-        refuse(agents, agent, "alias_maps with regexp or pcre tables: not yet");
     agent->alias_maps = maps_new("alias_maps", config->alias_maps, &agent->log);
     agent->mailbox_command_maps =
         maps_new("mailbox_command_maps", config->mailbox_command_maps, &agent->log);
@@ -128,9 +120,6 @@ static void open_virtual(struct agents *agents, struct agent *agent)
         maps_new("virtual_mailbox_maps", config->virtual_mailbox_maps, &agent->log);
     agent->virtual_uid_maps = maps_new("virtual_uid_maps", config->virtual_uid_maps, &agent->log);
     agent->virtual_gid_maps = maps_new("virtual_gid_maps", config->virtual_gid_maps, &agent->log);
-    if (has_patterns(config->virtual_uid_maps) || has_patterns(config->virtual_gid_maps) ||
-        has_patterns(config->virtual_mailbox_maps))
-        refuse(agents, agent, "virtual mailboxes from regexp or pcre tables: not yet");
     if (!mailbox_locks_parse(config->virtual_mailbox_lock, &agent->locks))
         refuse(agents, agent,
                "parameter virtual_mailbox_lock specifies no applicable mailbox "

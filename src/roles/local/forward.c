@@ -54,6 +54,7 @@ static void format_content(const struct forward *forward, const struct delivery 
                            const struct queue_id_text *id, struct buf *out)
 {
     const struct config *config = delivery->agent->config;
+    autoclear_arena struct arena scratch = { 0 };
 
     buf_printf(out, "Received: by %.*s (%.*s)\r\n\tid %s; ", STR_ARGS(config->myhostname),
                STR_ARGS(config->mail_name), id->text);
@@ -61,7 +62,7 @@ static void format_content(const struct forward *forward, const struct delivery 
     buf_append(out, STR("\r\n"));
     if (delivery->agent->delivered_for & DELIVERED_FOR_FORWARD) {
         buf_append(out, STR("Delivered-To: "));
-        address_format(forward->delivered, out);
+        address_format(address_fold(&scratch, forward->delivered), out); /* as Postfix has it */
         buf_append(out, STR("\r\n"));
     }
     buf_append(out, delivery->content);

@@ -18,14 +18,14 @@ static enum lookup_outcome find(struct delivery *delivery, struct maps *maps, st
     enum lookup_outcome outcome = maps_find(maps, key, arena, value, NULL);
 
     if (outcome == LOOKUP_ABSENT && split.has_extension)
-        outcome = maps_find(maps,
-                            str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(split.user),
-                                                  STR_ARGS(address_domain(key)))),
-                            arena, value, NULL);
+        outcome = maps_find_part(maps,
+                                 str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(split.user),
+                                                       STR_ARGS(address_domain(key)))),
+                                 arena, value);
     if (outcome == LOOKUP_ABSENT)
-        outcome =
-            maps_find(maps, str_from(arena_printf(arena, "@%.*s", STR_ARGS(address_domain(key)))),
-                      arena, value, NULL);
+        outcome = maps_find_part(
+            maps, str_from(arena_printf(arena, "@%.*s", STR_ARGS(address_domain(key)))), arena,
+            value);
     return outcome;
 }
 
