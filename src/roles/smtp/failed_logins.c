@@ -16,8 +16,8 @@ enum { ASK_MS = 5000, SALT_BYTES = 16, ITERATIONS = 4096 };
 
 static struct str key_of(const struct session *session, struct str user)
 {
-    return str_from(arena_printf(&session->delivery->arena, "%.*s;%.*s", STR_ARGS(session->host),
-                                 STR_ARGS(user)));
+    return str_from(arena_printf(&session->delivery->job.arena, "%.*s;%.*s",
+                                 STR_ARGS(session->host), STR_ARGS(user)));
 }
 
 /* Appends the digest in base64. */
@@ -58,7 +58,8 @@ struct failed_login failed_login_find(const struct session *session, struct str 
         return (struct failed_login){ .reply = STR("") };
     struct str key = key_of(session, user);
     if (!login_cache_find(cache, transport->login_cache_map, key,
-                          loop_now_ms(session->loop) + ASK_MS, &session->delivery->arena, &entry))
+                          loop_now_ms(session->loop) + ASK_MS, &session->delivery->job.arena,
+                          &entry))
         return (struct failed_login){ .reply = STR("") };
     if (parse_value(entry.value, password, &found) &&
         entry.stored_s + transport->config->smtp_sasl_auth_cache_time >= clock_wall_ms() / 1000)

@@ -77,7 +77,7 @@ static void smtp_status(struct service *service, struct buf *out)
     buf_printf(out,
                "deliveries: %llu since start, %zu under way; connections: %llu opened, %llu "
                "reused, %zu idle\n",
-               (unsigned long long)worker->job_count, worker->delivery_count,
+               (unsigned long long)worker->jobs.count, worker->jobs.open_count,
                (unsigned long long)worker->opened_connection_count,
                (unsigned long long)worker->reused_connection_count, worker->cache.idle_count);
 }

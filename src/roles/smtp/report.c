@@ -11,7 +11,7 @@ static void settle(struct delivery *delivery, size_t recipient, enum delivery_st
                    const struct failure *outcome, enum dsn_action action)
 {
     struct wire_deliver_result message = {
-        .job = delivery->job,
+        .job = delivery->job.number,
         .recipient = (uint32_t)recipient,
         .status = (uint8_t)status,
         .dsn = outcome->dsn,
@@ -25,27 +25,27 @@ static void settle(struct delivery *delivery, size_t recipient, enum delivery_st
     ensure(delivery->attempts[recipient].progress != PROGRESS_SETTLED);
     delivery->attempts[recipient].progress = PROGRESS_SETTLED;
     delivery->open_count--;
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
     if (queue != NULL)
         wire_send_deliver_result(queue, &message);
 }
 
 static bool is_probe(const struct delivery *delivery)
 {
-    return (delivery->envelope.flags & ENVELOPE_PROBE) != 0;
+    return (delivery->job.envelope.flags & ENVELOPE_PROBE) != 0;
 }
 
 static void log_outcome(struct delivery *delivery, size_t recipient, enum delivery_status status,
                         const struct failure *outcome, unsigned connection_use)
 {
-    const struct recipient *to = &delivery->envelope.recipients[recipient];
+    const struct recipient *to = &delivery->job.envelope.recipients[recipient];
     struct log_delivery line = {
-        .queue_id = str_from(delivery->queue_id.text),
+        .queue_id = str_from(delivery->job.queue_id.text),
         .recipient = to->address,
         .original_recipient = to->original_recipient,
         .relay = outcome->relay,
         .connection_use = connection_use,
-        .times = delivery->times,
+        .times = delivery->job.times,
         .dsn = outcome->dsn,
         .status = delivery_status_word(status, is_probe(delivery)),
         .diagnostic = outcome->text,
@@ -64,7 +64,7 @@ static void filter_outcome(struct delivery *delivery, struct failure *outcome)
     const struct transport *transport = delivery->transport;
 
     if (transport != NULL)
-        status_filter_apply(transport->tables.status_filter, &delivery->arena, &transport->log,
+        status_filter_apply(transport->tables.status_filter, &delivery->job.arena, &transport->log,
                             &outcome->dsn, &outcome->text);
 }
 
@@ -108,7 +108,7 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
     filter_outcome(delivery, &outcome);
     bool is_soft = failure_is_soft(&outcome);
     if (!is_soft && delivery->transport->config->soft_bounce && !is_probe(delivery)) {
-        char *dsn = arena_new(&delivery->arena, outcome.dsn.len + 1);
+        char *dsn = arena_new(&delivery->job.arena, outcome.dsn.len + 1);
         memcpy(dsn, outcome.dsn.ptr, outcome.dsn.len);
         dsn[0] = '4';
         outcome.dsn.ptr = dsn;
@@ -131,9 +131,9 @@ void report_passed(struct delivery *delivery, size_t recipient, struct str targe
     struct str rest = target, transport = str_cut(&rest, ":");
     autofree_buf struct buf address = { 0 };
 
-    address_format_angle(delivery->envelope.recipients[recipient].address, &address);
+    address_format_angle(delivery->job.envelope.recipients[recipient].address, &address);
     log_info(&delivery->transport->log, "%s: passing %.*s to transport=%.*s",
-             delivery->queue_id.text, STR_ARGS(buf_str(&address)), STR_ARGS(transport));
+             delivery->job.queue_id.text, STR_ARGS(buf_str(&address)), STR_ARGS(transport));
     settle(delivery, recipient, DELIVERY_PASSED, &outcome, DSN_ACTION_NONE);
 }
 
@@ -154,7 +154,7 @@ void report_misunderstanding(struct session *session)
 {
     const struct delivery *delivery = session->delivery;
     const struct config *config = session->transport->config;
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
     autofree_buf struct buf content = { 0 };
     struct transcript_notice notice = {
         .mail_name = config->mail_name,
@@ -176,7 +176,7 @@ void report_misunderstanding(struct session *session)
 void report_done(struct delivery *delivery)
 {
     struct wire_deliver_done message = {
-        .job = delivery->job,
+        .job = delivery->job.number,
         .site = (uint8_t)delivery->site,
         .site_reason = delivery->site == SITE_FAILED && delivery->failure != NULL
                            ? delivery->failure->text
@@ -184,7 +184,7 @@ void report_done(struct delivery *delivery)
     };
 
     ensure(delivery->open_count == 0);
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
     if (queue != NULL)
         wire_send_deliver_done(queue, &message);
 }

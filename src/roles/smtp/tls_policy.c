@@ -434,7 +434,7 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
     const struct config *config = rules->config;
     struct search search = { .rules = rules,
                              .delivery = delivery,
-                             .arena = &delivery->arena,
+                             .arena = &delivery->job.arena,
                              .site = site,
                              .entry = { .level = rules->level },
                              .problem = "client TLS configuration problem" };
@@ -447,7 +447,7 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
         .keeps_sessions = config->smtp_tls_session_cache_database.len > 0,
         .session_lifetime_s = config->smtp_tls_session_cache_timeout,
     };
-    policy->is_exception = tls_policy_is_waived(rules, delivery->content);
+    policy->is_exception = tls_policy_is_waived(rules, delivery->job.content);
     if (policy->is_exception)
         search.entry.level = rules->level > TLS_LEVEL_MAY ? TLS_LEVEL_MAY : rules->level;
     else if (!table_list_is_empty(rules->maps))
@@ -458,6 +458,6 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
         return true;
     log_warning(rules->log, "TLS policy lookup for %.*s/%.*s: %s", STR_ARGS(site->destination),
                 STR_ARGS(site->host), search.problem);
-    *failure = failure_new(&delivery->arena, "4.7.5", "%s", search.problem);
+    *failure = failure_new(&delivery->job.arena, "4.7.5", "%s", search.problem);
     return false;
 }
