@@ -290,6 +290,7 @@ static void find_and_use_targets(struct site *site, const struct nexthop *nextho
     struct target_search search = {
         .arena = &delivery->job.arena,
         .dns = delivery->worker->dns,
+        .domains = &delivery->worker->search_domains,
         .own = &delivery->worker->own,
         .transport = delivery->transport,
         .loop = delivery->worker->loop,

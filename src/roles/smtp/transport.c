@@ -70,7 +70,7 @@ static bool set_name_service(struct transport *transport, struct error *error)
         if (!is_dns && !str_equal_fold(word, STR("native")))
             return error_set(error, "unknown smtp_host_lookup value \"%.*s\"", STR_ARGS(word));
     }
-    return true;
+    return name_search_parse(config->smtp_dns_resolver_options, &transport->name_search, error);
 }
 
 static bool set_bind_address(const char *parameter, struct str value, int family,

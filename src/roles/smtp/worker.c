@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker.h"
 
+#include "base/file.h"
 #include "delivery.h"
 #include "report.h"
 #include "tls_sessions.h"
+
+#include <unistd.h>
+
+enum { RESOLV_CONF_BYTES_MAX = 64 * 1024 };
 
 /* What each event of a job is here. */
 static struct delivery *delivery_of(struct job *job)
@@ -71,6 +76,19 @@ static void look_for_end(void *argument)
     jobs_look_for_end(&((struct worker *)argument)->jobs);
 }
 
+/* While files can be opened. */
+static void read_search_domains(struct worker *worker)
+{
+    autofree_buf struct buf text = { 0 };
+    char host_name[256] = "";
+    struct error unused;
+
+    (void)!gethostname(host_name, sizeof host_name - 1);
+    (void)!file_read("/etc/resolv.conf", RESOLV_CONF_BYTES_MAX, &text, &unused);
+    search_domains_parse(&worker->arena, buf_str(&text), str_from(host_name),
+                         &worker->search_domains);
+}
+
 bool worker_init(struct worker *worker, const struct worker_options *options, struct error *error)
 {
     *worker = (struct worker){ .loop = options->loop,
@@ -89,6 +107,7 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
     connection_cache_init(&worker->cache, options->loop, look_for_end, worker);
     worker->tls_sessions = tls_sessions_new();
     worker->dns = dns_client_new(options->loop);
+    read_search_domains(worker);
     worker->best_mx_transport = options->config->best_mx_transport;
     worker->login_cache = login_cache_new(options->loop);
     return own_host_init(&worker->arena, options->config->myhostname,

@@ -24,6 +24,7 @@ struct worker {
     struct own_host own;
     struct arena arena; /* as long as the worker */
     struct dns_client *dns;
+    struct search_domains search_domains; /* of resolv.conf */
     struct login_cache *login_cache;
     struct str best_mx_transport;        /* empty: none */
     struct local_servers *local_servers; /* NULL: none */
