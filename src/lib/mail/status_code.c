@@ -42,7 +42,8 @@ void status_filter_apply(struct table_list *filter, struct arena *arena,
     size_t len = status_code_length(found);
     struct str rest = str_trim(str_skip(found, len));
     if (len == 0 || rest.len == 0 || (found.ptr[0] == '2') != (status->ptr[0] == '2')) {
-        log_warning(log, "delivery status filter returned bad status: \"%.*s\"", STR_ARGS(found));
+        struct str word = str_cut(&found, " \t");
+        log_warning(log, "delivery status filter returned bad status: \"%.*s\"", STR_ARGS(word));
         return;
     }
     *status = str_take(found, len);
