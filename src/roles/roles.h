@@ -14,6 +14,7 @@ extern const struct role local_role;
 extern const struct role anvil_role;
 extern const struct role log_role;
 extern const struct role pickup_role;
+extern const struct role proxywrite_role;
 extern const struct role queue_role;
 extern const struct role resolver_role;
 extern const struct role sasl_role;

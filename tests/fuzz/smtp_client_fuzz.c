@@ -6,8 +6,8 @@
  */
 #include "delivery.h"
 #include "dialogue.h"
-#include "tls_policy.h"
 #include "report.h"
+#include "tls_policy.h"
 #include "world.h"
 
 #include "base/clock.h"

@@ -18,7 +18,7 @@ log_path = {folder}/log
 protocols = {protocols}
 listen = 127.0.0.1
 hostname = dovecot.example.test
-ssl = no
+{tls}
 disable_plaintext_auth = no
 auth_mechanisms = plain login cram-md5 scram-sha-1 scram-sha-256
 auth_failure_delay = 0
@@ -72,14 +72,17 @@ class Dovecot:
     configuration = CONFIGURATION
     protocols = ""
 
-    def __init__(self, path, users, **more):
+    def __init__(self, path, users, certificate=None, **more):
+        tls = "ssl = no"
+        if certificate:
+            tls = "ssl = yes\nssl_cert = <{}\nssl_key = <{}".format(*certificate)
         self.path = pathlib.Path(path)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="waypost-dovecot-"))
         self.folder.chmod(0o755)
         (self.folder / "users").write_text(
             "".join(f"{name}:{{PLAIN}}{password}\n" for name, password in users.items()))
         (self.folder / "dovecot.conf").write_text(
-            self.configuration.format(folder=self.folder, socket=self.path,
+            self.configuration.format(folder=self.folder, socket=self.path, tls=tls,
                                       protocols=self.protocols, **more))
 
     def start(self):
@@ -117,10 +120,10 @@ class DovecotLmtp(Dovecot):
     configuration = re.sub(r"(?s)userdb \{\{.*?\n\}\}\n", "", CONFIGURATION, 1) + LMTP
     protocols = "lmtp"
 
-    def __init__(self, folder, users):
+    def __init__(self, folder, users, certificate=None):
         folder = pathlib.Path(folder)
         self.lmtp, self.port = folder / "lmtp", free_port()
-        super().__init__(folder / "auth", {}, lmtp=self.lmtp, port=self.port)
+        super().__init__(folder / "auth", {}, certificate, lmtp=self.lmtp, port=self.port)
         (self.folder / "mail").mkdir()
         shutil.chown(self.folder / "mail", "mail", "mail")
         owner, group = pwd.getpwnam("mail").pw_uid, pwd.getpwnam("mail").pw_gid

@@ -305,6 +305,15 @@ PIPES = [
 ]
 
 
+CHROOTS = [
+    Case("pipe: root directory", service="user=USER chroot=/usr argv=/bin/test -d /share"),
+    Case("pipe: outside of it", service="user=USER chroot=/usr argv=/bin/test -d /etc"),
+    Case("pipe: folder inside it", service="user=USER chroot=/usr directory=/share "
+                                           "argv=/bin/test -d doc"),
+    Case("pipe: starts at its top", service="user=USER chroot=/usr argv=/bin/test -d share"),
+]
+
+
 def virtual(name, path, **more):
     return Case(f"virtual: {name}", to="USER@virtual.example.test", virtual=path, **more)
 
@@ -320,4 +329,40 @@ VIRTUALS = [
     Case("virtual: upper case address", to="UPPER@virtual.example.test", virtual="USER"),
     Case("virtual: extension", to="USER+ext@virtual.example.test", virtual="USER"),
     Case("virtual: unknown", to="nobody-USER@virtual.example.test"),
+]
+
+UPPER_ALIAS = [Case("alias: upper case", to="AL-UPPER", aliases="al-USER: a@example.com\n")]
+
+# With the filters of the set "filtered": results of each class, of each agent.
+FILTERED = [
+    Case("plain"),
+    Case("unknown user", to="nobody-USER"),
+    Case("mailbox unwritable", setup=spooled("x\n\n", mode=0o400)),
+    alias("to a command that fails", '"|exit 75"'),
+    alias("to a command that refuses", '"|exit 69"'),
+    forward("loop", "USER\n"),
+    *[pipe_exit(code) for code in [0, 67, 69, 75]],
+    Case("pipe: success that would fail", service="user=USER argv=/bin/true", to="USER+x"),
+    virtual("mailbox", "USER"),
+    Case("virtual: unknown", to="nobody-USER@virtual.example.test"),
+    virtual("missing folder", "USER/a/b"),
+]
+
+# With the patterns of the set "patterns" in place of aliases and virtual mailboxes.
+PATTERNS = [
+    Case("pattern: alias", to="al-USER"),
+    Case("pattern: alias with extension", to="al-USER+ext"),
+    Case("pattern: extension of its own", to="tagged-USER+ext"),
+    Case("pattern: without the extension", to="tagged-USER"),
+    Case("pattern: upper case", to="AL-UPPER"),
+    Case("pattern: command", to="run-USER"),
+    Case("pattern: file", to="file-USER"),
+    Case("pattern: the key in a command", to="danger-USER"),
+    Case("pattern: a dollar", to="dollar-USER"),
+    Case("pattern: list with an owner", to="list-USER"),
+    Case("pattern: none", to="USER"),
+    virtual("pattern", ""),
+    Case("virtual: pattern with extension", to="USER+ext@virtual.example.test"),
+    Case("virtual: the key in a path", to="danger-USER@virtual.example.test"),
+    Case("virtual: unknown to patterns", to="nobody-USER@virtual.example.test"),
 ]

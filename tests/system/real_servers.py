@@ -32,7 +32,7 @@ acl_smtp_rcpt = accept
 acl_smtp_data = accept
 host_lookup =
 rfc1413_hosts =
-tls_advertise_hosts =
+{tls}
 begin acl
 accept:
   accept
@@ -49,18 +49,25 @@ smtp:
   hosts_try_chunking =
 """
 
+EXIM_TLS = """\
+tls_advertise_hosts = *
+tls_certificate = {cert}
+tls_privatekey = {key}
+"""
+
 OPENSMTPD_CONF = """\
-listen on 127.0.0.1 port {port} hostname opensmtpd.example.test
+{pki}
+listen on 127.0.0.1 port {port} {tls} hostname opensmtpd.example.test
 action "onward" relay host smtp://127.0.0.1:{next_port}
 match from any for any action "onward"
 """
 
 
 class RealServer:
-    """`next_port` is where it passes mail on to."""
+    """`next_port` is where it passes mail on to; with (certificate, key) it offers STARTTLS."""
 
-    def __init__(self, next_port):
-        self.next_port, self.port = next_port, free_port()
+    def __init__(self, next_port, certificate=None):
+        self.next_port, self.port, self.certificate = next_port, free_port(), certificate
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="real-"))
         self.folder.chmod(0o755)
 
@@ -86,6 +93,15 @@ class RealServer:
             raise AssertionError(f"{error}: {said}") from None
         return self
 
+    def copy_certificate(self, owner=0):
+        """As strict servers want them: nobody else's, and for nobody else to read."""
+        copies = [self.folder / name for name in ("server.pem", "server.key")]
+        for source, copy in zip(self.certificate, copies):
+            shutil.copy(source, copy)
+            copy.chmod(0o600)
+            os.chown(copy, owner, owner)
+        return copies
+
     def answers(self):
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as probe:
@@ -105,15 +121,23 @@ class Exim(RealServer):
         for name in "spool", "log":
             (self.folder / name).mkdir()
             os.chown(self.folder / name, ACCOUNTS["Debian-exim"], ACCOUNTS["Debian-exim"])
+        tls = "tls_advertise_hosts ="
+        if self.certificate:
+            cert, key = self.copy_certificate(ACCOUNTS["Debian-exim"])
+            tls = EXIM_TLS.format(cert=cert, key=key)
         (self.folder / "conf").write_text(EXIM_CONF.format(
-            program=EXIM, folder=self.folder, port=self.port, next_port=self.next_port))
+            tls=tls, program=EXIM, folder=self.folder, port=self.port, next_port=self.next_port))
         return f"exec {EXIM} -C {self.folder}/conf -bdf -q1h -oP {self.folder}/pid"
 
 
 class OpenSmtpd(RealServer):
     def command(self):
-        (self.folder / "conf").write_text(OPENSMTPD_CONF.format(port=self.port,
-                                                                next_port=self.next_port))
+        pki = ""
+        if self.certificate:
+            cert, key = self.copy_certificate()
+            pki = f'pki own cert "{cert}"\npki own key "{key}"'
+        (self.folder / "conf").write_text(OPENSMTPD_CONF.format(
+            pki=pki, tls="tls pki own" if pki else "", port=self.port, next_port=self.next_port))
         return ("mount -t tmpfs none /var/lib && mkdir -p -m 711 /var/lib/opensmtpd/empty && "
                 "mount -t tmpfs none /var/spool && mkdir -m 711 /var/spool/smtpd && "
                 "mount -t tmpfs none /run && "

@@ -4,6 +4,7 @@ import os
 import pathlib
 import re
 import tempfile
+import time
 
 import pytest
 
@@ -161,3 +162,94 @@ def service():
                     smtpd_relay_restrictions="permit_sasl_authenticated, reject",
                     smtpd_peername_lookup="no") as server:
                 yield dovecot, server
+
+
+CACHE = "proxy:btree:$data_directory/sasl_auth_cache"
+
+
+def asked_logins(server):
+    return [each for each in server.commands if each.startswith("AUTH")]
+
+
+def caching(port, **parameters):
+    return Instance(**{
+        "smtp_sasl_auth_enable": "yes", "smtp_sasl_security_options": "noanonymous",
+        "smtp_sasl_password_maps": "static:usr:pa:ss", "smtp_sasl_auth_cache_name": CACHE,
+        "default_transport": f"smtp:[127.0.2.1]:{port}",
+        "minimal_backoff_time": "1000s", "maximal_backoff_time": "1000s", **parameters})
+
+
+def test_a_refused_login_is_not_repeated_with_the_same_password():
+    script = dict(ehlo=OFFER.format("PLAIN LOGIN"), auth="535 5.7.8 bad creds")
+    with Servers({"127.0.2.1": script}) as servers:
+        server, relay = servers["127.0.2.1"], caching(servers.port)
+        cached = "SASL [CACHED] authentication failed; server 127.0.2.1 said: 535 5.7.8 bad creds"
+        asked = "SASL authentication failed; server 127.0.2.1[127.0.2.1] said: 535 5.7.8 bad creds"
+        with relay:
+            send(relay, "one@d.example", sender="")
+            refused(relay, "one@d.example", "4.7.8", asked)
+            send(relay, "two@d.example", sender="")
+            refused(relay, "two@d.example", "4.7.8", cached)
+            relay.stop()
+            kept = (relay.folder / "data" / "sasl_auth_cache.lmdb").read_bytes()
+            assert b"535 5.7.8 bad creds" in kept and b"pa:ss" not in kept
+            relay.start()
+            send(relay, "three@d.example", sender="")
+            refused(relay, "three@d.example", "4.7.8", cached)
+            assert len(asked_logins(server)) == 1
+
+            relay.parameters["smtp_sasl_password_maps"] = "static:usr:other"
+            relay.write()
+            relay.stop()
+            relay.start()
+            send(relay, "four@d.example", sender="")
+            refused(relay, "four@d.example", "4.7.8", asked)
+            assert len(asked_logins(server)) == 2
+
+
+def test_a_refused_login_is_tried_again_when_its_time_is_over():
+    script = dict(ehlo=OFFER.format("PLAIN"), auth=["535 5.7.8 bad", "235 2.7.0 ok"])
+    with Servers({"127.0.2.1": script}) as servers, \
+            caching(servers.port, smtp_sasl_auth_cache_time="2s") as relay:
+        send(relay, "one@d.example", sender="")
+        refused(relay, "one@d.example", "4.7.8", "SASL authentication failed")
+        time.sleep(3.5)  # the cache counts whole seconds
+        send(relay, "two@d.example", sender="")
+        relay.wait_log(r"to=<two@d\.example>, .*status=sent")
+
+
+def test_only_535_is_remembered_and_hard_bounces_stay_hard():
+    services = "hard unix - - n - - smtp -o smtp_sasl_auth_soft_bounce=no\n"
+    busy = dict(ehlo=OFFER.format("PLAIN"), auth="534 5.7.9 weak")
+    bad = dict(ehlo=OFFER.format("PLAIN"), auth="535 no")
+    with Servers({"127.0.2.1": busy, "127.0.2.2": bad}) as servers, \
+            caching(servers.port, master_cf=MASTER_CF + services, relay_domains="r.example",
+                    relay_transport=f"hard:[127.0.2.2]:{servers.port}") as relay:
+        for count in (1, 2):
+            send(relay, f"u{count}@d.example", f"u{count}@r.example", sender="")
+            refused(relay, f"u{count}@d.example", "4.7.9", "SASL authentication failed; server")
+            refused(relay, f"u{count}@r.example", "5.0.0",
+                    "SASL authentication failed" if count == 1 else
+                    "SASL [CACHED] authentication failed; server 127.0.2.2 said: 535 no", "bounced")
+        assert len(asked_logins(servers["127.0.2.1"])) == 2
+        assert len(asked_logins(servers["127.0.2.2"])) == 1
+
+
+@pytest.mark.parametrize("parameters, reason", [
+    (dict(smtp_sasl_auth_cache_name="btree:$data_directory/c"), 'must start with "proxy:"'),
+    (dict(proxy_write_maps=""), "proxywrite service is not configured for table")])
+def test_a_cache_that_postfix_would_not_take_stops_the_service(parameters, reason):
+    with Servers({"127.0.2.1": {}}) as servers, caching(servers.port, **parameters) as relay:
+        send(relay, "one@d.example", sender="")
+        relay.wait_log(r"dsn=4\.3\.0, status=deferred \(mail transport unavailable\)")
+        relay.wait_log(reason)
+        assert servers["127.0.2.1"].connections == 0
+
+
+def test_an_authorization_id_is_sent_where_that_is_wanted():
+    script = dict(ehlo=OFFER.format("PLAIN"), auth="235 2.7.0 ok")
+    with Servers({"127.0.2.1": script}) as servers, \
+            caching(servers.port, send_cyrus_sasl_authzid="yes") as relay:
+        send(relay, "one@d.example", sender="")
+        relay.wait_log("status=sent")
+        assert asked_logins(servers["127.0.2.1"]) == ["AUTH PLAIN dXNyAHVzcgBwYTpzcw=="]

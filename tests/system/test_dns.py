@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What name servers may answer, and what becomes of the mail: a lie, a failure or silence is never
 a reason to bounce."""
+import os
 import re
 import smtplib
 import socket
 import struct
+import subprocess
 
 import dns.flags
 import dns.message
@@ -16,7 +18,8 @@ import dns.rdatatype
 import dns.rrset
 import pytest
 
-from world import Instance, NameServer, Sink, message, wait_until
+from mailboxes import is_own_view
+from world import MASTER_CF, Instance, NameServer, Sink, message, wait_until
 
 
 @pytest.fixture
@@ -248,3 +251,32 @@ def test_bracketed_hosts_are_looked_up_without_mx(sink):
         send(relay, "any.test")
         sink.wait(1)
         assert ("host.good.test", "MX") not in names.queries
+
+
+def test_names_are_completed_with_the_domains_of_resolv_conf(sink, tmp_path):
+    if not is_own_view():
+        pytest.skip("needs root and a view of the files of its own")
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 127.0.0.1\nsearch first.test second.test\n")
+    tmp_path.chmod(0o755)
+    place = os.path.realpath("/etc/resolv.conf")
+    subprocess.run(["mount", "--bind", conf, place], check=True)
+    services = ("single unix - - n - - smtp -o smtp_dns_resolver_options=res_defnames\n"
+                "all unix - - n - - smtp -o { smtp_dns_resolver_options = res_defnames, res_dnsrch }\n")
+    zone = {("one.first.test", "A"): ["127.0.0.1"], ("two.second.test", "A"): ["127.0.0.1"],
+            ("a.b.second.test", "A"): ["127.0.0.1"], ("lame.first.test", "A"): "SERVFAIL"}
+    try:
+        with NameServer(zone) as names, \
+                relay_to(sink, names, master_cf=MASTER_CF + services, transport_maps=
+                         "inline:{ {one.example = single:[one]}, {two.example = single:[two]},"
+                         " {three.example = all:[two]}, {four.example = all:[a.b]},"
+                         " {five.example = smtp:[one]}, {six.example = all:[lame]} }") as relay:
+            for name in "one", "two", "three", "four", "five", "six":
+                send(relay, f"{name}.example")
+            for name in "one", "three", "four":
+                outcome(relay, f"{name}.example", "sent")
+            for name in "two", "five":  # the second domain is not asked; nothing is completed
+                assert "Name service error" in outcome(relay, f"{name}.example", "bounced")
+            assert "Host not found, try again" in outcome(relay, "six.example", "deferred")
+    finally:
+        subprocess.run(["umount", place], check=True)

@@ -24,13 +24,40 @@ SETS = {
     "plain": (local_cases.MAILBOX + local_cases.ADDRESSES + local_cases.PROGRAMS +
               local_cases.UNSAFE,
               {"mailbox_size_limit": "50000", "message_size_limit": "40000"}),
-    "others": (local_cases.EXTENSIONS + local_cases.PIPES + local_cases.VIRTUALS, {
+    "others": (local_cases.EXTENSIONS + local_cases.PIPES + local_cases.CHROOTS +
+               local_cases.VIRTUALS, {
         "recipient_delimiter": "+", "mailbox_transport_maps": "texthash:FOLDER/transports",
         "default_destination_recipient_limit": "1",
         "virtual_mailbox_domains": VIRTUAL, "virtual_mailbox_base": "FOLDER/v",
         "virtual_mailbox_maps": "texthash:FOLDER/virtual",
         "virtual_uid_maps": f"static:{FIRST_UID}", "virtual_gid_maps": f"static:{FIRST_UID}",
         "smtpd_reject_unlisted_recipient": "no"}),
+    "filtered": (local_cases.FILTERED + local_cases.UPPER_ALIAS, {
+        "recipient_delimiter": "+", "default_destination_recipient_limit": "1",
+        "virtual_mailbox_domains": VIRTUAL, "virtual_mailbox_base": "FOLDER/v",
+        "virtual_mailbox_maps": "texthash:FOLDER/virtual",
+        "virtual_uid_maps": f"static:{FIRST_UID}", "virtual_gid_maps": f"static:{FIRST_UID}",
+        "smtpd_reject_unlisted_recipient": "no",
+        "mailbox_transport_maps": "texthash:FOLDER/transports",
+        "default_delivery_status_filter":
+            "regexp:{{/^5\\.3\\.0 (service.*)/ 4.3.1 later: $$1}, {/^4\\.3\\.0 / 5.3.9 no more}}",
+        "local_delivery_status_filter":
+            "regexp:{{/^5\\.1\\.1 .*/ 5.2.1 nobody here}, {/^5\\.2\\.0 (.*)/ 4.2.2 $$1},"
+            " {/^2.*mailbox/ 2.1.9 in the box}}, $default_delivery_status_filter",
+        "pipe_delivery_status_filter":
+            "regexp:{{/^2\\.0\\.0 / 5.0.0 bad}, {/^5\\.1\\.1 / bad 5.1.1}}, "
+            "$default_delivery_status_filter",
+        "virtual_delivery_status_filter": "regexp:{{/^2/ 2.7.7 kept}, {/^5/ 4.1.1 not now}}"}),
+    "patterns": (local_cases.PATTERNS, {
+        "recipient_delimiter": "+", "default_destination_recipient_limit": "1",
+        "alias_maps": "regexp:{{/^al-/ a@example.com}, {/^tagged-.*\\+ext$$/ b@example.com},"
+                      " {/^run-/ \"|exit 75\"}, {/^file-/ /nonexistent/file},"
+                      " {/^danger-(.*)/ \"|echo $$1\"}, {/^dollar-/ $$$$@example.com},"
+                      " {/^list-/ d@example.com, e@example.com}, {/^owner-list-/ o@example.com}}",
+        "virtual_mailbox_domains": VIRTUAL, "virtual_mailbox_base": "FOLDER/v",
+        "virtual_mailbox_maps": "pcre:{{/^danger-(.*)@/ $$1}, {/^u[0-9]+x@/ all}}",
+        "virtual_uid_maps": f"regexp:{{{{/./ {FIRST_UID}}}}}",
+        "virtual_gid_maps": f"static:{FIRST_UID}", "smtpd_reject_unlisted_recipient": "no"}),
     "parameters": (local_cases.MANY_PARAMETERS, {
         "home_mailbox": "Maildir/", "recipient_delimiter": "+-",
         "luser_relay": "catch-$local@example.com", "allow_mail_to_commands": "alias",

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from world import MASTER_CF, Instance, Sink, free_port, message, wait_until
+from world import (MASTER_CF, Instance, NameServer, Sink, free_port, message,
+                   wait_until)
 
 
 def send(relay, *recipients, sender="sender@example.test", content=None):
@@ -169,3 +170,23 @@ def test_tag_of_a_service_that_discards_is_its_own():
         send(relay, "a@b.example", "c@odd.example")
         relay.wait_log(r" relay-gone/discard\[\d+\]: \w+: to=<a@b\.example>, .*status=sent \(spam\)")
         relay.wait_log(r"to=<c@odd\.example>, .*status=deferred \(mail transport unavailable\)")
+
+
+def test_what_loops_goes_to_best_mx_transport(sink):
+    zone = {("loop.example", "MX"): ["10 relay.example.test."],
+            ("relay.example.test", "A"): ["127.0.0.1"]}
+    with NameServer(zone) as names:
+        common = dict(dns_servers=f"127.0.0.1:{names.port}", smtp_tcp_port="25",
+                      master_cf=MASTER_CF + "own unix - - n - - smtp -o smtp_bind_address=127.0.0.9\n",
+                      notify_classes="")
+        with Instance(**common) as relay:
+            send(relay, "u@loop.example", sender="")
+            relay.wait_log(r"to=<u@loop\.example>, .*dsn=5\.4\.6, status=bounced \(mail for "
+                           r"loop\.example loops back to myself\)")
+        with Instance(best_mx_transport=f"own:[127.0.0.1]:{sink.port}", **common) as relay:
+            send(relay, "u@loop.example", "v@loop.example")
+            relay.wait_log(r"postfix/smtp\[\d+\]: \w+: passing <[uv]@loop\.example> to "
+                           r"transport=own", 2)
+            relay.wait_log(r"to=<[uv]@loop\.example>, .*status=sent", 2)
+            assert {each.peer[0] for each in sink.wait(1)} == {"127.0.0.9"}
+            relay.wait_log(r": removed")

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mail/check_action.h"
 
+#include "mail/status_code.h"
+
 #include <string.h>
 
 /* clang-format off */
@@ -42,30 +44,9 @@ static enum check_verb find_verb(struct str word)
     return str_equal_fold(word, STR("OK")) ? CHECK_DUNNO : CHECK_UNKNOWN;
 }
 
-/* How many bytes at the start are an enhanced status code, "5.7.1". */
-static size_t status_length(struct str text)
-{
-    size_t len = 0, digits = 0, dots = 0;
-
-    if (text.len == 0 || (text.ptr[0] != '4' && text.ptr[0] != '5'))
-        return 0;
-    for (; len < text.len && !ascii_is_space(text.ptr[len]); len++) {
-        bool is_dot = text.ptr[len] == '.';
-        if (!is_dot && (!ascii_is_digit(text.ptr[len]) || ++digits > 3))
-            return 0;
-        if (is_dot && (digits == 0 || ++dots > 2))
-            return 0;
-        if (is_dot && dots == 1 && digits != 1)
-            return 0;
-        if (is_dot)
-            digits = 0;
-    }
-    return dots == 2 && digits > 0 ? len : 0;
-}
-
 static void split_status(struct check_action *action)
 {
-    size_t len = status_length(action->text);
+    size_t len = str_starts_with(action->text, STR("2")) ? 0 : status_code_length(action->text);
     struct str status = len > 0 ? str_take(action->text, len) : STR("5.7.1");
 
     memcpy(action->status, status.ptr, status.len);

@@ -26,6 +26,7 @@ struct mechanism {
 struct sasl_client {
     const struct mechanism *mechanism;
     struct buf user, password;
+    bool sends_authorization;
     int step;
     bool is_proved; /* SCRAM: the server's signature was right */
     struct buf nonce, first_bare;
@@ -87,6 +88,8 @@ bool sasl_demands_parse(struct str text, unsigned *demands, struct error *error)
 
 static bool plain_begin(struct sasl_client *client, struct buf *response)
 {
+    if (client->sends_authorization)
+        buf_append(response, buf_str(&client->user));
     buf_append_byte(response, '\0');
     buf_append(response, buf_str(&client->user));
     buf_append_byte(response, '\0');
@@ -140,23 +143,38 @@ static bool cram_respond(struct sasl_client *client, struct str challenge, struc
 
 /* ---- SCRAM (RFC 5802, without channel binding) ---- */
 
+static void append_escaped(struct str name, struct buf *out)
+{
+    for (; name.len > 0; name = str_skip(name, 1)) {
+        if (name.ptr[0] == '=' || name.ptr[0] == ',')
+            buf_append_text(out, name.ptr[0] == '=' ? "=3D" : "=2C");
+        else
+            buf_append_byte(out, name.ptr[0]);
+    }
+}
+
+/* gs2-header: no channel binding, and as whom. */
+static void append_header(const struct sasl_client *client, struct buf *out)
+{
+    buf_append_text(out, client->sends_authorization ? "n,a=" : "n,");
+    if (client->sends_authorization)
+        append_escaped(buf_str(&client->user), out);
+    buf_append_byte(out, ',');
+}
+
 static bool scram_begin(struct sasl_client *client, struct buf *response)
 {
     unsigned char random[NONCE_BYTES];
-    struct str user = buf_str(&client->user);
+    autofree_buf struct buf header = { 0 };
 
     ensure(getrandom(random, sizeof random, 0) == sizeof random);
     base64_encode(str_of((const char *)random, sizeof random), &client->nonce);
+    append_header(client, &header);
     buf_append_text(&client->first_bare, "n=");
-    for (size_t i = 0; i < user.len; i++) {
-        if (user.ptr[i] == '=' || user.ptr[i] == ',')
-            buf_append_text(&client->first_bare, user.ptr[i] == '=' ? "=3D" : "=2C");
-        else
-            buf_append_byte(&client->first_bare, user.ptr[i]);
-    }
+    append_escaped(buf_str(&client->user), &client->first_bare);
     buf_append_text(&client->first_bare, ",r=");
     buf_append(&client->first_bare, buf_str(&client->nonce));
-    buf_append_text(response, "n,,");
+    buf_append(response, buf_str(&header));
     buf_append(response, buf_str(&client->first_bare));
     return true;
 }
@@ -216,12 +234,15 @@ static bool scram_answer_first(struct sasl_client *client, struct str challenge,
                                struct buf *response)
 {
     struct server_first first = { 0 };
-    autofree_buf struct buf message = { 0 };
+    autofree_buf struct buf message = { 0 }, header = { 0 };
     unsigned char proof[CRYPTO_DIGEST_BYTES_MAX];
     bool is_fine = parse_server_first(client, challenge, &first);
 
     if (is_fine) {
-        buf_printf(response, "c=biws,r=%.*s", STR_ARGS(first.nonce));
+        append_header(client, &header);
+        buf_append_text(response, "c=");
+        base64_encode(buf_str(&header), response);
+        buf_printf(response, ",r=%.*s", STR_ARGS(first.nonce));
         buf_printf(&message, "%s,%.*s,", buf_text(&client->first_bare), STR_ARGS(challenge));
         buf_append(&message, buf_str(response));
         is_fine = scram_prove(client, &first, buf_str(&message), proof);
@@ -287,6 +308,7 @@ struct sasl_client *sasl_client_new(const struct sasl_login *login)
             continue;
         struct sasl_client *client = memory_new(sizeof *client);
         client->mechanism = mechanism;
+        client->sends_authorization = login->sends_authorization;
         buf_append(&client->user, login->user);
         buf_append(&client->password, login->password);
         return client;
@@ -304,6 +326,16 @@ void sasl_client_free(struct sasl_client **client)
     buf_free(&(*client)->first_bare);
     memory_free(*client);
     *client = NULL;
+}
+
+struct str sasl_client_user(const struct sasl_client *client)
+{
+    return buf_str(&client->user);
+}
+
+struct str sasl_client_password(const struct sasl_client *client)
+{
+    return buf_str(&client->password);
 }
 
 const char *sasl_client_mechanism(const struct sasl_client *client)

@@ -27,11 +27,15 @@ struct sasl_login {
     struct str mechanisms; /* what the server offers, separated by blanks */
     unsigned demands;      /* enum sasl_demand bits */
     struct str user, password;
+    bool sends_authorization; /* the user also as whom it acts for */
 };
 /* The best mechanism that both sides have; NULL where there is none. */
 struct sasl_client *sasl_client_new(const struct sasl_login *login);
 void sasl_client_free(struct sasl_client **client);
 
+/* Lent until it is freed. */
+struct str sasl_client_user(const struct sasl_client *client);
+struct str sasl_client_password(const struct sasl_client *client);
 const char *sasl_client_mechanism(const struct sasl_client *client);
 /* The response to send with AUTH itself; false where the server speaks first. */
 bool sasl_client_begin(struct sasl_client *client, struct buf *response);

@@ -176,21 +176,27 @@ static struct table *new_table(struct str specification, const struct table_opti
     return table;
 }
 
+bool table_is_proxied(struct str list, struct str specification)
+{
+    bool is_found = false;
+    struct str word;
+
+    while (!is_found && table_next_word(&list, &word)) {
+        bool has_prefix = false;
+        for (; str_starts_with(word, STR("proxy:")); word = str_skip(word, 6))
+            has_prefix = true;
+        is_found = has_prefix && str_equal(word, specification);
+    }
+    return is_found;
+}
+
 /* Everything runs in the role that asks: "proxy:" only says where Postfix would. But what the
  * operator did not approve of for that may not be reached by that. */
 static struct table *open_proxy(struct str specification, const struct table_options *options,
                                 struct error *error)
 {
-    struct str rest = surroundings_now.proxy_read_maps, word;
-    bool is_approved = !surroundings_now.checks_proxies;
-
-    while (!is_approved && table_next_word(&rest, &word)) {
-        bool has_prefix = false;
-        for (; str_starts_with(word, STR("proxy:")); word = str_skip(word, 6))
-            has_prefix = true;
-        is_approved = has_prefix && str_equal(word, specification);
-    }
-    if (is_approved)
+    if (!surroundings_now.checks_proxies ||
+        table_is_proxied(surroundings_now.proxy_read_maps, specification))
         return table_open(specification, options, error);
     error_set(error,
               "proxymap service is not configured for table \"%.*s\": add \"proxy:%.*s\" to "

@@ -44,6 +44,9 @@ struct table_options {
     bool warns_of_age; /* hear of a file that is older than the text it was made from */
     void (*warning)(void *argument, const char *text);
     void *argument;
+    /* Rules of patterns that put a part of the key into the value are left out, with a warning:
+     * where what a value says is run, or is a place to write to. */
+    bool forbids_substitution;
     bool keeps_case; /* keys are looked up as given (postmap -f) */
     bool
         warns_of_failures; /* of a table_list: hear of each look-up that fails, as Postfix has it */
@@ -70,6 +73,8 @@ enum lookup_outcome table_next(struct table *table, struct arena *arena, struct 
 bool table_takes_parts(const struct table *table);
 /* Whether the source changed since table_open (the file was replaced): reopen then. */
 bool table_is_stale(const struct table *table);
+/* Whether "proxy:" and the specification are among the tables of a list such as proxy_read_maps. */
+bool table_is_proxied(struct str list, struct str specification);
 struct str table_specification(const struct table *table);
 /* Whether `text` looks like "type:…" (letters, digits, '_' before a colon). */
 bool table_is_specification(struct str text);

@@ -41,6 +41,7 @@ static const char *const lists[] = {
 /* What the mail system writes itself, and what repeats the values of others. */
 static const char *const left_out[] = {
     "address_verify_map",
+    "lmtp_sasl_auth_cache_name",
     "lmtp_tls_session_cache_database",
     "postscreen_cache_map",
     "proxy_read_maps",

@@ -82,7 +82,7 @@ static enum reference take_reference(struct str *text, uint64_t *group, struct e
     return REFERENCE_BAD;
 }
 
-static bool check_text(struct rule *rule, struct error *error)
+static bool check_text(const struct table *table, struct rule *rule, struct error *error)
 {
     struct str rest = rule->text;
     ptrdiff_t dollar;
@@ -96,6 +96,8 @@ static bool check_text(struct rule *rule, struct error *error)
             return false;
         if (reference == REFERENCE_DOLLAR)
             continue;
+        if (table->options.forbids_substitution)
+            return error_set(error, "regular expression substitution is not allowed");
         if (rule->is_negated)
             return error_set(error, "$number found in negative match replacement text");
         if (group == 0 || group > rule->pattern.group_count)
@@ -217,7 +219,7 @@ static bool parse_rule(struct table *table, struct str line, struct rule *rule,
     if (line.len == 0)
         warn_line(place, "no replacement text: using empty string");
     rule->text = arena_copy(&table->arena, line);
-    return check_text(rule, error);
+    return check_text(table, rule, error);
 }
 
 static void add_rule(struct pattern_table *patterns, const struct rule *rule)

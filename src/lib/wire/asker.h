@@ -2,8 +2,8 @@
 /*
  * Asking another role over a channel: a fiber sends a question with a number and is suspended until
  * the answer with that number, its deadline, or the end of the channel. What the messages are
- * the caller knows (dns_client.c, service/anvil.c, verify.c, cyrus.c); this keeps account of who
- * waits for what. In the loop.
+ * the caller knows (dns_client.c, service/anvil.c, verify.c, cyrus.c, login_cache.c); this keeps
+ * account of who waits for what. In the loop.
  *
  * A peer that is replaced (a reload) may still answer what it was asked: its channel is kept until
  * the peer closes it, while new questions go to its successor. What a peer has not answered when

@@ -9,7 +9,7 @@
 #include <sysexits.h>
 
 static const struct role *const roles[] = {
-    &anvil_role,    &local_role, &log_role,  &pickup_role, &queue_role,
+    &anvil_role,    &local_role, &log_role,  &pickup_role, &proxywrite_role, &queue_role,
     &resolver_role, &sasl_role,  &smtp_role, &smtpd_role,  &verify_role,
 };
 

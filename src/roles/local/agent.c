@@ -82,20 +82,12 @@ static bool open_routing(struct agent *agent, const struct own_addresses *own_ad
     return agent->cleanup != NULL;
 }
 
-/* What a pattern took from the address would be part of a command. */
-static bool has_patterns(struct str maps)
-{
-    return str_find(maps, STR("regexp:")) >= 0 || str_find(maps, STR("pcre:")) >= 0;
-}
-
 static void open_local(struct agents *agents, struct agent *agent,
                        const struct own_addresses *own_addresses)
 {
     const struct config *config = agent->config;
     struct error error = { 0 };
 
-    if (has_patterns(config->alias_maps))
-        refuse(agents, agent, "alias_maps with regexp or pcre tables: not yet");
     agent->alias_maps = maps_new("alias_maps", config->alias_maps, &agent->log);
     agent->mailbox_command_maps =
         maps_new("mailbox_command_maps", config->mailbox_command_maps, &agent->log);
@@ -128,9 +120,6 @@ static void open_virtual(struct agents *agents, struct agent *agent)
         maps_new("virtual_mailbox_maps", config->virtual_mailbox_maps, &agent->log);
     agent->virtual_uid_maps = maps_new("virtual_uid_maps", config->virtual_uid_maps, &agent->log);
     agent->virtual_gid_maps = maps_new("virtual_gid_maps", config->virtual_gid_maps, &agent->log);
-    if (has_patterns(config->virtual_uid_maps) || has_patterns(config->virtual_gid_maps) ||
-        has_patterns(config->virtual_mailbox_maps))
-        refuse(agents, agent, "virtual mailboxes from regexp or pcre tables: not yet");
     if (!mailbox_locks_parse(config->virtual_mailbox_lock, &agent->locks))
         refuse(agents, agent,
                "parameter virtual_mailbox_lock specifies no applicable mailbox "
@@ -161,6 +150,31 @@ static void add(struct agents *agents, const struct config_source *source,
     map_set(agents->by_name, agent->name, agent);
 }
 
+static void warn(void *argument, const char *text)
+{
+    const struct agent *agent = argument;
+
+    log_warning(&agent->log, "%s", text);
+}
+
+static void open_status_filter(struct agent *agent)
+{
+    const struct config *config = agent->config;
+    const struct {
+        const char *name;
+        struct str text;
+    } filters[] = {
+        [AGENT_LOCAL] = { "local_delivery_status_filter", config->local_delivery_status_filter },
+        [AGENT_VIRTUAL] = { "virtual_delivery_status_filter",
+                            config->virtual_delivery_status_filter },
+        [AGENT_PIPE] = { "pipe_delivery_status_filter", config->pipe_delivery_status_filter },
+    };
+    struct table_options options = { .warning = warn, .argument = agent };
+
+    agent->status_filter = table_list_new(str_from(filters[agent->kind].name),
+                                          filters[agent->kind].text, &options, NULL);
+}
+
 static void open_agent(struct agents *agents, struct agent *agent,
                        const struct own_addresses *own_addresses, struct log *log)
 {
@@ -177,6 +191,7 @@ static void open_agent(struct agents *agents, struct agent *agent,
     agent->host_name = arena_text(&agents->arena, str_from(host_name));
     if (config->service->is_chrooted)
         refuse(agents, agent, "a root directory of its own (chroot): not yet");
+    open_status_filter(agent);
     switch (agent->kind) {
     case AGENT_LOCAL:
         open_local(agents, agent, own_addresses);
@@ -226,6 +241,7 @@ void agents_clear(struct agents *agents)
         maps_free(&agent->mailbox_command_maps);
         maps_free(&agent->mailbox_transport_maps);
         maps_free(&agent->fallback_transport_maps);
+        table_list_free(&agent->status_filter);
         maps_free(&agent->virtual_mailbox_maps);
         maps_free(&agent->virtual_uid_maps);
         maps_free(&agent->virtual_gid_maps);
@@ -236,6 +252,16 @@ void agents_clear(struct agents *agents)
     }
     map_free(&agents->by_name);
     arena_clear(&agents->arena);
+}
+
+bool agents_change_roots(const struct agents *agents)
+{
+    struct map_cursor cursor = { 0 };
+    bool is_any = false;
+
+    while (!is_any && map_next(agents->by_name, &cursor))
+        is_any = ((const struct agent *)cursor.value)->pipe.root.len > 0;
+    return is_any;
 }
 
 const struct agent *agents_find(const struct agents *agents, struct str name)

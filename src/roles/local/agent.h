@@ -12,6 +12,7 @@
 #include "mail/route.h"
 #include "maps.h"
 #include "pipe_settings.h"
+#include "table/table_list.h"
 #include "user.h"
 
 enum agent_kind { AGENT_LOCAL, AGENT_VIRTUAL, AGENT_PIPE };
@@ -30,6 +31,7 @@ struct agent {
     struct log_context cleanup_log; /* "postfix/cleanup": for what is forwarded */
     struct maps *alias_maps, *mailbox_command_maps;
     struct maps *mailbox_transport_maps, *fallback_transport_maps;
+    struct table_list *status_filter; /* local_delivery_status_filter and its kin */
     struct maps *virtual_mailbox_maps, *virtual_uid_maps, *virtual_gid_maps;
     struct router *router;              /* of local alone, as is cleanup */
     struct cleanup *cleanup;            /* for what is forwarded */
@@ -52,5 +54,7 @@ struct agents {
 void agents_init(struct agents *agents, const struct config_source *source,
                  const struct own_addresses *own_addresses, struct log *log);
 void agents_clear(struct agents *agents);
+/* Whether some command runs in a root directory of its own. */
+bool agents_change_roots(const struct agents *agents);
 /* NULL: there is none of that name. */
 const struct agent *agents_find(const struct agents *agents, struct str name);

@@ -96,6 +96,8 @@ static _Noreturn void be_child(const struct child_work *work, int result_fd)
     set_limits(work);
     /* Should the role die, nobody watches the time: a program keeps this alarm. */
     alarm((unsigned)(work->limit_ms / 1000) + ORPHAN_GRACE_S);
+    if (work->root != NULL && (chroot(work->root) < 0 || chdir("/") < 0))
+        _exit(CHILD_ROOT_FAILED);
     if (work->as_root != NULL && !work->as_root(work->argument))
         _exit(CHILD_REFUSED);
     if (!become(&work->rights))

@@ -20,6 +20,7 @@ struct rights {
 
 struct child_work {
     struct rights rights;
+    const char *root; /* chroot= goes before everything else; NULL: none */
     /* Before the rights go: to open what only root reaches. False ends the child with exit status
      * CHILD_REFUSED. NULL: nothing to do. */
     bool (*as_root)(void *argument);
@@ -39,7 +40,7 @@ enum child_end {
     CHILD_NOT_STARTED, /* `error` says why */
     CHILD_CANCELLED,   /* the fiber was; the child is gone */
 };
-enum { CHILD_REFUSED = 120, CHILD_RIGHTS_FAILED = 121 };
+enum { CHILD_REFUSED = 120, CHILD_RIGHTS_FAILED = 121, CHILD_ROOT_FAILED = 122 };
 
 struct child_result {
     int status; /* exit status, or the signal's number */

@@ -55,14 +55,15 @@ static int exec_failed(const char *what)
     return code == ENOENT || code == EACCES || code == ENOTDIR || code == ELOOP ? 127 : EX_TEMPFAIL;
 }
 
-static int exec_words(const char *const *words, const char *const *environment)
+/* Returns where it cannot be, with errno. */
+static void try_words(const char *const *words, const char *const *environment)
 {
     char path[] = _PATH_DEFPATH;
     struct str rest = str_from(path);
 
     if (strchr(words[0], '/') != NULL) {
         execve(words[0], (char *const *)(uintptr_t)words, (char *const *)(uintptr_t)environment);
-        return exec_failed(words[0]);
+        return;
     }
     while (rest.len > 0) {
         char file[4096];
@@ -72,6 +73,11 @@ static int exec_words(const char *const *words, const char *const *environment)
         if (errno != ENOENT && errno != EACCES && errno != ENOTDIR)
             break;
     }
+}
+
+static int exec_words(const char *const *words, const char *const *environment)
+{
+    try_words(words, environment);
     return exec_failed(words[0]);
 }
 
@@ -89,7 +95,10 @@ static int exec_text(const struct command *command)
     }
     if (command_is_plain(str_from(command->text))) {
         split(&arena, str_from(command->text), words, &count);
-        return exec_words(words, command->environment);
+        try_words(words, command->environment);
+        if (errno != ENOENT || strchr(words[0], '/') != NULL)
+            return exec_failed(words[0]);
+        /* perhaps the shell has it built in */
     }
     const char *const by_shell[] = { "sh", "-c", command->text, NULL };
     execve(_PATH_BSHELL, (char *const *)(uintptr_t)by_shell,
@@ -115,7 +124,7 @@ static bool enter_folder(const struct command *command)
 {
     if (command->folder != NULL)
         return chdir(command->folder) == 0;
-    return chdir(command->default_folder) == 0 || chdir("/") == 0;
+    return (command->root == NULL && chdir(command->default_folder) == 0) || chdir("/") == 0;
 }
 
 static int run_as_user(void *argument, int result_fd)
@@ -166,6 +175,7 @@ bool command_run(struct loop *loop, const struct command *command, struct outcom
 {
     struct child_work work = {
         .rights = command->rights,
+        .root = command->root,
         .run = run_as_user,
         .argument = (void *)(uintptr_t)command,
         .limit_ms = command->limit_ms,
@@ -180,6 +190,9 @@ bool command_run(struct loop *loop, const struct command *command, struct outcom
     case CHILD_EXITED:
         if (result.status == CHILD_RIGHTS_FAILED)
             outcome_set(outcome, "4.3.0", "cannot become user %u", (unsigned)command->rights.uid);
+        else if (result.status == CHILD_ROOT_FAILED && command->root != NULL)
+            outcome_set(outcome, "4.3.0", "cannot change the root directory to \"%s\"",
+                        command->root);
         else
             outcome_from_exit(outcome, result.status, name_of(command), output);
         break;

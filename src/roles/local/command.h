@@ -16,6 +16,7 @@ struct command {
     const char *const *arguments;
     const char *shell;              /* local_command_shell; empty: /bin/sh where one is needed */
     const char *const *environment; /* "NAME=value", ended by NULL */
+    const char *root;               /* its root directory; NULL: the system's */
     const char *folder;             /* NULL: `default_folder` where that can be entered */
     const char *default_folder;
     struct copy copy;

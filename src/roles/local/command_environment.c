@@ -67,12 +67,12 @@ const char *const *command_environment(struct delivery *delivery, size_t recipie
                                        const struct command_names *names)
 {
     const struct config *config = delivery->agent->config;
-    const struct envelope *envelope = &delivery->envelope;
-    struct environment environment = { .arena = &delivery->arena,
+    const struct envelope *envelope = &delivery->job.envelope;
+    struct environment environment = { .arena = &delivery->job.arena,
                                        .filter = config->command_expansion_filter };
 
     environment.items =
-        arena_new_array(&delivery->arena, VARIABLES_MAX + 1, sizeof *environment.items);
+        arena_new_array(&delivery->job.arena, VARIABLES_MAX + 1, sizeof *environment.items);
     put(&environment, "PATH", STR(_PATH_DEFPATH));
     put_exported(&environment, config);
     if (names->home != NULL) {

@@ -8,20 +8,20 @@
 
 /* To become a user, to end what runs as one, to read tables that root alone does not own, and to
  * make a mailbox in a spool folder that only root writes to. */
-static const unsigned kept[] = { CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_DAC_READ_SEARCH, CAP_CHOWN };
+static const unsigned kept[] = { CAP_SETUID,          CAP_SETGID, CAP_KILL,
+                                 CAP_DAC_READ_SEARCH, CAP_CHOWN,  CAP_SYS_CHROOT };
 static const unsigned bounding[] = { CAP_DAC_OVERRIDE, CAP_FOWNER,
                                      CAP_FSETID }; /* mail filters of old */
 
-static const struct capabilities capabilities = {
-    .kept = kept,
-    .kept_count = sizeof kept / sizeof kept[0],
-    .bounding = bounding,
-    .bounding_count = sizeof bounding / sizeof bounding[0],
-};
-
-bool local_confine(struct service *service, struct error *error)
+bool local_confine_as(struct service *service, bool changes_roots, struct error *error)
 {
     const struct rlimit none = { 0, 0 };
+    const struct capabilities capabilities = {
+        .kept = kept,
+        .kept_count = sizeof kept / sizeof kept[0] - (changes_roots ? 0 : 1),
+        .bounding = bounding,
+        .bounding_count = sizeof bounding / sizeof bounding[0],
+    };
 
     setrlimit(RLIMIT_CORE, &none);
     if (geteuid() != 0) {

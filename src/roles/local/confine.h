@@ -8,4 +8,5 @@
 
 #include "service/service.h"
 
-must_check bool local_confine(struct service *service, struct error *error);
+/* `changes_roots`: some command runs in a root directory of its own. */
+must_check bool local_confine_as(struct service *service, bool changes_roots, struct error *error);

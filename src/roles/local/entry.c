@@ -103,7 +103,7 @@ void entry_run_command(struct walk *walk, struct step *step, struct str text)
                   .sender = step->sender,
                   .original_to = delivery_original(delivery, walk->recipient),
                   .delivered_to = step->delivered,
-                  .content = delivery->content,
+                  .content = delivery->job.content,
                   .eol = STR("\n"),
                   .wall_s = clock_wall_ms() / 1000 },
         .limit_ms = config->command_time_limit * 1000,

@@ -18,7 +18,7 @@ void forwards_init(struct forwards *forwards, struct delivery *delivery, size_t 
 
 static struct forward *find(struct forwards *forwards, struct str sender, struct str delivered)
 {
-    struct arena *arena = &forwards->delivery->arena;
+    struct arena *arena = &forwards->delivery->job.arena;
 
     for (struct forward *each = forwards->first; each != NULL; each = each->next)
         if (str_equal(each->sender, sender) && str_equal(each->delivered, delivered))
@@ -35,18 +35,18 @@ void forwards_add(struct forwards *forwards, struct str sender, struct str deliv
                   struct str address)
 {
     struct delivery *delivery = forwards->delivery;
-    const struct recipient *to = &delivery->envelope.recipients[forwards->recipient];
+    const struct recipient *to = &delivery->job.envelope.recipients[forwards->recipient];
     struct forward *forward = find(forwards, sender, delivered);
     struct str original = delivery_original(delivery, forwards->recipient);
     struct recipient recipient = { .address = address };
 
     /* A list that has an owner starts afresh (RFC 3461, 5.2.7.3). */
-    if (str_equal(sender, delivery->envelope.sender)) {
+    if (str_equal(sender, delivery->job.envelope.sender)) {
         recipient.original_recipient = str_equal(original, address) ? STR("") : original;
         recipient.dsn_orcpt = to->dsn_orcpt;
         recipient.dsn_notify = envelope_notify_without_success(to->dsn_notify);
     }
-    envelope_add_recipient(&delivery->arena, &forward->envelope, &recipient);
+    envelope_add_recipient(&delivery->job.arena, &forward->envelope, &recipient);
     forwards->address_count++;
 }
 
@@ -54,6 +54,7 @@ static void format_content(const struct forward *forward, const struct delivery 
                            const struct queue_id_text *id, struct buf *out)
 {
     const struct config *config = delivery->agent->config;
+    autoclear_arena struct arena scratch = { 0 };
 
     buf_printf(out, "Received: by %.*s (%.*s)\r\n\tid %s; ", STR_ARGS(config->myhostname),
                STR_ARGS(config->mail_name), id->text);
@@ -61,16 +62,16 @@ static void format_content(const struct forward *forward, const struct delivery 
     buf_append(out, STR("\r\n"));
     if (delivery->agent->delivered_for & DELIVERED_FOR_FORWARD) {
         buf_append(out, STR("Delivered-To: "));
-        address_format(forward->delivered, out);
+        address_format(address_fold(&scratch, forward->delivered), out); /* as Postfix has it */
         buf_append(out, STR("\r\n"));
     }
-    buf_append(out, delivery->content);
+    buf_append(out, delivery->job.content);
 }
 
 /* What the new message keeps of the old one's envelope. */
 static struct envelope envelope_of(const struct forward *forward, const struct delivery *delivery)
 {
-    const struct envelope *old = &delivery->envelope;
+    const struct envelope *old = &delivery->job.envelope;
     struct envelope envelope = forward->envelope; /* with its recipients */
 
     envelope.sender = forward->sender;
@@ -92,7 +93,7 @@ static bool make(const struct forward *forward, struct delivery *delivery,
     autofree_buf struct buf raw = { 0 };
     struct envelope envelope = envelope_of(forward, delivery);
     struct cleanup_message message = {
-        .arena = &delivery->arena,
+        .arena = &delivery->job.arena,
         .envelope = &envelope,
         .queue_id = str_from(id->text),
         .parts = CLEANUP_INTERNAL,
@@ -144,14 +145,15 @@ bool forwards_finish(struct forwards *forwards, struct outcome *outcome)
             outcome_set(outcome, "4.3.0", "unable to forward message");
             return false;
         }
-        struct queue_id_text id = queue_id_format(queue_id, worker->has_long_queue_ids);
+        struct queue_id_text id =
+            queue_id_format(queue_id, worker->jobs.options.has_long_queue_ids);
         if (!submit(each, delivery, queue_id, &id)) {
             outcome_set(outcome, "4.3.0", "unable to forward message");
             return false;
         }
         outcome_set(outcome, "2.0.0", "forwarded as %s", id.text);
         report_line(delivery, forwards->recipient,
-                    delivery->envelope.recipients[forwards->recipient].address, outcome);
+                    delivery->job.envelope.recipients[forwards->recipient].address, outcome);
     }
     return true;
 }

@@ -459,7 +459,7 @@ static void name_parts(struct walk *walk, struct step *step)
     step->extension = split.extension;
     if (str_find_byte(step->extension, '/') >= 0) {
         log_warning(&walk->agent->log, "%s: address with illegal extension: %.*s",
-                    walk->delivery->queue_id.text, STR_ARGS(local));
+                    walk->delivery->job.queue_id.text, STR_ARGS(local));
         step->extension = STR("");
     }
     step->unmatched = step->extension;
@@ -522,7 +522,7 @@ static void deliver_item(struct walk *walk, struct item *item)
 /* What success is to the sender (RFC 3461 5.2.7): of an alias's members it hears no more. */
 static enum dsn_action success_of(const struct walk *walk, struct outcome *outcome)
 {
-    const struct recipient *to = &walk->delivery->envelope.recipients[walk->recipient];
+    const struct recipient *to = &walk->delivery->job.envelope.recipients[walk->recipient];
 
     if (walk->is_expanded && (to->dsn_notify & DSN_NOTIFY_SUCCESS) != 0 &&
         outcome_is_sent(outcome)) {
@@ -562,8 +562,8 @@ void local_deliver(struct delivery *delivery, size_t recipient)
     struct walk walk;
     struct item item;
     struct step step = {
-        .address = delivery->envelope.recipients[recipient].address,
-        .sender = delivery->envelope.sender,
+        .address = delivery->job.envelope.recipients[recipient].address,
+        .sender = delivery->job.envelope.sender,
         .owner = STR(""),
         .delivered = STR(""),
         .expanded_from = STR(""),

@@ -49,13 +49,20 @@ static bool local_role_start(struct service *service, struct error *error)
     return true;
 }
 
+static bool local_role_confine(struct service *service, struct error *error)
+{
+    const struct local_state *state = service->state;
+
+    return local_confine_as(service, agents_change_roots(&state->worker.agents), error);
+}
+
 static bool local_role_peer(struct service *service, struct str role, uint32_t worker, int fd,
                             struct error *error)
 {
     struct local_state *state = service->state;
 
     if (str_equal(role, STR("queue")))
-        return worker_attach_queue(&state->worker, fd, error);
+        return jobs_attach(&state->worker.jobs, fd, error);
     if (str_equal(role, STR("intake")))
         return submission_attach(state->worker.submission, worker, fd, error);
     fd_close(&fd);
@@ -66,7 +73,7 @@ static void last_call(struct timer *timer)
 {
     struct local_state *state = list_entry(timer, struct local_state, last_call);
 
-    worker_abandon_all(&state->worker);
+    jobs_abandon_all(&state->worker.jobs);
 }
 
 static void local_role_drain(struct service *service, int64_t deadline_ms)
@@ -74,7 +81,7 @@ static void local_role_drain(struct service *service, int64_t deadline_ms)
     struct local_state *state = service->state;
 
     timer_set(service->loop, &state->last_call, deadline_ms - LAST_CALL_MS, last_call);
-    worker_drain(&state->worker);
+    jobs_drain(&state->worker.jobs);
 }
 
 static void local_role_status(struct service *service, struct buf *out)
@@ -82,7 +89,7 @@ static void local_role_status(struct service *service, struct buf *out)
     const struct worker *worker = &((const struct local_state *)service->state)->worker;
 
     buf_printf(out, "deliveries: %llu since start, %zu under way\n",
-               (unsigned long long)worker->job_count, worker->delivery_count);
+               (unsigned long long)worker->jobs.count, worker->jobs.open_count);
 }
 
 static void local_role_stop(struct service *service)
@@ -93,8 +100,8 @@ static void local_role_stop(struct service *service)
         return;
     timer_clear(service->loop, &state->last_call);
     if (state->own_addresses != NULL) {
-        worker_drain(&state->worker);
-        worker_abandon_all(&state->worker);
+        jobs_drain(&state->worker.jobs);
+        jobs_abandon_all(&state->worker.jobs);
         if (fiber_count(service->loop) > 0)
             loop_run(service->loop); /* until drained() */
         worker_clear(&state->worker);
@@ -108,7 +115,7 @@ const struct role local_role = {
     .name = "local",
     .log_name = "local",
     .start = local_role_start,
-    .confine = local_confine,
+    .confine = local_role_confine,
     .peer = local_role_peer,
     .drain = local_role_drain,
     .status = local_role_status,

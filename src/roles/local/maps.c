@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "table/table_source.h"
 
 #include <sys/stat.h>
 
@@ -24,7 +25,9 @@ static void warn(void *argument, const char *text)
 
 static struct table *open_table(struct maps *maps, struct str specification, bool *is_failing)
 {
-    struct table_options options = { .warning = warn, .argument = maps };
+    struct table_options options = { .warning = warn,
+                                     .argument = maps,
+                                     .forbids_substitution = true };
     struct error error = { 0 };
     struct table *table = table_open(specification, &options, &error);
 
@@ -36,27 +39,6 @@ static struct table *open_table(struct maps *maps, struct str specification, boo
     if (!was_failing)
         log_warning(&maps->log, "%s: %s", maps->parameter, error.message);
     return table_new_failing(specification, &error);
-}
-
-/* Blanks and commas in braces are of the table. */
-static bool next_specification(struct str *rest, struct str *specification)
-{
-    size_t start = 0, end, level = 0;
-
-    while (start < rest->len && strchr(", \t\r\n", rest->ptr[start]) != NULL)
-        start++;
-    for (end = start; end < rest->len; end++) {
-        char byte = rest->ptr[end];
-        if (byte == '{')
-            level++;
-        else if (byte == '}' && level > 0)
-            level--;
-        else if (level == 0 && strchr(", \t\r\n", byte) != NULL)
-            break;
-    }
-    *specification = str_of(rest->ptr + start, end - start);
-    *rest = str_skip(*rest, end);
-    return specification->len > 0;
 }
 
 /* The tables are opened directly. */
@@ -80,7 +62,7 @@ struct maps *maps_new(const char *parameter, struct str text, const struct log_c
 
     maps->parameter = parameter;
     maps->log = *log;
-    while (next_specification(&text, &specification))
+    while (table_next_word(&text, &specification))
         add(maps, specification);
     return maps;
 }
@@ -128,16 +110,24 @@ static uid_t owner_of(const struct table *table, struct arena *arena)
     return 0;
 }
 
-enum lookup_outcome maps_find(struct maps *maps, struct str key, struct arena *arena,
-                              struct str *value, uid_t *owner)
+/* Where to put what is found. */
+struct maps_value {
+    struct str *text;
+    uid_t *owner; /* or NULL */
+};
+
+static enum lookup_outcome find(struct maps *maps, struct str key, enum key_kind kind,
+                                struct arena *arena, struct maps_value *found)
 {
     for (size_t i = 0; i < maps->count; i++) {
         struct error error = { 0 };
         refresh(maps, i);
-        switch (table_find(maps->tables[i], key, arena, value, &error)) {
+        if (kind == KEY_PART && !table_takes_parts(maps->tables[i]))
+            continue;
+        switch (table_find(maps->tables[i], key, arena, found->text, &error)) {
         case LOOKUP_FOUND:
-            if (owner != NULL)
-                *owner = owner_of(maps->tables[i], arena);
+            if (found->owner != NULL)
+                *found->owner = owner_of(maps->tables[i], arena);
             return LOOKUP_FOUND;
         case LOOKUP_FAILED:
             log_warning(&maps->log, "%s: look up \"%.*s\" in %.*s: %s", maps->parameter,
@@ -149,4 +139,16 @@ enum lookup_outcome maps_find(struct maps *maps, struct str key, struct arena *a
         }
     }
     return LOOKUP_ABSENT;
+}
+
+enum lookup_outcome maps_find(struct maps *maps, struct str key, struct arena *arena,
+                              struct str *value, uid_t *owner)
+{
+    return find(maps, key, KEY_WHOLE, arena, &(struct maps_value){ value, owner });
+}
+
+enum lookup_outcome maps_find_part(struct maps *maps, struct str key, struct arena *arena,
+                                   struct str *value)
+{
+    return find(maps, key, KEY_PART, arena, &(struct maps_value){ .text = value });
 }

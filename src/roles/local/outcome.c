@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "outcome.h"
 
+#include "mail/status_code.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -38,27 +40,6 @@ bool outcome_is_soft(const struct outcome *outcome)
     return outcome->dsn[0] == '4';
 }
 
-/* "4.2.1": a digit, and two numbers of up to three digits. */
-static size_t status_len(struct str text)
-{
-    size_t at = 2;
-
-    if (text.len < 5 || (text.ptr[0] != '4' && text.ptr[0] != '5') || text.ptr[1] != '.')
-        return 0;
-    for (int part = 0; part < 2; part++) {
-        size_t digits = 0;
-        while (at < text.len && ascii_is_digit(text.ptr[at])) {
-            at++;
-            digits++;
-        }
-        if (digits < 1 || digits > 3)
-            return 0;
-        if (part == 0 && (at >= text.len || text.ptr[at++] != '.'))
-            return 0;
-    }
-    return at < text.len && !ascii_is_space(text.ptr[at]) ? 0 : at;
-}
-
 static struct str without_blanks_before(struct str text)
 {
     while (text.len > 0 && ascii_is_space(text.ptr[0]))
@@ -68,7 +49,7 @@ static struct str without_blanks_before(struct str text)
 
 bool outcome_from_text(struct outcome *outcome, struct str text)
 {
-    size_t len = status_len(text);
+    size_t len = str_starts_with(text, STR("2")) ? 0 : status_code_length(text);
     char dsn[OUTCOME_DSN_BYTES];
 
     if (len == 0)

@@ -33,7 +33,7 @@ static struct str external(struct arena *arena, struct str address)
 static struct str shaped(struct delivery *delivery, struct str address)
 {
     const struct pipe_settings *settings = &delivery->agent->pipe;
-    struct arena *arena = &delivery->arena;
+    struct arena *arena = &delivery->job.arena;
     struct str local = address_local(address), domain = address_domain(address);
 
     if (settings->folds_local)
@@ -48,9 +48,9 @@ static struct str shaped(struct delivery *delivery, struct str address)
 
 static void fill_recipient(struct delivery *delivery, size_t index, struct pipe_recipient *out)
 {
-    struct str address = delivery->envelope.recipients[index].address;
+    struct str address = delivery->job.envelope.recipients[index].address;
     const struct pipe_settings *settings = &delivery->agent->pipe;
-    struct arena *arena = &delivery->arena;
+    struct arena *arena = &delivery->job.arena;
     struct str local = address_local(address), domain = address_domain(address);
 
     if (settings->folds_local)
@@ -69,24 +69,25 @@ static void fill_recipient(struct delivery *delivery, size_t index, struct pipe_
 static struct str sender_of(struct delivery *delivery)
 {
     const struct pipe_settings *settings = &delivery->agent->pipe;
-    struct str sender = delivery->envelope.sender;
+    struct str sender = delivery->job.envelope.sender;
 
     if (sender.len == 0)
         return settings->null_sender;
-    return settings->quotes_local ? external(&delivery->arena, sender) : sender;
+    return settings->quotes_local ? external(&delivery->job.arena, sender) : sender;
 }
 
 static void fill_values(struct delivery *delivery, struct macro_value *values)
 {
-    const struct envelope *envelope = &delivery->envelope;
+    const struct envelope *envelope = &delivery->job.envelope;
     const struct pipe_settings *settings = &delivery->agent->pipe;
-    struct arena *arena = &delivery->arena;
+    struct arena *arena = &delivery->job.arena;
     const char *size = arena_printf(arena, "%llu", (unsigned long long)envelope->size_bytes);
     const struct macro_value all[] = {
         { "sender", sender_of(delivery) },
-        { "nexthop", settings->folds_domain ? lower(arena, delivery->nexthop) : delivery->nexthop },
+        { "nexthop",
+          settings->folds_domain ? lower(arena, delivery->job.nexthop) : delivery->job.nexthop },
         { "size", str_from(size) },
-        { "queue_id", str_from(delivery->queue_id.text) },
+        { "queue_id", str_from(delivery->job.queue_id.text) },
         { "envid", envelope->dsn_envid },
         { "client_address", envelope->client_address },
         { "client_helo", envelope->helo_name },
@@ -110,9 +111,9 @@ static bool looks_like_option(struct str address)
 
 static bool is_loop(struct delivery *delivery)
 {
-    struct arena *arena = &delivery->arena;
-    struct str content = delivery->content;
-    struct str key = address_fold(arena, delivery->envelope.recipients[0].address);
+    struct arena *arena = &delivery->job.arena;
+    struct str content = delivery->job.content;
+    struct str key = address_fold(arena, delivery->job.envelope.recipients[0].address);
     struct header header;
 
     while (header_next(&content, &header))
@@ -125,7 +126,7 @@ static bool is_loop(struct delivery *delivery)
 static bool check(struct delivery *delivery, struct outcome *outcome)
 {
     const struct pipe_settings *settings = &delivery->agent->pipe;
-    const struct envelope *envelope = &delivery->envelope;
+    const struct envelope *envelope = &delivery->job.envelope;
 
     if ((settings->copy_flags & (COPY_DELIVERED | COPY_ORIGINAL)) &&
         envelope->recipient_count > 1) {
@@ -161,7 +162,7 @@ static bool check(struct delivery *delivery, struct outcome *outcome)
 static const char *const *environment_of(struct delivery *delivery)
 {
     enum { VARIABLES_MAX = 50 };
-    struct arena *arena = &delivery->arena;
+    struct arena *arena = &delivery->job.arena;
     const char **items = arena_new_array(arena, VARIABLES_MAX + 1, sizeof *items);
     struct str list = delivery->agent->config->export_environment, word;
     size_t count = 0;
@@ -192,14 +193,16 @@ static bool run(struct delivery *delivery, const char *const *arguments, struct 
         .arguments = arguments,
         .shell = "",
         .environment = environment_of(delivery),
-        .folder =
-            agent->pipe.folder.len > 0 ? arena_text(&delivery->arena, agent->pipe.folder) : NULL,
-        .default_folder = arena_text(&delivery->arena, agent->config->queue_directory),
+        .root =
+            agent->pipe.root.len > 0 ? arena_text(&delivery->job.arena, agent->pipe.root) : NULL,
+        .folder = agent->pipe.folder.len > 0 ? arena_text(&delivery->job.arena, agent->pipe.folder)
+                                             : NULL,
+        .default_folder = arena_text(&delivery->job.arena, agent->config->queue_directory),
         .copy = { .flags = agent->pipe.copy_flags,
-                  .sender = delivery->envelope.sender,
+                  .sender = delivery->job.envelope.sender,
                   .original_to = delivery_original(delivery, 0),
-                  .delivered_to = delivery->envelope.recipients[0].address,
-                  .content = delivery->content,
+                  .delivered_to = delivery->job.envelope.recipients[0].address,
+                  .content = delivery->job.content,
                   .eol = agent->pipe.eol,
                   .wall_s = clock_wall_ms() / 1000 },
         .limit_ms = limit_ms_of(delivery),
@@ -218,9 +221,9 @@ static bool run(struct delivery *delivery, const char *const *arguments, struct 
 
 static bool deliver(struct delivery *delivery, struct outcome *outcome)
 {
-    struct pipe_delivery pipe = { .recipient_count = delivery->envelope.recipient_count };
-    struct pipe_recipient *recipients =
-        arena_new_array(&delivery->arena, delivery->envelope.recipient_count, sizeof *recipients);
+    struct pipe_delivery pipe = { .recipient_count = delivery->job.envelope.recipient_count };
+    struct pipe_recipient *recipients = arena_new_array(
+        &delivery->job.arena, delivery->job.envelope.recipient_count, sizeof *recipients);
     struct error error = { 0 };
 
     if (!check(delivery, outcome))
@@ -230,7 +233,7 @@ static bool deliver(struct delivery *delivery, struct outcome *outcome)
     pipe.recipients = recipients;
     fill_values(delivery, pipe.values);
     const char *const *arguments =
-        pipe_arguments(&delivery->arena, &delivery->agent->pipe, &pipe, &error);
+        pipe_arguments(&delivery->job.arena, &delivery->agent->pipe, &pipe, &error);
     if (arguments == NULL) {
         log_warning(&delivery->agent->log, "service %.*s: %s", STR_ARGS(delivery->agent->name),
                     error.message);
@@ -249,6 +252,6 @@ void pipe_deliver(struct delivery *delivery)
         delivery->is_cancelled = true;
         return;
     }
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++)
         report(delivery, i, &outcome);
 }

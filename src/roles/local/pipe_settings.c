@@ -94,7 +94,9 @@ static bool parse_attribute(struct arena *arena, struct str word, struct pipe_se
             return error_set(error, "bad size= value: %.*s", STR_ARGS(value));
         settings->size_limit_bytes = (int64_t)limit;
     } else if (str_equal(name, STR("chroot"))) {
-        return error_set(error, "the attribute chroot= is not built yet");
+        settings->root = value;
+        if (!str_starts_with(value, STR("/")))
+            return error_set(error, "chroot= wants an absolute path: %.*s", STR_ARGS(value));
     } else {
         return error_set(error, "unknown attribute name: %.*s", STR_ARGS(name));
     }

@@ -16,6 +16,7 @@ struct pipe_settings {
     bool quotes_local;        /* q */
     bool is_final;            /* X: "delivered", not "relayed" */
     struct str user, group;   /* user=name[:group] */
+    struct str root;          /* chroot= */
     struct str folder;        /* directory= */
     struct str null_sender;   /* null_sender=; MAILER-DAEMON otherwise */
     struct str eol;           /* "\n" */

@@ -17,10 +17,10 @@ void placing_init(struct placing *placing, const struct delivery *delivery, size
 
     *placing = (struct placing){
         .mailbox = {
-            .copy = { .sender = delivery->envelope.sender,
+            .copy = { .sender = delivery->job.envelope.sender,
                       .original_to = delivery_original(delivery, recipient),
-                      .delivered_to = delivery->envelope.recipients[recipient].address,
-                      .content = delivery->content,
+                      .delivered_to = delivery->job.envelope.recipients[recipient].address,
+                      .content = delivery->job.content,
                       .wall_s = clock_wall_ms() / 1000 },
             .has_delivered_to = (agent->delivered_for & DELIVERED_FOR_FILE) != 0,
             .locks = agent->locks,

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "mail/address.h"
+#include "mail/status_code.h"
 #include "worker.h"
 
 static struct str relay_of(const struct delivery *delivery)
@@ -14,13 +15,13 @@ static struct str relay_of(const struct delivery *delivery)
 static void send_result(struct delivery *delivery, size_t recipient, enum delivery_status status,
                         struct str dsn, struct str text, enum dsn_action action)
 {
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
 
     ensure(!delivery->are_settled[recipient]);
     delivery->are_settled[recipient] = true;
     if (queue != NULL)
         wire_send_deliver_result(queue, &(struct wire_deliver_result){
-                                            .job = delivery->job,
+                                            .job = delivery->job.number,
                                             .recipient = (uint32_t)recipient,
                                             .status = (uint8_t)status,
                                             .dsn = dsn,
@@ -32,10 +33,22 @@ static void send_result(struct delivery *delivery, size_t recipient, enum delive
                                         });
 }
 
-void report_soften(const struct delivery *delivery, struct outcome *outcome)
+static void filter_outcome(struct delivery *delivery, struct outcome *outcome)
+{
+    struct str status = str_from(outcome->dsn), text = str_from(outcome->text);
+
+    status_filter_apply(delivery->agent->status_filter, &delivery->job.arena, &delivery->agent->log,
+                        &status, &text);
+    if (text.ptr != outcome->text)
+        outcome_set(outcome, arena_text(&delivery->job.arena, status), "%.*s", STR_ARGS(text));
+}
+
+void report_adjust(struct delivery *delivery, struct outcome *outcome)
 {
     const struct agent *agent = delivery->agent;
 
+    if (agent != NULL)
+        filter_outcome(delivery, outcome);
     if (outcome->dsn[0] == '5' && agent != NULL && agent->config != NULL &&
         agent->config->soft_bounce && !delivery_is_probe(delivery))
         outcome->dsn[0] = '4';
@@ -55,11 +68,11 @@ void report_line(struct delivery *delivery, size_t recipient, struct str address
     const struct agent *agent = delivery->agent;
     struct str original = delivery_original(delivery, recipient);
     struct log_delivery line = {
-        .queue_id = str_from(delivery->queue_id.text),
+        .queue_id = str_from(delivery->job.queue_id.text),
         .recipient = address,
         .original_recipient = str_equal(original, address) ? STR("") : original,
         .relay = relay_of(delivery),
-        .times = delivery->times,
+        .times = delivery->job.times,
         .dsn = str_from(outcome->dsn),
         .status = delivery_status_word(status_of(outcome), delivery_is_probe(delivery)),
         .diagnostic = str_from(outcome->text),
@@ -88,15 +101,16 @@ void report_settle(struct delivery *delivery, size_t recipient, const struct out
                    enum dsn_action action)
 {
     send_result(delivery, recipient, status_of(outcome), str_from(outcome->dsn),
-                one_line(&delivery->arena, outcome->text), action);
+                one_line(&delivery->job.arena, outcome->text), action);
 }
 
 void report(struct delivery *delivery, size_t recipient, const struct outcome *outcome)
 {
     struct outcome softened = *outcome;
 
-    report_soften(delivery, &softened);
-    report_line(delivery, recipient, delivery->envelope.recipients[recipient].address, &softened);
+    report_adjust(delivery, &softened);
+    report_line(delivery, recipient, delivery->job.envelope.recipients[recipient].address,
+                &softened);
     report_settle(delivery, recipient, &softened, delivery->success);
 }
 
@@ -106,22 +120,21 @@ void report_passed(struct delivery *delivery, size_t recipient, struct str targe
     struct str rest = target;
     struct str transport = str_cut(&rest, ":");
 
-    address_format_angle(delivery->envelope.recipients[recipient].address, &address);
-    log_info(&delivery->agent->log, "%s: passing %.*s to transport=%.*s", delivery->queue_id.text,
-             STR_ARGS(buf_str(&address)), STR_ARGS(transport));
-    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target,
-                DSN_ACTION_NONE);
+    address_format_angle(delivery->job.envelope.recipients[recipient].address, &address);
+    log_info(&delivery->agent->log, "%s: passing %.*s to transport=%.*s",
+             delivery->job.queue_id.text, STR_ARGS(buf_str(&address)), STR_ARGS(transport));
+    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target, DSN_ACTION_NONE);
 }
 
 void report_done(struct delivery *delivery)
 {
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++)
         if (!delivery->are_settled[i])
             send_result(delivery, i, DELIVERY_UNDONE, STR("4.3.2"),
                         STR("the delivery was interrupted"), DSN_ACTION_NONE);
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
     if (queue != NULL)
-        wire_send_deliver_done(queue, &(struct wire_deliver_done){ .job = delivery->job,
+        wire_send_deliver_done(queue, &(struct wire_deliver_done){ .job = delivery->job.number,
                                                                    .site = SITE_UNTOUCHED,
                                                                    .site_reason = STR("") });
 }

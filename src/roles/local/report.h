@@ -8,8 +8,8 @@
 #include "delivery.h"
 #include "outcome.h"
 
-/* soft_bounce makes a hard failure soft. */
-void report_soften(const struct delivery *delivery, struct outcome *outcome);
+/* What the service's delivery_status_filter and soft_bounce make of it. */
+void report_adjust(struct delivery *delivery, struct outcome *outcome);
 /* One line: `address` is what the recipient came to. */
 void report_line(struct delivery *delivery, size_t recipient, struct str address,
                  const struct outcome *outcome);

@@ -11,21 +11,21 @@
 static enum lookup_outcome find(struct delivery *delivery, struct maps *maps, struct str address,
                                 struct str *value)
 {
-    struct arena *arena = &delivery->arena;
+    struct arena *arena = &delivery->job.arena;
     const struct config *config = delivery->agent->config;
     struct str key = address_fold(arena, address);
     struct split_address split = split_address(address_local(key), config);
     enum lookup_outcome outcome = maps_find(maps, key, arena, value, NULL);
 
     if (outcome == LOOKUP_ABSENT && split.has_extension)
-        outcome = maps_find(maps,
-                            str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(split.user),
-                                                  STR_ARGS(address_domain(key)))),
-                            arena, value, NULL);
+        outcome = maps_find_part(maps,
+                                 str_from(arena_printf(arena, "%.*s@%.*s", STR_ARGS(split.user),
+                                                       STR_ARGS(address_domain(key)))),
+                                 arena, value);
     if (outcome == LOOKUP_ABSENT)
-        outcome =
-            maps_find(maps, str_from(arena_printf(arena, "@%.*s", STR_ARGS(address_domain(key)))),
-                      arena, value, NULL);
+        outcome = maps_find_part(
+            maps, str_from(arena_printf(arena, "@%.*s", STR_ARGS(address_domain(key)))), arena,
+            value);
     return outcome;
 }
 
@@ -83,7 +83,7 @@ static bool find_path(struct delivery *delivery, struct str address, const char 
         return false;
     case LOOKUP_ABSENT:
         outcome_set(outcome, "5.1.1", "unknown user: \"%.*s\"",
-                    STR_ARGS(address_fold(&delivery->arena, address)));
+                    STR_ARGS(address_fold(&delivery->job.arena, address)));
         return false;
     case LOOKUP_FOUND:
         break;
@@ -103,9 +103,9 @@ static bool find_path(struct delivery *delivery, struct str address, const char 
         return false;
     }
     *path = config->virtual_mailbox_base.len > 0
-                ? arena_printf(&delivery->arena, "%.*s/%.*s",
+                ? arena_printf(&delivery->job.arena, "%.*s/%.*s",
                                STR_ARGS(config->virtual_mailbox_base), STR_ARGS(value))
-                : arena_text(&delivery->arena, value);
+                : arena_text(&delivery->job.arena, value);
     return true;
 }
 
@@ -113,7 +113,7 @@ static bool prepare(struct delivery *delivery, size_t recipient, struct placing 
                     struct outcome *outcome)
 {
     const struct agent *agent = delivery->agent;
-    struct str address = delivery->envelope.recipients[recipient].address;
+    struct str address = delivery->job.envelope.recipients[recipient].address;
 
     placing_init(placing, delivery, recipient);
     placing->mailbox.size_limit_bytes = agent->config->virtual_mailbox_limit;

@@ -10,7 +10,7 @@
 
 static void note_delivered_to(struct walk *walk)
 {
-    struct str content = walk->delivery->content;
+    struct str content = walk->delivery->job.content;
     struct header header;
 
     while (header_next(&content, &header)) {
@@ -26,7 +26,7 @@ void walk_init(struct walk *walk, struct delivery *delivery, size_t recipient)
     *walk = (struct walk){ .delivery = delivery,
                            .recipient = recipient,
                            .agent = delivery->agent,
-                           .arena = &delivery->arena,
+                           .arena = &delivery->job.arena,
                            .seen = map_new(),
                            .delivered_to = map_new(),
                            .passed_to = STR("") };
@@ -97,7 +97,7 @@ void walk_tell(struct walk *walk, const struct step *step, const struct outcome 
 {
     struct outcome softened = *outcome;
 
-    report_soften(walk->delivery, &softened);
+    report_adjust(walk->delivery, &softened);
     report_line(walk->delivery, walk->recipient, step->address, &softened);
     if (!walk->has_outcome || badness(&softened) > badness(&walk->outcome))
         walk->outcome = softened;

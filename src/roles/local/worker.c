@@ -1,195 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker.h"
 
-#include "base/ensure.h"
-#include "base/memory.h"
 #include "delivery.h"
 #include "report.h"
 
-#include <unistd.h>
-
-static void finish_if_drained(struct worker *worker)
+/* What each event of a job is here. */
+static struct delivery *delivery_of(struct job *job)
 {
-    if (!worker->is_draining || worker->delivery_count > 0)
-        return;
-    if (worker->queue != NULL) {
-        wire_send_deliver_leaving(
-            worker->queue, &(struct wire_deliver_leaving){ .job_count = worker->job_count });
-        channel_flush(worker->queue);
-    }
-    worker->drained(worker->argument);
+    return list_entry(job, struct delivery, job);
 }
 
-void worker_init(struct worker *worker, const struct worker_options *options)
+static void refuse(struct job *job, const char *reason)
 {
-    *worker = (struct worker){ .loop = options->loop,
-                               .log = options->log,
-                               .has_long_queue_ids = options->config->enable_long_queue_ids,
-                               .drained = options->drained,
-                               .argument = options->argument };
-    list_init(&worker->deliveries);
-    worker->submission = submission_new(options->loop);
-    agents_init(&worker->agents, options->source, options->own_addresses, options->log.log);
-}
-
-struct channel *worker_queue_of(const struct worker *worker, const struct delivery *delivery)
-{
-    return delivery->queue_generation == worker->queue_generation ? worker->queue : NULL;
-}
-
-/* A job that cannot be begun: every recipient is deferred, or left undone where `reason` is NULL.
- */
-static void refuse_job(struct worker *worker, struct delivery *delivery, const char *reason)
-{
+    struct delivery *delivery = delivery_of(job);
+    struct jobs *jobs = job->jobs;
     struct outcome outcome;
 
-    for (size_t i = 0; reason != NULL && i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; reason != NULL && i < job->envelope.recipient_count; i++) {
         outcome_set(&outcome, "4.3.0", "%s", reason);
         report(delivery, i, &outcome);
     }
     report_done(delivery);
     delivery_free(&delivery);
-    worker_delivery_ended(worker);
+    job_ended(jobs);
 }
 
-static bool job_received(struct worker *worker, const struct wire_deliver_job *job)
+static struct job *received(void *owner, const struct wire_deliver_job *message)
 {
-    struct delivery *delivery = delivery_new(worker, job);
+    struct worker *worker = owner;
+    struct delivery *delivery = delivery_new(worker, message);
 
     if (delivery == NULL)
-        return false;
-    list_append(&worker->deliveries, &delivery->by_worker);
-    worker->delivery_count++;
-    worker->job_count++;
-    delivery->agent = agents_find(&worker->agents, job->transport);
-    if (worker->is_draining)
-        refuse_job(worker, delivery, NULL);
-    else if (delivery->agent == NULL)
-        refuse_job(worker, delivery, "mail transport unavailable");
-    else if (!delivery->is_content_expected)
+        return NULL;
+    delivery->agent = agents_find(&worker->agents, message->transport);
+    return &delivery->job;
+}
+
+static void begin(struct job *job)
+{
+    struct delivery *delivery = delivery_of(job);
+
+    if (delivery->agent == NULL)
+        refuse(job, "mail transport unavailable");
+    else
         delivery_start(delivery);
-    return true;
 }
 
-static struct delivery *find_delivery(struct worker *worker, uint64_t job)
+/* A delivery that has begun goes to its end. */
+static const struct job_events job_events = { .received = received,
+                                              .begin = begin,
+                                              .refuse = refuse };
+
+void worker_init(struct worker *worker, const struct worker_options *options)
 {
-    list_each (link, &worker->deliveries) {
-        struct delivery *delivery = list_entry(link, struct delivery, by_worker);
-        if (delivery->job == job && delivery->queue_generation == worker->queue_generation)
-            return delivery;
-    }
-    return NULL;
-}
-
-static void content_received(struct worker *worker, const struct wire_deliver_content_fd *message)
-{
-    struct delivery *delivery = find_delivery(worker, message->job);
-    struct error error;
-
-    if (delivery == NULL || !delivery->is_content_expected) {
-        (void)close(message->content_fd); /* the job was refused */
-        return;
-    }
-    if (delivery_set_content(delivery, message->content_fd, &error)) {
-        delivery_start(delivery);
-    } else {
-        log_warning(&worker->log, "%s: %s", delivery->queue_id.text, error.message);
-        refuse_job(worker, delivery, "the message's content could not be read");
-    }
-}
-
-static bool queue_received(void *owner, struct channel *channel, uint16_t number,
-                           struct str payload)
-{
-    struct worker *worker = owner;
-    union {
-        struct wire_deliver_job job;
-        struct wire_deliver_content_fd content;
-        struct wire_deliver_cancel cancel;
-    } message;
-
-    switch (number) {
-    case WIRE_deliver_job:
-        return wire_decode_deliver_job(channel, payload, &message.job) &&
-               job_received(worker, &message.job);
-    case WIRE_deliver_content_fd:
-        if (!wire_decode_deliver_content_fd(channel, payload, &message.content))
-            return false;
-        content_received(worker, &message.content);
-        return true;
-    case WIRE_deliver_cancel: /* a delivery that has begun goes to its end */
-        return wire_decode_deliver_cancel(channel, payload, &message.cancel);
-    default:
-        return false;
-    }
-}
-
-/* Jobs whose content has not come are over; what is under way ends, and the queue's successor
- * delivers it again. */
-static void forget_unbegun(struct worker *worker)
-{
-    list_each_removable (link, &worker->deliveries) {
-        struct delivery *delivery = list_entry(link, struct delivery, by_worker);
-        if (delivery->is_content_expected)
-            refuse_job(worker, delivery, NULL);
-    }
-}
-
-static void queue_closed(void *owner, struct channel *channel, const char *reason)
-{
-    struct worker *worker = owner;
-
-    (void)reason; /* the master logs why the queue ended */
-    if (worker->queue == channel)
-        channel_free(&worker->queue);
-    forget_unbegun(worker);
-}
-
-static const struct channel_events queue_events = { .received = queue_received,
-                                                    .closed = queue_closed };
-
-bool worker_attach_queue(struct worker *worker, int fd, struct error *error)
-{
-    struct channel *channel = channel_new(worker->loop, fd, &queue_events, worker, error);
-
-    if (channel == NULL)
-        return error_context(error, "channel to the queue");
-    if (worker->queue != NULL) {
-        channel_free(&worker->queue);
-        forget_unbegun(worker);
-    }
-    worker->queue = channel;
-    worker->queue_generation++;
-    return true;
-}
-
-void worker_drain(struct worker *worker)
-{
-    worker->is_draining = true;
-    finish_if_drained(worker);
-}
-
-void worker_abandon_all(struct worker *worker)
-{
-    forget_unbegun(worker);
-    list_each (link, &worker->deliveries) {
-        struct delivery *delivery = list_entry(link, struct delivery, by_worker);
-        if (delivery->fiber != NULL)
-            fiber_cancel(delivery->fiber);
-    }
-}
-
-void worker_delivery_ended(struct worker *worker)
-{
-    worker->delivery_count--;
-    finish_if_drained(worker);
+    *worker = (struct worker){ .loop = options->loop, .log = options->log };
+    jobs_init(&worker->jobs,
+              &(struct jobs_options){ .loop = options->loop,
+                                      .log = options->log,
+                                      .events = &job_events,
+                                      .owner = worker,
+                                      .has_long_queue_ids = options->config->enable_long_queue_ids,
+                                      .drained = options->drained,
+                                      .argument = options->argument });
+    worker->submission = submission_new(options->loop);
+    agents_init(&worker->agents, options->source, options->own_addresses, options->log.log);
 }
 
 void worker_clear(struct worker *worker)
 {
-    ensure(worker->delivery_count == 0);
-    if (worker->queue != NULL)
-        channel_free(&worker->queue);
+    jobs_clear(&worker->jobs);
     submission_free(&worker->submission);
     agents_clear(&worker->agents);
     buf_free(&worker->scratch);

@@ -5,9 +5,11 @@
 #include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "config/twins.h"
 #include "endpoints.h"
 #include "net/tls_tickets.h"
 #include "process.h"
+#include "service/login_cache.h"
 #include "table/table_files.h"
 #include "wire/wire.h"
 
@@ -100,23 +102,53 @@ static int verify_workers(const struct config *config)
     return 0;
 }
 
-/* Only where some service of smtpd wants Cyrus SASL. */
-static int sasl_workers(const struct config *config)
+/* Whether some service that runs the command wants something, by what its own line says. */
+static bool some_service_wants(const struct config *config, struct str command,
+                               bool (*wants)(const struct config *config))
 {
     const struct master_cf *master_cf = &config->source->master_cf;
     bool is_wanted = false;
 
     for (size_t i = 0; !is_wanted && i < master_cf->count; i++) {
         struct error unused;
-        if (!str_equal(master_cf->services[i].command, STR("smtpd")))
+        if (!str_equal(master_cf->services[i].command, command))
             continue;
         struct config *own =
             config_new(config->source, &master_cf->services[i], NULL, NULL, &unused);
-        is_wanted = own != NULL && own->smtpd_sasl_auth_enable &&
-                    str_equal_fold(own->smtpd_sasl_type, STR("cyrus"));
+        if (own != NULL && str_equal(command, STR("lmtp")))
+            config_use_lmtp(own);
+        is_wanted = own != NULL && wants(own);
         config_free(&own);
     }
-    return is_wanted ? 1 : 0;
+    return is_wanted;
+}
+
+static bool wants_cyrus(const struct config *config)
+{
+    return config->smtpd_sasl_auth_enable && str_equal_fold(config->smtpd_sasl_type, STR("cyrus"));
+}
+
+/* Only where some service of smtpd wants Cyrus SASL. */
+static int sasl_workers(const struct config *config)
+{
+    return some_service_wants(config, STR("smtpd"), wants_cyrus) ? 1 : 0;
+}
+
+static bool wants_login_cache(const struct config *config)
+{
+    struct error unused;
+    struct str map;
+
+    return login_cache_map(config, &map, &unused) && map.len > 0;
+}
+
+/* Only where some client is to remember the logins that servers refused. */
+static int proxywrite_workers(const struct config *config)
+{
+    return some_service_wants(config, STR("smtp"), wants_login_cache) ||
+                   some_service_wants(config, STR("lmtp"), wants_login_cache)
+               ? 1
+               : 0;
 }
 
 static const struct role_row roles[] = {
@@ -126,6 +158,7 @@ static const struct role_row roles[] = {
     { "anvil", one, true, false, STAGE_QUEUE, 0 },
     { "verify", verify_workers, true, false, STAGE_QUEUE, 0 },
     { "sasl", sasl_workers, false, false, STAGE_QUEUE, 0 },
+    { "proxywrite", proxywrite_workers, true, false, STAGE_QUEUE, 0 },
     { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
     { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
       TABLE_USE_SERVER | TABLE_USE_COMMON },
@@ -144,6 +177,7 @@ static const struct link_row topology[] = {
     { "smtpd", "resolver", NULL, NULL },
     { "smtp", "queue", NULL, NULL },
     { "smtp", "resolver", NULL, NULL },
+    { "smtp", "proxywrite", NULL, NULL },
     { "pickup", "queue", NULL, NULL },
     { "local", "queue", NULL, NULL },
     { "local", "queue", "forwarder", "intake" }, /* what it forwards is new mail */

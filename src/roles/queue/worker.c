@@ -182,6 +182,26 @@ static bool is_status(uint8_t status)
            status == DELIVERY_UNDONE;
 }
 
+/* local says itself where a recipient goes on to. The smtp role meets the network: it may say that
+ * this relay is the best exchanger, and where such mail goes is best_mx_transport's to say. */
+static void pass(struct worker *worker, struct attempt *attempt,
+                 const struct wire_deliver_result *message)
+{
+    static const struct result unclear = {
+        .status = DELIVERY_DEFERRED,
+        .dsn = STR_INIT("4.3.5"),
+        .diagnostic = STR_INIT("best_mx_transport changed while the mail was under way"),
+    };
+    struct str best_mx = worker->queue->settings->config->best_mx_transport;
+
+    if (worker->kind == TRANSPORT_LOCAL)
+        attempt_pass(attempt, message->recipient, message->diagnostic);
+    else if (best_mx.len > 0 && str_equal(best_mx, message->diagnostic))
+        attempt_pass(attempt, message->recipient, best_mx);
+    else
+        attempt_record(attempt, message->recipient, &unclear);
+}
+
 static bool on_result(struct worker *worker, struct str payload)
 {
     struct wire_deliver_result message;
@@ -192,11 +212,10 @@ static bool on_result(struct worker *worker, struct str payload)
     if (attempt == NULL || attempt->is_loading || message.recipient >= attempt->count ||
         (attempt->recipients[message.recipient] & ATTEMPT_RECIPIENT_DONE) ||
         message.action > DSN_ACTION_LAST ||
-        !(is_status(message.status) ||
-          (message.status == DELIVERY_PASSED && worker->kind == TRANSPORT_LOCAL)))
+        !(is_status(message.status) || message.status == DELIVERY_PASSED))
         return false;
     if (message.status == DELIVERY_PASSED) {
-        attempt_pass(attempt, message.recipient, message.diagnostic);
+        pass(worker, attempt, &message);
         return true;
     }
     attempt_record(attempt, message.recipient,

@@ -6,7 +6,7 @@
 
 static struct failure *mark_failure(const struct session *session, struct failure *failure)
 {
-    failure->relay = arena_copy(&session->delivery->arena, session->relay);
+    failure->relay = arena_copy(&session->delivery->job.arena, session->relay);
     return failure;
 }
 
@@ -14,7 +14,7 @@ static struct failure *mark_failure(const struct session *session, struct failur
 static struct failure *reply_failure(const struct session *session, const char *format_prefix,
                                      const char *suffix)
 {
-    struct arena *arena = &session->delivery->arena;
+    struct arena *arena = &session->delivery->job.arena;
     autofree_buf struct buf text = { 0 };
     struct str dsn = reply_status(&session->reply);
     struct failure *failure;
@@ -56,13 +56,13 @@ const struct failure *blame_refusal(const struct session *session)
         session->phase == PHASE_GREETING && session->transport->config->smtp_skip_5xx_greeting;
 
     if (is_skipped || !reply_is_negative(session))
-        make_soft(failure, &session->delivery->arena);
+        make_soft(failure, &session->delivery->job.arena);
     return failure;
 }
 
 const struct failure *blame_reply(const struct session *session, const char *command)
 {
-    struct arena *arena = &session->delivery->arena;
+    struct arena *arena = &session->delivery->job.arena;
     const char *suffix = arena_printf(arena, " (in reply to %s)", command);
     struct failure *failure = reply_failure(session, "said", suffix);
 
@@ -91,7 +91,7 @@ void blame_everybody(struct session *session, const struct failure *failure)
 {
     struct delivery *delivery = session->delivery;
 
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress != PROGRESS_SETTLED)
             blame_recipient(session, i, failure);
     }
@@ -101,7 +101,7 @@ void blame_accepted(struct session *session, const struct failure *failure)
 {
     struct delivery *delivery = session->delivery;
 
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
             blame_recipient(session, i, failure);
     }
@@ -110,7 +110,7 @@ void blame_accepted(struct session *session, const struct failure *failure)
 const struct failure *blame_connection(const struct session *session, enum session_phase phase,
                                        enum stream_outcome outcome)
 {
-    struct arena *arena = &session->delivery->arena;
+    struct arena *arena = &session->delivery->job.arena;
     const char *doing = session_phase_text(phase);
 
     switch (outcome) {
@@ -141,7 +141,7 @@ void blame_doubtful(struct session *session, const struct failure *failure)
 {
     struct delivery *delivery = session->delivery;
 
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
             report_failed(delivery, i, failure, session);
     }

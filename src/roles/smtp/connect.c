@@ -29,7 +29,7 @@ static const struct failure *connect_failure(struct delivery *delivery, const st
 
     target_format(target, &server);
     failure =
-        failure_new(&delivery->arena, "4.4.1", "connect to %s: %s", buf_text(&server), reason);
+        failure_new(&delivery->job.arena, "4.4.1", "connect to %s: %s", buf_text(&server), reason);
     if (target->path.len == 0)
         log_write_text(&delivery->transport->log, SEVERITY_INFO, failure->text);
     return failure;
@@ -119,7 +119,7 @@ struct session *connect_target(struct delivery *delivery, const struct target *t
     }
     if (error.system_errno == CONNECT_MISCONFIGURED)
         return give_up(failure,
-                       failure_new(&delivery->arena, "4.4.0", "server configuration error"));
+                       failure_new(&delivery->job.arena, "4.4.0", "server configuration error"));
     return give_up(failure, connect_failure(delivery, target, error.message));
 }
 

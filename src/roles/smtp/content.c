@@ -15,28 +15,29 @@ enum { PORTION_BYTES = 128 * 1024 };
 static const struct failure *find_obstacle(const struct session *session)
 {
     struct delivery *delivery = session->delivery;
-    const struct envelope *envelope = &delivery->envelope;
+    const struct envelope *envelope = &delivery->job.envelope;
     struct failure *failure = NULL;
 
     if (session->offer.size_limit > 0 && envelope->size_bytes > session->offer.size_limit)
-        failure = failure_new(
-            &delivery->arena, "5.3.4", "message size %llu exceeds size limit %llu of server %.*s",
-            (unsigned long long)envelope->size_bytes, (unsigned long long)session->offer.size_limit,
-            STR_ARGS(session->name));
+        failure =
+            failure_new(&delivery->job.arena, "5.3.4",
+                        "message size %llu exceeds size limit %llu of server %.*s",
+                        (unsigned long long)envelope->size_bytes,
+                        (unsigned long long)session->offer.size_limit, STR_ARGS(session->name));
     else if ((envelope->flags & ENVELOPE_SMTPUTF8) != 0 &&
              (session->offer.features & FEATURE_SMTPUTF8) == 0)
-        failure = failure_new(&delivery->arena, "5.6.7",
+        failure = failure_new(&delivery->job.arena, "5.6.7",
                               "SMTPUTF8 is required, but was not offered by host %.*s",
                               STR_ARGS(session->name));
     if (failure != NULL)
-        failure->relay = arena_copy(&delivery->arena, session->relay);
+        failure->relay = arena_copy(&delivery->job.arena, session->relay);
     return failure;
 }
 
 /* A message that was delivered to this recipient before goes round in circles. */
 static bool is_delivered_to(const struct delivery *delivery, struct str address)
 {
-    struct str content = delivery->content;
+    struct str content = delivery->job.content;
     struct header header;
 
     while (header_next(&content, &header)) {
@@ -50,17 +51,17 @@ static const struct failure *find_flag_obstacle(const struct session *session)
 {
     const struct transport *transport = session->transport;
     struct delivery *delivery = session->delivery;
-    struct str address = delivery->envelope.recipients[0].address;
+    struct str address = delivery->job.envelope.recipients[0].address;
 
     if (!transport->has_flag_delivered_to && !transport->has_flag_original_to)
         return NULL;
-    if (delivery->envelope.recipient_count > 1)
-        return failure_new(&delivery->arena, "4.3.5",
+    if (delivery->job.envelope.recipient_count > 1)
+        return failure_new(&delivery->job.arena, "4.3.5",
                            "mail system configuration error: flags D and O need "
                            "%.*s_destination_recipient_limit = 1",
                            STR_ARGS(transport->name));
     if (transport->has_flag_delivered_to && is_delivered_to(delivery, address))
-        return failure_new(&delivery->arena, "5.4.6", "mail forwarding loop for %.*s",
+        return failure_new(&delivery->job.arena, "5.4.6", "mail forwarding loop for %.*s",
                            STR_ARGS(address));
     return NULL;
 }
@@ -75,9 +76,9 @@ const struct failure *content_obstacle(const struct session *session)
 /* The accepted recipient of a delivery that takes only one (flags=D and O). */
 static const struct recipient *only_recipient(const struct delivery *delivery)
 {
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
-            return &delivery->envelope.recipients[i];
+            return &delivery->job.envelope.recipients[i];
     }
     unreachable();
 }
@@ -90,7 +91,7 @@ static void append_flagged_headers(const struct session *session, struct buf *ou
 
     if (transport->has_flag_return_path) {
         buf_append_text(out, "Return-Path: ");
-        address_format_angle(delivery->envelope.sender, out);
+        address_format_angle(delivery->job.envelope.sender, out);
         buf_append_text(out, "\r\n");
     }
     if (transport->has_flag_original_to) {
@@ -158,7 +159,7 @@ static enum stream_outcome wait_before_dot(struct writing *writing)
 {
     struct session *session = writing->session;
     const struct config *config = session->transport->config;
-    int64_t age_ms = (clock_wall_us() - session->delivery->envelope.arrival_us) / 1000;
+    int64_t age_ms = (clock_wall_us() - session->delivery->job.envelope.arrival_us) / 1000;
     enum stream_outcome outcome;
 
     if ((session->pix_workarounds & PIX_DELAY_DOTCRLF) == 0 ||

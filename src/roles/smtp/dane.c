@@ -9,7 +9,8 @@ static void ask(struct delivery *delivery, enum dns_type type, struct str name,
 {
     int64_t deadline_ms = loop_now_ms(delivery->worker->loop) + TARGET_LOOKUP_MS;
 
-    dns_query_validated(delivery->worker->dns, &delivery->arena, type, name, deadline_ms, answer);
+    dns_query_validated(delivery->worker->dns, &delivery->job.arena, type, name, deadline_ms,
+                        answer);
     if (answer->outcome == DNS_TRY_AGAIN)
         log_warning(&delivery->transport->log,
                     "DANE TLSA lookup problem: Host or domain name not found. Name service error "
@@ -34,7 +35,7 @@ static enum dane_outcome take(struct delivery *delivery, const char *owner,
                               const struct dns_answer *answer, struct dane_records *records)
 {
     struct tls_tlsa *items =
-        arena_new_array(&delivery->arena, answer->record_count + 1, sizeof *items);
+        arena_new_array(&delivery->job.arena, answer->record_count + 1, sizeof *items);
     size_t count = 0;
 
     for (size_t i = 0; i < answer->record_count; i++) {
@@ -58,7 +59,7 @@ static enum dane_outcome look_up(struct delivery *delivery, uint16_t port, struc
                                  struct dane_records *records)
 {
     const char *owner =
-        arena_printf(&delivery->arena, "_%u._tcp.%.*s", (unsigned)port, STR_ARGS(host));
+        arena_printf(&delivery->job.arena, "_%u._tcp.%.*s", (unsigned)port, STR_ARGS(host));
     struct dns_answer answer;
 
     ask(delivery, DNS_TLSA, str_from(owner), &answer);

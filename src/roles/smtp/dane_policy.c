@@ -45,7 +45,7 @@ static bool do_without(const struct search *search, enum tls_level instead, cons
 static const char *obstacle(const struct search *search)
 {
     const struct transport *transport = search->delivery->transport;
-    struct arena *arena = &search->delivery->arena;
+    struct arena *arena = &search->delivery->job.arena;
     const char *level = tls_level_name(search->policy->level);
 
     if (!transport->wants_dnssec || !transport->uses_dns_hosts)
@@ -85,7 +85,7 @@ static void set_names(const struct search *search, const struct dane_records *re
 {
     const struct exchanger_source *source = search->site->target->source;
     struct tls_client_options *options = &search->policy->options;
-    struct str *names = arena_new_array(&search->delivery->arena, 3, sizeof *names);
+    struct str *names = arena_new_array(&search->delivery->job.arena, 3, sizeof *names);
 
     options->name_count = 0;
     options->names = names;
@@ -134,7 +134,7 @@ static bool apply(const struct search *search)
         break;
     }
     *search->problem =
-        arena_printf(&search->delivery->arena, "TLSA lookup error for %.*s:%u",
+        arena_printf(&search->delivery->job.arena, "TLSA lookup error for %.*s:%u",
                      STR_ARGS(site->host), (unsigned)net_address_port(&site->target->address));
     return false;
 }

@@ -2,18 +2,12 @@
 #include "delivery.h"
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "connect.h"
 #include "dialogue.h"
 #include "outgoing_checks.h"
 #include "report.h"
 #include "worker.h"
-
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* One destination of the nexthop's list. */
 struct site {
@@ -25,69 +19,28 @@ struct site {
     int address_count, session_count;
 };
 
-struct delivery *delivery_new(struct worker *worker, const struct wire_deliver_job *job)
+struct delivery *delivery_new(struct worker *worker, const struct wire_deliver_job *message)
 {
     struct delivery *delivery = memory_new(sizeof *delivery);
-    struct error error;
+    struct job *job = &delivery->job;
 
     delivery->worker = worker;
-    list_init(&delivery->by_worker);
-    delivery->job = job->job;
-    delivery->queue_generation = worker->queue_generation;
-    delivery->queue_id = queue_id_format(job->queue_id, worker->has_long_queue_ids);
-    delivery->nexthop = arena_copy(&delivery->arena, job->nexthop);
     delivery->site = SITE_UNTOUCHED;
-    if (!envelope_decode(&delivery->arena, arena_copy(&delivery->arena, job->envelope),
-                         &delivery->envelope, &error)) {
-        delivery_free(&delivery);
+    if (!job_init(job, &worker->jobs, message)) {
+        memory_free(delivery);
         return NULL;
     }
-    delivery->open_count = delivery->envelope.recipient_count;
+    delivery->open_count = job->envelope.recipient_count;
     delivery->attempts =
-        arena_new_array(&delivery->arena, delivery->open_count + 1, sizeof(struct attempt));
-    delivery->content = arena_copy(&delivery->arena, job->content);
-    delivery->is_content_expected = job->is_content_beside != 0;
-    delivery->times.arrival_us = delivery->envelope.arrival_us;
-    delivery->times.queue_manager_us = job->queue_manager_us;
+        arena_new_array(&job->arena, delivery->open_count + 1, sizeof(struct attempt));
     return delivery;
-}
-
-bool delivery_set_content(struct delivery *delivery, int fd, struct error *error)
-{
-    enum { SEALS = F_SEAL_SHRINK | F_SEAL_WRITE };
-    autoclose int content = fd;
-    struct stat status;
-    int seals = fcntl(content, F_GET_SEALS);
-
-    if (seals < 0 || (seals & SEALS) != SEALS)
-        return error_set(error, "the content's descriptor is not sealed");
-    if (fstat(content, &status) != 0)
-        return error_errno(error, "content");
-    delivery->is_content_expected = false;
-    if (status.st_size == 0)
-        return true;
-    void *bytes = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_SHARED, content, 0);
-    if (bytes == MAP_FAILED)
-        return error_errno(error, "map the content");
-    delivery->content = str_of(bytes, (size_t)status.st_size);
-    delivery->is_content_mapped = true;
-    return true;
 }
 
 void delivery_free(struct delivery **delivery)
 {
-    union {
-        const char *text;
-        void *bytes;
-    } content;
-
     if (*delivery == NULL)
         return;
-    content.text = (*delivery)->content.ptr;
-    if ((*delivery)->is_content_mapped)
-        (void)munmap(content.bytes, (*delivery)->content.len);
-    list_remove(&(*delivery)->by_worker);
-    arena_clear(&(*delivery)->arena);
+    job_clear(&(*delivery)->job);
     memory_free(*delivery);
     *delivery = NULL;
 }
@@ -111,13 +64,13 @@ static void log_failures(const struct delivery *delivery)
 {
     const struct failure *logged = NULL;
 
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         const struct attempt *attempt = &delivery->attempts[i];
         if (attempt->progress != PROGRESS_OPEN || attempt->failure == NULL ||
             attempt->failure == logged)
             continue;
         logged = attempt->failure;
-        log_info(&delivery->transport->log, "%s: %.*s", delivery->queue_id.text,
+        log_info(&delivery->transport->log, "%s: %.*s", delivery->job.queue_id.text,
                  STR_ARGS(logged->text));
     }
 }
@@ -127,7 +80,7 @@ static void transact(struct site *site, struct session *session)
     struct delivery *delivery = site->delivery;
     struct connection_cache *cache = &delivery->worker->cache;
 
-    delivery->times.connected_us = clock_wall_us();
+    delivery->job.times.connected_us = clock_wall_us();
     dialogue_transact(session, delivery);
     if (!session->is_stale)
         site->session_count++;
@@ -144,7 +97,7 @@ static void use_cached(struct site *site)
     while (!is_over(delivery) && site->session_count == 0 &&
            (session = connection_cache_take(cache, site->destination)) != NULL) {
         delivery->worker->reused_connection_count++;
-        site->tried_relay = arena_copy(&delivery->arena, session->relay);
+        site->tried_relay = arena_copy(&delivery->job.arena, session->relay);
         transact(site, session);
     }
     if (site->session_count == 0)
@@ -154,7 +107,7 @@ static void use_cached(struct site *site)
 static void refuse_everybody(struct delivery *delivery, const struct failure *failure,
                              const struct session *session)
 {
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress != PROGRESS_SETTLED)
             report_failed(delivery, i, failure, session);
     }
@@ -186,7 +139,7 @@ static bool is_traced(const struct site *site, const struct session *session)
  * connection of its own, as Postfix has it. */
 static bool may_go_in_clear(const struct delivery *delivery, const struct session *session)
 {
-    int64_t age_us = clock_wall_us() - delivery->envelope.arrival_us;
+    int64_t age_us = clock_wall_us() - delivery->job.envelope.arrival_us;
     int64_t patience_s = delivery->transport->config->minimal_backoff_time;
 
     return session->has_tls_failed && session->tls_policy->level == TLS_LEVEL_MAY &&
@@ -335,8 +288,9 @@ static void find_and_use_targets(struct site *site, const struct nexthop *nextho
     const struct failure *failure = NULL;
     struct target_list targets;
     struct target_search search = {
-        .arena = &delivery->arena,
+        .arena = &delivery->job.arena,
         .dns = delivery->worker->dns,
+        .domains = &delivery->worker->search_domains,
         .own = &delivery->worker->own,
         .transport = delivery->transport,
         .loop = delivery->worker->loop,
@@ -344,7 +298,7 @@ static void find_and_use_targets(struct site *site, const struct nexthop *nextho
 
     if (target_find(&search, nexthop, &targets, &failure))
         use_targets(site, &targets);
-    else if (fiber_is_cancelled(delivery->fiber))
+    else if (fiber_is_cancelled(delivery->job.fiber))
         delivery->is_cancelled = true;
     else
         site_failed(delivery, failure);
@@ -359,7 +313,7 @@ static void try_site(struct delivery *delivery, struct str item)
 
     if (!(delivery->transport->is_lmtp ? nexthop_parse_lmtp : nexthop_parse)(
             item, delivery->transport->default_port, &nexthop, &error)) {
-        site_failed(delivery, failure_new(&delivery->arena, "4.3.5", "%s", error.message));
+        site_failed(delivery, failure_new(&delivery->job.arena, "4.3.5", "%s", error.message));
         return;
     }
     site.item = item;
@@ -372,13 +326,18 @@ static void try_site(struct delivery *delivery, struct str item)
     connection_cache_leave(cache, site.destination);
 }
 
+/* This relay is where the mail belongs, without having it among its destinations. */
+static bool is_looping(const struct delivery *delivery)
+{
+    return str_equal(delivery->failure->dsn, STR("5.4.6"));
+}
+
 /* Mail that loops, or that a domain wants none of, is not helped by another relay. */
 static bool may_fall_back(const struct delivery *delivery)
 {
     const struct failure *failure = delivery->failure;
 
-    return failure == NULL ||
-           (!str_equal(failure->dsn, STR("5.4.6")) && !str_equal(failure->dsn, STR("5.1.0")));
+    return failure == NULL || (!is_looping(delivery) && !str_equal(failure->dsn, STR("5.1.0")));
 }
 
 /* A relay of the administrator's choice that does not exist is a mistake in the configuration, and
@@ -391,18 +350,18 @@ static void forgive_configuration(struct delivery *delivery, struct str item, co
         return;
     log_warning(&delivery->transport->log, "%s configuration problem", parameter);
     delivery->failure =
-        failure_new(&delivery->arena, "4.3.5", "%.*s", STR_ARGS(delivery->failure->text));
+        failure_new(&delivery->job.arena, "4.3.5", "%.*s", STR_ARGS(delivery->failure->text));
 }
 
 static void try_sites(struct delivery *delivery)
 {
     const struct config *config = delivery->transport->config;
-    struct str rest = delivery->nexthop;
+    struct str rest = delivery->job.nexthop;
     struct str item;
 
     while (!is_over(delivery) && nexthop_cut(&rest, &item)) {
         try_site(delivery, item);
-        forgive_configuration(delivery, delivery->nexthop, "relayhost", config->relayhost);
+        forgive_configuration(delivery, delivery->job.nexthop, "relayhost", config->relayhost);
     }
     rest = config->smtp_fallback_relay;
     while (!is_over(delivery) && may_fall_back(delivery) && nexthop_cut(&rest, &item)) {
@@ -413,7 +372,9 @@ static void try_sites(struct delivery *delivery)
 
 static void settle_open(struct delivery *delivery)
 {
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    struct str best_mx = delivery->worker->best_mx_transport;
+
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         const struct attempt *attempt = &delivery->attempts[i];
         if (attempt->progress == PROGRESS_SETTLED)
             continue;
@@ -421,6 +382,8 @@ static void settle_open(struct delivery *delivery)
             report_undone(delivery, i);
         else if (attempt->failure != NULL)
             report_failed(delivery, i, attempt->failure, NULL);
+        else if (is_looping(delivery) && best_mx.len > 0)
+            report_passed(delivery, i, best_mx);
         else
             report_failed(delivery, i, delivery->failure, NULL);
     }
@@ -432,22 +395,22 @@ static bool prepare(struct delivery *delivery)
     const struct transport *transport = delivery->transport;
     struct error error = { 0 };
 
-    delivery->sent_sender = delivery->envelope.sender;
+    delivery->sent_sender = delivery->job.envelope.sender;
     delivery->sent_headers = STR("");
-    delivery->sent_content = delivery->content;
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++)
-        delivery->attempts[i].sent_address = delivery->envelope.recipients[i].address;
+    delivery->sent_content = delivery->job.content;
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++)
+        delivery->attempts[i].sent_address = delivery->job.envelope.recipients[i].address;
     if (transport->checks != NULL && !outgoing_checks_apply(transport->checks, delivery)) {
         delivery->failure =
-            failure_new(&delivery->arena, "4.3.0", "smtp_header_checks: table lookup problem");
+            failure_new(&delivery->job.arena, "4.3.0", "smtp_header_checks: table lookup problem");
         return false;
     }
     if (transport->generic == NULL || generic_map(transport->generic, delivery, &error))
         return true;
-    log_warning(&transport->log, "%s: smtp_generic_maps: %s", delivery->queue_id.text,
+    log_warning(&transport->log, "%s: smtp_generic_maps: %s", delivery->job.queue_id.text,
                 error.message);
     delivery->failure =
-        failure_new(&delivery->arena, "4.3.0", "smtp_generic_maps: table lookup problem");
+        failure_new(&delivery->job.arena, "4.3.0", "smtp_generic_maps: table lookup problem");
     return false;
 }
 
@@ -456,29 +419,30 @@ static void deliver(void *argument)
     struct delivery *delivery = argument;
     struct worker *worker = delivery->worker;
 
-    delivery->times.agent_us = clock_wall_us();
+    delivery->job.times.agent_us = clock_wall_us();
     if (delivery->transport->refusal.len > 0)
-        delivery->failure = failure_new(
-            &delivery->arena, arena_text(&delivery->arena, delivery->transport->refusal_dsn),
-            "%.*s", STR_ARGS(delivery->transport->refusal));
+        delivery->failure =
+            failure_new(&delivery->job.arena,
+                        arena_text(&delivery->job.arena, delivery->transport->refusal_dsn), "%.*s",
+                        STR_ARGS(delivery->transport->refusal));
     else if (prepare(delivery))
         try_sites(delivery);
     if (delivery->failure == NULL)
-        delivery->failure =
-            failure_new(&delivery->arena, "4.3.0", "server unavailable or unable to receive mail");
+        delivery->failure = failure_new(&delivery->job.arena, "4.3.0",
+                                        "server unavailable or unable to receive mail");
     settle_open(delivery);
     report_done(delivery);
     delivery_free(&delivery);
-    worker_delivery_ended(worker);
+    job_ended(&worker->jobs);
 }
 
 void delivery_start(struct delivery *delivery)
 {
-    delivery->fiber = fiber_start(delivery->worker->loop, "delivery", deliver, delivery);
+    delivery->job.fiber = fiber_start(delivery->worker->loop, "delivery", deliver, delivery);
 }
 
 void delivery_cancel(struct delivery *delivery)
 {
-    if (delivery->fiber != NULL && !delivery->is_content_under_way)
-        fiber_cancel(delivery->fiber);
+    if (delivery->job.fiber != NULL && !delivery->is_content_under_way)
+        fiber_cancel(delivery->job.fiber);
 }

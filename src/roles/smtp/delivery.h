@@ -7,14 +7,10 @@
  */
 #pragma once
 
-#include "base/list.h"
 #include "failure.h"
 #include "mail/delivery.h"
-#include "mail/envelope.h"
-#include "mail/log_line.h"
-#include "mail/queue_id.h"
+#include "service/jobs.h"
 #include "transport.h"
-#include "wire/wire.h"
 
 struct worker;
 struct session;
@@ -32,27 +28,15 @@ struct attempt {
 };
 
 struct delivery {
-    struct list by_worker;
+    struct job job; /* the first member */
     struct worker *worker;
     const struct transport *transport; /* NULL: there is none of that name */
-    struct fiber *fiber;
-    struct arena arena;
-    uint64_t job;
-    uint64_t
-        queue_generation; /* of the channel it came by; another queue process does not know it */
-    struct queue_id_text queue_id;
-    struct str nexthop;
     struct str tried_nexthop; /* the one of its destinations that is being tried, as written */
-    struct envelope envelope;
-    struct attempt *attempts;              /* one for each recipient of the envelope */
-    size_t open_count;                     /* not settled */
-    struct str content;                    /* in the arena, or mapped from the queue's memfd */
-    struct str sent_sender;                /* what servers are told */
+    struct attempt *attempts; /* one for each recipient of the envelope */
+    size_t open_count;        /* not settled */
+    struct str sent_sender;   /* what servers are told */
     struct str sent_headers, sent_content; /* what they get, one behind the other */
-    bool is_content_mapped;
-    bool is_content_expected; /* deliver_content_fd has not come yet */
-    struct delivery_times times;
-    const struct failure *failure; /* of the destination as such: the latest */
+    const struct failure *failure;         /* of the destination as such: the latest */
     enum site_outcome site;
     bool is_content_under_way; /* past the point where giving up loses nothing */
     bool is_cancelled;
@@ -60,8 +44,6 @@ struct delivery {
 
 /* The job is decoded and copied; NULL where its envelope does not hold together. */
 struct delivery *delivery_new(struct worker *worker, const struct wire_deliver_job *job);
-/* The memfd of a content that is beside its job; takes over `fd`. False where it is not sealed. */
-must_check bool delivery_set_content(struct delivery *delivery, int fd, struct error *error);
 void delivery_start(struct delivery *delivery);
 /* Gives up where that loses nothing, otherwise lets it finish. */
 void delivery_cancel(struct delivery *delivery);

@@ -58,7 +58,7 @@ static void send_secret(struct session *session, const char *verb, struct str se
         buf_append_byte(&line, '=');
     buf_append_text(&line, "\r\n");
     session_trace(session, '>',
-                  str_from(arena_printf(&session->delivery->arena, "%s%s", verb,
+                  str_from(arena_printf(&session->delivery->job.arena, "%s%s", verb,
                                         has_secret ? "[login data]" : "")));
     (void)stream_write(session->stream, buf_str(&line),
                        deadline_after(session, session->transport->config->smtp_helo_timeout));
@@ -94,13 +94,13 @@ static const struct failure *blame_loop(const struct session *session)
     struct delivery *delivery = session->delivery;
     /* Where a better server exists this one is only in the way: it may be a mistake that passes. */
     struct failure *failure =
-        failure_new(&delivery->arena, session->is_backup ? "4.4.6" : "5.4.6",
-                    "mail for %.*s loops back to myself", STR_ARGS(delivery->nexthop));
+        failure_new(&delivery->job.arena, session->is_backup ? "4.4.6" : "5.4.6",
+                    "mail for %.*s loops back to myself", STR_ARGS(delivery->job.nexthop));
 
     log_warning(&session->transport->log,
                 "host %.*s replied to HELO/EHLO with my own hostname %.*s",
                 STR_ARGS(session->relay), STR_ARGS(session->transport->config->myhostname));
-    failure->relay = arena_copy(&delivery->arena, session->relay);
+    failure->relay = arena_copy(&delivery->job.arena, session->relay);
     return failure;
 }
 
@@ -205,7 +205,7 @@ static enum next on_mail(struct session *session, const struct expect *expect)
 /* An address is verified: the transaction ends where content would begin. */
 static bool is_probe(const struct delivery *delivery)
 {
-    return (delivery->envelope.flags & ENVELOPE_PROBE) != 0;
+    return (delivery->job.envelope.flags & ENVELOPE_PROBE) != 0;
 }
 
 /* smtp_address_verify_target: some servers say no only to DATA. */
@@ -238,7 +238,7 @@ static void content_accepted(struct session *session)
 {
     struct delivery *delivery = session->delivery;
 
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
             report_sent(delivery, i, session);
     }
@@ -472,12 +472,12 @@ static bool start_tls(struct session *session)
 static bool send_auth(struct session *session)
 {
     autofree_buf struct buf response = { 0 };
-    const char *verb =
-        arena_printf(&session->delivery->arena, "AUTH %s", sasl_client_mechanism(session->login));
+    const char *verb = arena_printf(&session->delivery->job.arena, "AUTH %s",
+                                    sasl_client_mechanism(session->login));
     bool has_response = sasl_client_begin(session->login, &response);
 
     if (has_response)
-        verb = arena_printf(&session->delivery->arena, "%s ", verb);
+        verb = arena_printf(&session->delivery->job.arena, "%s ", verb);
     session_expect_push(session, COMMAND_AUTH, 0);
     send_secret(session, verb, has_response ? buf_str(&response) : (struct str){ 0 });
     sasl_wipe(&response);
@@ -578,7 +578,7 @@ static bool send_envelope(struct session *session)
     if (!send_xforward(session, &sent_bytes))
         return false;
     send_command(session, COMMAND_MAIL, 0, &sent_bytes);
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress != PROGRESS_OPEN)
             continue;
         if (sent_bytes > limit) {
@@ -608,7 +608,7 @@ static void expect_verdict(struct session *session)
         session_expect_push(session, COMMAND_FINAL_DOT, 0);
         return;
     }
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (delivery->attempts[i].progress == PROGRESS_ACCEPTED)
             session_expect_push(session, COMMAND_RECIPIENT_DOT, (uint32_t)i);
     }

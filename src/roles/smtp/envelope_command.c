@@ -4,13 +4,34 @@
 #include "mail/address.h"
 #include "mail/xtext.h"
 
+/* smtp_quote_rfc821_envelope = no: as it is, for servers that know no quotes. What would end the
+ * line or the address stays quoted. */
+static bool is_bare_possible(struct str address)
+{
+    for (size_t i = 0; i < address.len; i++)
+        if ((unsigned char)address.ptr[i] < 0x20 || address.ptr[i] == 0x7f || address.ptr[i] == '>')
+            return false;
+    return true;
+}
+
+static void append_address(const struct session *session, struct str address, struct buf *out)
+{
+    if (session->transport->config->smtp_quote_rfc821_envelope || !is_bare_possible(address)) {
+        address_format_angle(address, out);
+        return;
+    }
+    buf_append_byte(out, '<');
+    buf_append(out, address);
+    buf_append_byte(out, '>');
+}
+
 void envelope_command_mail(const struct session *session, struct buf *out)
 {
-    const struct envelope *envelope = &session->delivery->envelope;
+    const struct envelope *envelope = &session->delivery->job.envelope;
     uint32_t features = session->offer.features;
 
     buf_append_text(out, "MAIL FROM:");
-    address_format_angle(session->delivery->sent_sender, out);
+    append_address(session, session->delivery->sent_sender, out);
     if ((features & FEATURE_SIZE) != 0) {
         buf_append_text(out, " SIZE=");
         buf_append_u64(out, envelope->size_bytes);
@@ -45,7 +66,7 @@ static bool is_ascii(struct str text)
 static bool is_smtputf8(const struct session *session)
 {
     return (session->offer.features & FEATURE_SMTPUTF8) != 0 &&
-           (session->delivery->envelope.flags & ENVELOPE_SMTPUTF8) != 0;
+           (session->delivery->job.envelope.flags & ENVELOPE_SMTPUTF8) != 0;
 }
 
 static void append_notify(uint8_t notify, struct buf *out)
@@ -108,10 +129,10 @@ static void append_orcpt(const struct session *session, const struct recipient *
 void envelope_command_rcpt(const struct session *session, size_t index, struct buf *out)
 {
     const struct delivery *delivery = session->delivery;
-    const struct recipient *recipient = &delivery->envelope.recipients[index];
+    const struct recipient *recipient = &delivery->job.envelope.recipients[index];
 
     buf_append_text(out, "RCPT TO:");
-    address_format_angle(delivery->attempts[index].sent_address, out);
+    append_address(session, delivery->attempts[index].sent_address, out);
     if ((session->offer.features & FEATURE_DSN) != 0) {
         append_orcpt(session, recipient, out);
         append_notify(recipient->dsn_notify, out);
@@ -133,7 +154,7 @@ static void append_attribute(const char *name, struct str value, struct buf *out
 bool envelope_command_xforward(const struct session *session, enum xforward_part part,
                                struct buf *out)
 {
-    const struct envelope *envelope = &session->delivery->envelope;
+    const struct envelope *envelope = &session->delivery->job.envelope;
     bool is_local = (envelope->flags & ENVELOPE_LOCAL) != 0;
     const struct {
         uint32_t feature;
@@ -146,7 +167,7 @@ bool envelope_command_xforward(const struct session *session, enum xforward_part
         { FEATURE_XFORWARD_PROTO, XFORWARD_PROTOCOL, "PROTO", envelope->protocol },
         { FEATURE_XFORWARD_HELO, XFORWARD_PROTOCOL, "HELO", envelope->helo_name },
         { FEATURE_XFORWARD_IDENT, XFORWARD_PROTOCOL, "IDENT",
-          str_from(session->delivery->queue_id.text) },
+          str_from(session->delivery->job.queue_id.text) },
         { FEATURE_XFORWARD_SOURCE, XFORWARD_PROTOCOL, "SOURCE",
           is_local ? STR("LOCAL") : STR("REMOTE") },
     };

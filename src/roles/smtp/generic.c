@@ -99,7 +99,7 @@ static bool map_envelope(struct mapping *mapping, struct delivery *delivery)
 {
     if (!map_address(mapping, true, &delivery->sent_sender))
         return false;
-    for (size_t i = 0; i < delivery->envelope.recipient_count; i++) {
+    for (size_t i = 0; i < delivery->job.envelope.recipient_count; i++) {
         if (!map_address(mapping, false, &delivery->attempts[i].sent_address))
             return false;
     }
@@ -135,11 +135,11 @@ static bool map_headers(struct mapping *mapping, struct delivery *delivery, stru
 
 bool generic_map(const struct generic *generic, struct delivery *delivery, struct error *error)
 {
-    struct mapping mapping = { .generic = generic, .arena = &delivery->arena, .error = error };
+    struct mapping mapping = { .generic = generic, .arena = &delivery->job.arena, .error = error };
     autofree_buf struct buf headers = { 0 };
 
     if (!map_envelope(&mapping, delivery) || !map_headers(&mapping, delivery, &headers))
         return false;
-    delivery->sent_headers = arena_copy(&delivery->arena, buf_str(&headers));
+    delivery->sent_headers = arena_copy(&delivery->job.arena, buf_str(&headers));
     return true;
 }

@@ -48,7 +48,7 @@ void hello_note_firewall(struct session *session)
     session->pix_workarounds = parse_workarounds(session, list);
     if (session->pix_workarounds != 0)
         log_info(&transport->log, "%s: enabling PIX workarounds: %.*s for %.*s",
-                 session->delivery->queue_id.text, STR_ARGS(list), STR_ARGS(session->relay));
+                 session->delivery->job.queue_id.text, STR_ARGS(list), STR_ARGS(session->relay));
 }
 
 void hello_learn_offer(struct session *session)

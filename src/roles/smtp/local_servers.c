@@ -3,9 +3,9 @@
 
 #include "base/map.h"
 #include "base/memory.h"
-#include "table/table.h"
+#include "table/table_walk.h"
 
-enum { SERVERS_MAX = 48, ENTRIES_MAX = 100 * 1000 };
+enum { SERVERS_MAX = 48 };
 
 struct local_servers {
     struct service *service;
@@ -48,21 +48,9 @@ void local_servers_name(struct local_servers *servers, struct str text)
     }
 }
 
-static void name_of_table(struct local_servers *servers, struct str specification)
+static void name_heard(void *argument, struct str text)
 {
-    autoclear_arena struct arena scratch = { 0 };
-    struct str key = STR(""), value;
-    struct error error;
-    struct table *table = table_open(specification, &(struct table_options){ 0 }, &error);
-
-    if (table == NULL)
-        return; /* whoever routes by it says so */
-    for (int i = 0; i < ENTRIES_MAX; i++) {
-        if (table_next(table, &scratch, &key, &value, &error) != LOOKUP_FOUND)
-            break;
-        local_servers_name(servers, value);
-    }
-    table_close(&table);
+    local_servers_name(argument, text);
 }
 
 struct local_servers *local_servers_new(struct service *service)
@@ -74,7 +62,7 @@ struct local_servers *local_servers_new(struct service *service)
         config->virtual_transport, config->mailbox_transport,   config->fallback_transport,
         config->content_filter,    config->lmtp_fallback_relay,
     };
-    struct str tables[] = {
+    const struct str tables[] = {
         config->transport_maps,
         config->sender_dependent_default_transport_maps,
         config->mailbox_transport_maps,
@@ -85,13 +73,8 @@ struct local_servers *local_servers_new(struct service *service)
     servers->by_path = map_new();
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         local_servers_name(servers, texts[i]);
-    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++) {
-        struct str word;
-        local_servers_name(servers, tables[i]); /* inline: and static: */
-        while (str_next_word(&tables[i], ", \t\r\n", &word))
-            if (table_is_specification(word) && !str_starts_with(word, STR("inline:")))
-                name_of_table(servers, word);
-    }
+    for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
+        table_walk(tables[i], name_heard, servers);
     return servers;
 }
 

@@ -49,6 +49,8 @@ static bool smtp_peer(struct service *service, struct str role, uint32_t worker,
         return worker_attach_queue(&state->worker, fd, error);
     if (str_equal(role, STR("resolver")))
         return dns_client_attach(state->worker.dns, fd, error);
+    if (str_equal(role, STR("proxywrite")))
+        return login_cache_attach(state->worker.login_cache, fd, error);
     fd_close(&fd);
     return error_set(error, "a channel to \"%.*s\" is of no use to smtp", STR_ARGS(role));
 }
@@ -75,7 +77,7 @@ static void smtp_status(struct service *service, struct buf *out)
     buf_printf(out,
                "deliveries: %llu since start, %zu under way; connections: %llu opened, %llu "
                "reused, %zu idle\n",
-               (unsigned long long)worker->job_count, worker->delivery_count,
+               (unsigned long long)worker->jobs.count, worker->jobs.open_count,
                (unsigned long long)worker->opened_connection_count,
                (unsigned long long)worker->reused_connection_count, worker->cache.idle_count);
 }

@@ -35,17 +35,17 @@ static struct str scan_body(struct content_scan *scan, struct delivery *delivery
     }
     content_scan_body(scan, body, &out);
     content_scan_end(scan, &out);
-    return arena_copy(&delivery->arena, buf_str(&out));
+    return arena_copy(&delivery->job.arena, buf_str(&out));
 }
 
 bool outgoing_checks_apply(const struct content_checks *checks, struct delivery *delivery)
 {
     struct message_actions unused = { 0 };
     const struct content_scan_subject subject = {
-        .arena = &delivery->arena,
+        .arena = &delivery->job.arena,
         .actions = &unused,
-        .envelope = &delivery->envelope,
-        .queue_id = str_from(delivery->queue_id.text),
+        .envelope = &delivery->job.envelope,
+        .queue_id = str_from(delivery->job.queue_id.text),
     };
     struct content_scan *scan = content_scan_new(checks, &subject);
     autofree_buf struct buf headers = { 0 };
@@ -54,7 +54,7 @@ bool outgoing_checks_apply(const struct content_checks *checks, struct delivery 
     scan_headers(scan, delivery->sent_content, &headers, &body);
     if (content_checks_want_body(checks))
         body = scan_body(scan, delivery, body);
-    delivery->sent_headers = arena_copy(&delivery->arena, buf_str(&headers));
+    delivery->sent_headers = arena_copy(&delivery->job.arena, buf_str(&headers));
     delivery->sent_content = body;
     bool is_fine = content_scan_refusal(scan) == NULL;
     content_scan_free(&scan);

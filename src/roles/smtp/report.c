@@ -3,13 +3,15 @@
 
 #include "base/clock.h"
 #include "base/ensure.h"
+#include "mail/address.h"
+#include "mail/status_code.h"
 #include "worker.h"
 
 static void settle(struct delivery *delivery, size_t recipient, enum delivery_status status,
                    const struct failure *outcome, enum dsn_action action)
 {
     struct wire_deliver_result message = {
-        .job = delivery->job,
+        .job = delivery->job.number,
         .recipient = (uint32_t)recipient,
         .status = (uint8_t)status,
         .dsn = outcome->dsn,
@@ -23,27 +25,27 @@ static void settle(struct delivery *delivery, size_t recipient, enum delivery_st
     ensure(delivery->attempts[recipient].progress != PROGRESS_SETTLED);
     delivery->attempts[recipient].progress = PROGRESS_SETTLED;
     delivery->open_count--;
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
     if (queue != NULL)
         wire_send_deliver_result(queue, &message);
 }
 
 static bool is_probe(const struct delivery *delivery)
 {
-    return (delivery->envelope.flags & ENVELOPE_PROBE) != 0;
+    return (delivery->job.envelope.flags & ENVELOPE_PROBE) != 0;
 }
 
 static void log_outcome(struct delivery *delivery, size_t recipient, enum delivery_status status,
                         const struct failure *outcome, unsigned connection_use)
 {
-    const struct recipient *to = &delivery->envelope.recipients[recipient];
+    const struct recipient *to = &delivery->job.envelope.recipients[recipient];
     struct log_delivery line = {
-        .queue_id = str_from(delivery->queue_id.text),
+        .queue_id = str_from(delivery->job.queue_id.text),
         .recipient = to->address,
         .original_recipient = to->original_recipient,
         .relay = outcome->relay,
         .connection_use = connection_use,
-        .times = delivery->times,
+        .times = delivery->job.times,
         .dsn = outcome->dsn,
         .status = delivery_status_word(status, is_probe(delivery)),
         .diagnostic = outcome->text,
@@ -57,34 +59,13 @@ static void log_outcome(struct delivery *delivery, size_t recipient, enum delive
                    SEVERITY_INFO, buf_str(text));
 }
 
-static bool is_digit_at(struct str text, size_t at)
-{
-    return at < text.len && ascii_is_digit(text.ptr[at]);
-}
-
-/* default_delivery_status_filter and its kin: "4.7.1 text" in place of another status and text.
- * Success stays success, and failure failure. */
 static void filter_outcome(struct delivery *delivery, struct failure *outcome)
 {
     const struct transport *transport = delivery->transport;
-    struct str key = str_from(arena_printf(&delivery->arena, "%.*s %.*s", STR_ARGS(outcome->dsn),
-                                           STR_ARGS(outcome->text)));
-    struct str text, dsn;
 
-    if (transport == NULL ||
-        table_list_find_or_warn(transport->tables.status_filter, key, &delivery->arena, &text,
-                                &transport->log) != LOOKUP_FOUND)
-        return;
-    dsn = str_cut(&text, " \t");
-    if (dsn.len < 5 || !is_digit_at(dsn, 0) || dsn.ptr[1] != '.' || !is_digit_at(dsn, 2) ||
-        (dsn.ptr[0] != '2' && dsn.ptr[0] != '4' && dsn.ptr[0] != '5') ||
-        (dsn.ptr[0] == '2') != (outcome->dsn.ptr[0] == '2')) {
-        log_warning(&transport->log, "delivery status filter returned bad status: \"%.*s\"",
-                    STR_ARGS(dsn));
-        return;
-    }
-    outcome->dsn = dsn;
-    outcome->text = str_trim(text);
+    if (transport != NULL)
+        status_filter_apply(transport->tables.status_filter, &delivery->job.arena, &transport->log,
+                            &outcome->dsn, &outcome->text);
 }
 
 static unsigned connection_use(const struct session *session)
@@ -127,7 +108,7 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
     filter_outcome(delivery, &outcome);
     bool is_soft = failure_is_soft(&outcome);
     if (!is_soft && delivery->transport->config->soft_bounce && !is_probe(delivery)) {
-        char *dsn = arena_new(&delivery->arena, outcome.dsn.len + 1);
+        char *dsn = arena_new(&delivery->job.arena, outcome.dsn.len + 1);
         memcpy(dsn, outcome.dsn.ptr, outcome.dsn.len);
         dsn[0] = '4';
         outcome.dsn.ptr = dsn;
@@ -136,6 +117,24 @@ void report_failed(struct delivery *delivery, size_t recipient, const struct fai
     enum delivery_status status = is_soft ? DELIVERY_DEFERRED : DELIVERY_BOUNCED;
     log_outcome(delivery, recipient, status, &outcome, connection_use(session));
     settle(delivery, recipient, status, &outcome, DSN_ACTION_NONE);
+}
+
+void report_passed(struct delivery *delivery, size_t recipient, struct str target)
+{
+    struct failure outcome = {
+        .dsn = STR("2.0.0"),
+        .text = target,
+        .relay = STR("none"),
+        .remote_mta = STR(""),
+        .smtp_reply = STR(""),
+    };
+    struct str rest = target, transport = str_cut(&rest, ":");
+    autofree_buf struct buf address = { 0 };
+
+    address_format_angle(delivery->job.envelope.recipients[recipient].address, &address);
+    log_info(&delivery->transport->log, "%s: passing %.*s to transport=%.*s",
+             delivery->job.queue_id.text, STR_ARGS(buf_str(&address)), STR_ARGS(transport));
+    settle(delivery, recipient, DELIVERY_PASSED, &outcome, DSN_ACTION_NONE);
 }
 
 void report_undone(struct delivery *delivery, size_t recipient)
@@ -155,7 +154,7 @@ void report_misunderstanding(struct session *session)
 {
     const struct delivery *delivery = session->delivery;
     const struct config *config = session->transport->config;
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
     autofree_buf struct buf content = { 0 };
     struct transcript_notice notice = {
         .mail_name = config->mail_name,
@@ -177,7 +176,7 @@ void report_misunderstanding(struct session *session)
 void report_done(struct delivery *delivery)
 {
     struct wire_deliver_done message = {
-        .job = delivery->job,
+        .job = delivery->job.number,
         .site = (uint8_t)delivery->site,
         .site_reason = delivery->site == SITE_FAILED && delivery->failure != NULL
                            ? delivery->failure->text
@@ -185,7 +184,7 @@ void report_done(struct delivery *delivery)
     };
 
     ensure(delivery->open_count == 0);
-    struct channel *queue = worker_queue_of(delivery->worker, delivery);
+    struct channel *queue = job_queue(&delivery->job);
     if (queue != NULL)
         wire_send_deliver_done(queue, &message);
 }

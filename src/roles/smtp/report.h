@@ -14,6 +14,8 @@ void report_sent(struct delivery *delivery, size_t recipient, const struct sessi
 void report_failed(struct delivery *delivery, size_t recipient, const struct failure *failure,
                    const struct session *session /* NULL: no connection */);
 /* Not attempted; the queue keeps it as it was. */
+/* best_mx_transport: another transport takes the recipient. */
+void report_passed(struct delivery *delivery, size_t recipient, struct str target);
 void report_undone(struct delivery *delivery, size_t recipient);
 /* The transcript of a session goes to the postmaster, where that is due. */
 void report_misunderstanding(struct session *session);

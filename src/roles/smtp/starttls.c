@@ -8,7 +8,7 @@
 __attribute__((format(printf, 3, 4))) static bool give_up(struct session *session, const char *dsn,
                                                           const char *format, ...)
 {
-    struct arena *arena = &session->delivery->arena;
+    struct arena *arena = &session->delivery->job.arena;
     autofree_buf struct buf text = { 0 };
     va_list arguments;
 
@@ -46,7 +46,7 @@ bool starttls_check_offer(struct session *session, bool *is_wanted)
 
 bool starttls_accept_refusal(struct session *session)
 {
-    struct arena *arena = &session->delivery->arena;
+    struct arena *arena = &session->delivery->job.arena;
     autofree_buf struct buf text = { 0 };
 
     if (session->tls_policy->level <= TLS_LEVEL_MAY)

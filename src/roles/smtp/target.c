@@ -36,8 +36,8 @@ static void add_target(struct target_list *targets, const struct target *target)
 }
 
 /* The question to the resolver, and what smtp_dns_reply_filter leaves of its answer. */
-static void ask(const struct target_search *search, enum dns_type type, struct str name,
-                struct dns_answer *answer)
+static void ask_once(const struct target_search *search, enum dns_type type, struct str name,
+                     struct dns_answer *answer)
 {
     int64_t deadline_ms = loop_now_ms(search->loop) + TARGET_LOOKUP_MS;
 
@@ -45,6 +45,25 @@ static void ask(const struct target_search *search, enum dns_type type, struct s
         search->dns, search->arena, type, name, deadline_ms, answer);
     dns_filter_answer(search->transport->tables.dns_filter, &search->transport->log, search->arena,
                       type, name, answer);
+}
+
+/* The same with the domains that smtp_dns_resolver_options wants names completed with. None found:
+ * what is said of the name itself counts, but a failure to find out outweighs every "no". */
+static void ask(const struct target_search *search, enum dns_type type, struct str name,
+                struct dns_answer *answer)
+{
+    struct search_names names;
+    struct dns_answer kept = { .outcome = DNS_NO_NAME };
+
+    name_search_list(search->arena, search->domains, search->transport->name_search, name, &names);
+    for (size_t i = 0; i < names.count; i++) {
+        ask_once(search, type, names.items[i], answer);
+        if (answer->outcome == DNS_FOUND)
+            return;
+        if (answer->outcome == DNS_TRY_AGAIN || (i == names.as_is && kept.outcome != DNS_TRY_AGAIN))
+            kept = *answer;
+    }
+    *answer = kept;
 }
 
 struct host_question {

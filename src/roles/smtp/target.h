@@ -37,6 +37,7 @@ struct target_list {
 struct target_search {
     struct arena *arena; /* the results live here */
     struct dns_client *dns;
+    const struct search_domains *domains;
     const struct own_host *own;
     const struct transport *transport;
     struct loop *loop;

@@ -27,6 +27,15 @@ static bool add_match(struct tls_entry *entry, struct str value, struct error *e
            error_set(error, "attribute \"match\" has too many values");
 }
 
+static bool add_trust_files(struct tls_entry *entry, struct str value, struct error *error)
+{
+    if (entry->level != TLS_LEVEL_VERIFY && entry->level != TLS_LEVEL_SECURE)
+        return error_set(error, "attribute \"tafile\" invalid at security level \"%s\"",
+                         tls_level_name(entry->level));
+    return tls_matches_add(&entry->trust_files, value, blanks) ||
+           error_set(error, "attribute \"tafile\" has too many values");
+}
+
 static bool set_reuse(struct tls_entry *entry, struct str value, struct error *error)
 {
     entry->has_reuse = true;
@@ -75,7 +84,7 @@ static bool set_attribute(struct tls_entry *entry, struct str name, struct str v
         return tls_matches_add(&entry->mx_patterns, value, ":") ||
                error_set(error, "attribute \"mx_host_pattern\" has too many values");
     if (str_equal_fold(name, STR("tafile")))
-        return error_set(error, "attribute \"tafile\" is not built yet");
+        return add_trust_files(entry, value, error);
     return is_for_reports(name) ||
            error_set(error, "invalid attribute name: \"%.*s\"", STR_ARGS(name));
 }

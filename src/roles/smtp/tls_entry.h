@@ -24,6 +24,7 @@ struct tls_entry {
     struct str protocols, ciphers, exclusions, servername;
     struct tls_matches matches;
     struct tls_matches mx_patterns; /* mx_host_pattern */
+    struct tls_matches trust_files; /* tafile */
     bool has_reuse, may_reuse;      /* connection_reuse */
     struct str ignored;             /* an attribute that says nothing at level none */
 };

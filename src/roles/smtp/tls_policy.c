@@ -5,8 +5,8 @@
 #include "dane_policy.h"
 #include "delivery.h"
 #include "mail/header.h"
+#include "named_trust.h"
 #include "table/table_list.h"
-#include "trust_files.h"
 
 struct tls_rules {
     const struct config *config;
@@ -19,6 +19,7 @@ struct tls_rules {
     struct dane_rules dane;
     struct trust_files anchors; /* smtp_tls_trust_anchor_file */
     bool has_anchors;           /* they alone count: what cannot be read trusts nobody */
+    struct named_trust named;   /* what policies name in their place: tafile= */
     struct arena arena;
 };
 
@@ -115,6 +116,8 @@ struct tls_rules *tls_rules_new(const struct config *config, const struct log_co
         !table_list_is_empty(rules->maps) || !table_list_is_empty(rules->per_site))
         make_context(rules);
     read_anchors(rules);
+    named_trust_init(&rules->named, &rules->arena, rules->log);
+    named_trust_read(&rules->named, config->smtp_tls_policy_maps);
     return rules;
 }
 
@@ -125,6 +128,7 @@ void tls_rules_free(struct tls_rules **rules)
     table_list_free(&(*rules)->maps);
     table_list_free(&(*rules)->per_site);
     tls_context_free(&(*rules)->context);
+    named_trust_clear(&(*rules)->named);
     arena_clear(&(*rules)->arena);
     memory_free(*rules);
     *rules = NULL;
@@ -271,6 +275,32 @@ static struct str resolve_name(const struct search *search, struct str word)
     return word;
 }
 
+/* The policy's own trust anchors. */
+static bool use_named_trust(const struct search *search, struct tls_policy *policy)
+{
+    const struct tls_matches *paths = &search->entry.trust_files;
+    const struct trust_files *files[TLS_MATCHES_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < paths->count; i++) {
+        files[i] = named_trust_find(&search->rules->named, paths->items[i]);
+        if (files[i] == NULL) {
+            log_warning(search->rules->log, "trust anchor file %.*s was not read at the start",
+                        STR_ARGS(paths->items[i]));
+            return false;
+        }
+        count += files[i]->count;
+    }
+    struct tls_tlsa *anchors = arena_new_array(search->arena, count, sizeof *anchors);
+    policy->options.tlsa = anchors;
+    policy->options.tlsa_count = count;
+    for (size_t i = 0; i < paths->count; i++) {
+        memcpy(anchors, files[i]->anchors, files[i]->count * sizeof *anchors);
+        anchors += files[i]->count;
+    }
+    return true;
+}
+
 /* Whom the certificate must name, or what it must be. */
 static bool set_matches(struct search *search, struct tls_policy *policy)
 {
@@ -305,11 +335,13 @@ static bool set_matches(struct search *search, struct tls_policy *policy)
     policy->options.name_count = by_fingerprint ? 0 : matches->count;
     policy->options.fingerprints = by_fingerprint ? items : NULL;
     policy->options.fingerprint_count = by_fingerprint ? matches->count : 0;
+    policy->options.tlsa_base = items[0];
+    if (search->entry.trust_files.count > 0)
+        return use_named_trust(search, policy);
     if (by_fingerprint || !search->rules->has_anchors)
         return true;
     policy->options.tlsa = search->rules->anchors.anchors;
     policy->options.tlsa_count = search->rules->anchors.count;
-    policy->options.tlsa_base = items[0];
     return policy->options.tlsa_count > 0;
 }
 
@@ -402,7 +434,7 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
     const struct config *config = rules->config;
     struct search search = { .rules = rules,
                              .delivery = delivery,
-                             .arena = &delivery->arena,
+                             .arena = &delivery->job.arena,
                              .site = site,
                              .entry = { .level = rules->level },
                              .problem = "client TLS configuration problem" };
@@ -415,7 +447,7 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
         .keeps_sessions = config->smtp_tls_session_cache_database.len > 0,
         .session_lifetime_s = config->smtp_tls_session_cache_timeout,
     };
-    policy->is_exception = tls_policy_is_waived(rules, delivery->content);
+    policy->is_exception = tls_policy_is_waived(rules, delivery->job.content);
     if (policy->is_exception)
         search.entry.level = rules->level > TLS_LEVEL_MAY ? TLS_LEVEL_MAY : rules->level;
     else if (!table_list_is_empty(rules->maps))
@@ -426,6 +458,6 @@ bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
         return true;
     log_warning(rules->log, "TLS policy lookup for %.*s/%.*s: %s", STR_ARGS(site->destination),
                 STR_ARGS(site->host), search.problem);
-    *failure = failure_new(&delivery->arena, "4.7.5", "%s", search.problem);
+    *failure = failure_new(&delivery->job.arena, "4.7.5", "%s", search.problem);
     return false;
 }

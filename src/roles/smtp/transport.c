@@ -5,6 +5,7 @@
 #include "net/sasl_client.h"
 #include "net/tls_library.h"
 #include "nexthop.h"
+#include "service/login_cache.h"
 
 void transports_init(struct transports *transports, const struct config_source *source,
                      struct log *log)
@@ -69,7 +70,7 @@ static bool set_name_service(struct transport *transport, struct error *error)
         if (!is_dns && !str_equal_fold(word, STR("native")))
             return error_set(error, "unknown smtp_host_lookup value \"%.*s\"", STR_ARGS(word));
     }
-    return true;
+    return name_search_parse(config->smtp_dns_resolver_options, &transport->name_search, error);
 }
 
 static bool set_bind_address(const char *parameter, struct str value, int family,
@@ -153,7 +154,8 @@ static bool set_sasl(struct transport *transport, struct error *error)
         !sasl_demands_parse(config->smtp_sasl_tls_security_options, &transport->sasl_tls_demands,
                             error) ||
         !sasl_demands_parse(config->smtp_sasl_tls_verified_security_options,
-                            &transport->sasl_tls_verified_demands, error))
+                            &transport->sasl_tls_verified_demands, error) ||
+        !login_cache_map(config, &transport->login_cache_map, error))
         return false;
     transport->sasl_mechanism_filter =
         match_list_new(config->smtp_sasl_mechanism_filter, &options, error);

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "generic.h"
 #include "mail/content_checks.h"
+#include "name_search.h"
 #include "net/address.h"
 #include "table/match_list.h"
 #include "tls_policy.h"
@@ -30,8 +31,10 @@ struct transport {
     struct match_list *traced_peers; /* debug_peer_list, where debug_peer_level is above 0 */
     unsigned sasl_demands, sasl_tls_demands, sasl_tls_verified_demands; /* enum sasl_demand bits */
     struct match_list *sasl_mechanism_filter;
+    struct str login_cache_map;             /* smtp_sasl_auth_cache_name; empty: none */
     bool uses_dns, wants_dnssec;            /* smtp_dns_support_level */
     bool uses_dns_hosts, uses_native_hosts; /* smtp_host_lookup */
+    unsigned name_search;                   /* enum name_search bits */
     uint16_t default_port;                  /* smtp_tcp_port */
     bool uses_ipv4, uses_ipv6;              /* inet_protocols */
     bool prefers_ipv4, prefers_ipv6;        /* smtp_address_preference */

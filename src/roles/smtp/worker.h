@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A worker of the smtp role: the channel to the queue and the jobs that came over it. One in the
- * process; everything in it belongs to its loop.
+ * A worker of the smtp role: the queue's jobs and what they share. One in the process; everything
+ * in it belongs to its loop.
  */
 #pragma once
 
@@ -12,31 +12,26 @@
 #include "net/channel.h"
 #include "net/dns.h"
 #include "own_host.h"
+#include "service/jobs.h"
+#include "service/login_cache.h"
 #include "transport.h"
-
-struct delivery;
 
 struct worker {
     struct loop *loop;
     struct log_context log; /* the role's own, for what belongs to no transport */
+    struct jobs jobs;
     struct transports transports;
     struct own_host own;
     struct arena arena; /* as long as the worker */
     struct dns_client *dns;
-    struct channel *queue;     /* NULL while there is no queue: results are lost, and the queue
-                                  tries again what it has no result for */
-    uint64_t queue_generation; /* counts the channels there were */
+    struct search_domains search_domains; /* of resolv.conf */
+    struct login_cache *login_cache;
+    struct str best_mx_transport;        /* empty: none */
     struct local_servers *local_servers; /* NULL: none */
     struct connection_cache cache;
     struct tls_sessions *tls_sessions;
-    struct list deliveries; /* struct delivery, by_worker */
-    size_t delivery_count;
-    bool has_long_queue_ids; /* enable_long_queue_ids */
-    struct buf scratch;      /* for one log line at a time */
-    bool is_draining;
-    void (*drained)(void *argument); /* called once nothing is left after worker_drain */
-    void *argument;
-    uint64_t job_count, opened_connection_count, reused_connection_count;
+    struct buf scratch; /* for one log line at a time */
+    uint64_t opened_connection_count, reused_connection_count;
 };
 
 struct worker_options {
@@ -61,9 +56,5 @@ void worker_cancel_all(struct worker *worker);
 /* Everything that is under way ends at its next wait: what is open is left undone, and what a
  * server has got without answering yet is deferred. */
 void worker_abandon_all(struct worker *worker);
-/* The channel that the delivery's results go to; NULL where that queue process is gone. */
-struct channel *worker_queue_of(const struct worker *worker, const struct delivery *delivery);
-/* A delivery has ended; its fiber frees it. */
-void worker_delivery_ended(struct worker *worker);
 /* No delivery may be left. */
 void worker_clear(struct worker *worker);

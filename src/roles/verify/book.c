@@ -7,11 +7,7 @@
 #include "mail/verify_sender.h"
 #include "wire/wire.h"
 
-enum {
-    WRITE_MS = 1000, /* results gather so long before they go to the disk */
-    WRITE_AGAIN_MS = 60 * 1000,
-    REASON_BYTES_MAX = 1024,
-};
+enum { REASON_BYTES_MAX = 1024 };
 
 struct client {
     struct list link;
@@ -37,29 +33,15 @@ static bool find_entry(struct book *book, struct arena *scratch, struct str key,
 {
     struct str text;
 
-    return cache_file_find(book->cache, scratch, key, &text) && entry_parse(text, entry);
-}
-
-static void write_expired(struct timer *timer)
-{
-    struct book *book = list_entry(timer, struct book, write);
-    struct error error;
-
-    if (cache_file_write(book->cache, &error))
-        return;
-    log_warning(&book->log, "%s", error.message);
-    timer_set(book->loop, timer, loop_now_ms(book->loop) + WRITE_AGAIN_MS, write_expired);
+    return kept_cache_find(&book->cache, scratch, key, &text) && entry_parse(text, entry);
 }
 
 static void put_entry(struct book *book, struct str key, const struct entry *entry)
 {
     autofree_buf struct buf text = { 0 };
-    bool was_dirty = cache_file_is_dirty(book->cache);
 
     entry_format(entry, &text);
-    cache_file_put(book->cache, key, buf_str(&text));
-    if (!was_dirty && cache_file_is_dirty(book->cache))
-        timer_set(book->loop, &book->write, loop_now_ms(book->loop) + WRITE_MS, write_expired);
+    kept_cache_put(&book->cache, key, buf_str(&text));
 }
 
 /* ---- probes ---- */
@@ -302,25 +284,14 @@ static bool is_old(void *argument, struct str key, struct str value)
 void book_sweep(struct book *book)
 {
     struct sweeping sweeping = { &book->ages, now_s() };
-    struct cache_file_sweep sweep = { .is_old = is_old, .argument = &sweeping };
-    struct error error;
 
-    if (!cache_file_sweep(book->cache, &sweep, &error))
-        log_warning(&book->log, "%s", error.message);
-    else
-        log_info(&book->log, "cache %.*s full cleanup: retained=%zu dropped=%zu entries",
-                 STR_ARGS(book->config->address_verify_map), sweep.kept, sweep.removed);
+    kept_cache_sweep(&book->cache, is_old, &sweeping);
 }
 
 void book_clear(struct book *book)
 {
-    struct error error;
-
-    timer_clear(book->loop, &book->write);
     lose_probes(book);
-    if (book->cache != NULL && !cache_file_write(book->cache, &error))
-        log_warning(&book->log, "%s", error.message);
-    cache_file_free(&book->cache);
+    kept_cache_close(&book->cache);
     list_each_removable (link, &book->clients)
         client_free(list_entry(link, struct client, link));
     if (book->queue != NULL)

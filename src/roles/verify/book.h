@@ -10,24 +10,23 @@
 #include "entry.h"
 #include "loop/loop.h"
 #include "net/channel.h"
-#include "table/cache_file.h"
+#include "service/kept_cache.h"
 
 struct book {
     struct loop *loop;
     struct log_context log;
     const struct config *config;
     struct entry_ages ages;
-    struct cache_file *cache;
+    struct kept_cache cache;
     struct channel *queue; /* NULL while there is none */
     struct list clients;
     struct map *probes; /* struct probe by address */
     struct map *probes_by_id;
     uint64_t last_id;
-    struct timer write;
 };
 
 void book_init(struct book *book);
-/* Writes what is not on disk yet. */
+/* The cache is closed. */
 void book_clear(struct book *book);
 /* (Re)reads the times; the config is borrowed. */
 void book_configure(struct book *book, const struct config *config);

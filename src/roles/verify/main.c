@@ -9,64 +9,14 @@
 
 #include "base/memory.h"
 #include "service/confinement.h"
-#include "service/spool.h"
-#include "table/table.h"
 
 #include <time.h>
-#include <unistd.h>
 
 struct verify_role {
     struct service *service;
     struct book book;
     struct timer sweep;
 };
-
-/* "btree:/var/lib/postfix/verify_cache" to the file that it is here; NULL: in memory. Whatever
- * type of file it says, it is LMDB. */
-static const char *path_of_map(struct service *service, struct str map)
-{
-    static const char *const types[] = { "btree", "hash", "lmdb" };
-    struct str name = str_trim(map);
-    struct str type = str_cut(&name, ":");
-
-    if (str_equal(type, STR("proxy")))
-        type = str_cut(&name, ":");
-    if (type.len == 0)
-        return NULL;
-    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
-        if (str_equal(type, str_from(types[i])) && name.len > 0 && name.ptr[0] == '/')
-            return arena_printf(&service->arena, "%.*s.lmdb", STR_ARGS(name));
-    log_warning(&service->log_context,
-                "address_verify_map = %.*s cannot keep a cache here; use lmdb:/path. Results are "
-                "kept in memory until the next start",
-                STR_ARGS(map));
-    return NULL;
-}
-
-/* The file belongs to mail_owner, whoever we are before the confinement. */
-static bool open_cache(struct service *service, struct book *book, struct error *error)
-{
-    const char *path = path_of_map(service, service->config->address_verify_map);
-    bool is_root = geteuid() == 0;
-    struct spool_owner owner;
-
-    if (!spool_owner_find(service->config, &owner, error))
-        return false;
-    if (is_root && (setegid(owner.gid) < 0 || seteuid(owner.uid) < 0))
-        return error_errno(error, "become the mail_owner");
-    error->message[0] = '\0';
-    book->cache = cache_file_open(path, error);
-    if (book->cache == NULL) {
-        log_warning(&service->log_context, "%s: results are kept in memory until the next start",
-                    error->message);
-        book->cache = cache_file_open(NULL, error);
-    } else if (error->message[0] != '\0') {
-        log_warning(&service->log_context, "%s", error->message);
-    }
-    if (is_root && (seteuid(0) < 0 || setegid(0) < 0))
-        return error_errno(error, "become root again");
-    return true;
-}
 
 static void sweep_expired(struct timer *timer)
 {
@@ -102,7 +52,8 @@ static bool verify_start(struct service *service, struct error *error)
     role->book.log = service->log_context;
     book_init(&role->book);
     configure(role, service->config);
-    return open_cache(service, &role->book, error);
+    return kept_cache_open(&role->book.cache, service, "address_verify_map",
+                           service->config->address_verify_map, error);
 }
 
 static bool verify_confine(struct service *service, struct error *error)

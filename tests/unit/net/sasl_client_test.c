@@ -123,6 +123,33 @@ static void plain_and_login_say_name_and_password(void **state)
     sasl_client_free(&client);
 }
 
+static void who_acts_is_named_twice_where_that_is_wanted(void **state)
+{
+    struct sasl_login login = { .mechanisms = STR("PLAIN"),
+                                .user = STR("a,b=c"),
+                                .password = STR("secret"),
+                                .sends_authorization = true };
+    struct sasl_client *client = sasl_client_new(&login);
+    autofree_buf struct buf response = { 0 }, challenge = { 0 }, proof = { 0 };
+
+    (void)state;
+    assert_true(sasl_client_begin(client, &response));
+    assert_true(str_equal(buf_str(&response), STR("a,b=c\0a,b=c\0secret")));
+    sasl_client_free(&client);
+    login.mechanisms = STR("SCRAM-SHA-256");
+    client = sasl_client_new(&login);
+    buf_clear(&response);
+    assert_true(sasl_client_begin(client, &response));
+    const char *begin = "n,a=a=2Cb=3Dc,n=a=2Cb=3Dc,r=";
+    assert_true(str_starts_with(buf_str(&response), str_from(begin)));
+    buf_printf(&challenge, "r=%.*sabc,s=QSXCR+Q6sek8bf92,i=4096",
+               STR_ARGS(str_skip(buf_str(&response), strlen(begin))));
+    assert_true(sasl_client_respond(client, buf_str(&challenge), &proof));
+    /* the same header again, in base64 */
+    assert_true(str_starts_with(buf_str(&proof), STR("c=bixhPWE9MkNiPTNEYyw=,r=")));
+    sasl_client_free(&client);
+}
+
 /* What a server may say first, for the nonce that the client chose. */
 static void scram_gives_up_on_a_server_that_cheats(void **state)
 {
@@ -185,6 +212,7 @@ int main(void)
         cmocka_unit_test(unknown_demand_is_refused),
         cmocka_unit_test(cram_md5_answers_as_in_its_rfc),
         cmocka_unit_test(plain_and_login_say_name_and_password),
+        cmocka_unit_test(who_acts_is_named_twice_where_that_is_wanted),
         cmocka_unit_test(scram_gives_up_on_a_server_that_cheats),
         cmocka_unit_test(scram_wants_the_servers_proof),
     };
