@@ -9,6 +9,7 @@
 #include "net/tls_tickets.h"
 #include "process.h"
 #include "table/table_files.h"
+#include "user_name.h"
 #include "wire/wire.h"
 
 #include <errno.h>
@@ -29,6 +30,7 @@ enum {
     /* So many processes of a role may be finishing what they have; until one is gone no change of
      * a table makes it more. */
     RETIRED_MAX = 16,
+    LOOKUPS_MAX = 20, /* of users' names, at once */
 };
 
 /* The order of the stages at an orderly stop. */
@@ -200,6 +202,7 @@ struct supervisor {
     const struct sockets *sockets;
     struct tls_tickets *tickets; /* NULL: the system has no randomness */
     uint32_t next_worker;
+    unsigned lookups; /* children of user_name.h */
     bool was_ready;   /* all roles were, once */
     bool is_settling; /* not all roles are ready yet with the configuration in force */
     bool is_stopping;
@@ -435,6 +438,19 @@ static void on_failed(struct process *process, struct str reason)
     }
 }
 
+/* The queue knows its callers by their numbers. */
+static bool on_ask_user(struct process *process, struct str payload)
+{
+    struct supervisor *supervisor = process->supervisor;
+    bool has_child;
+
+    if (strcmp(process->role->name, "queue") != 0 ||
+        !user_name_ask(process->control, payload, supervisor->lookups < LOOKUPS_MAX, &has_child))
+        return false;
+    supervisor->lookups += has_child;
+    return true;
+}
+
 static bool control_received(void *owner, struct channel *channel, uint16_t number,
                              struct str payload)
 {
@@ -465,6 +481,8 @@ static bool control_received(void *owner, struct channel *channel, uint16_t numb
         return !process->is_ready && endpoints_name(process->endpoints, channel, payload);
     if (number == WIRE_control_connect)
         return endpoints_connect(process->endpoints, channel, payload);
+    if (number == WIRE_control_ask_user)
+        return on_ask_user(process, payload);
     return false;
 }
 
@@ -694,6 +712,8 @@ void supervisor_reap(struct supervisor *supervisor)
         struct process *process = find_process(supervisor, pid);
         if (process != NULL)
             ended(process, status);
+        else if (supervisor->lookups > 0)
+            supervisor->lookups--;
     }
 }
 

@@ -29,6 +29,8 @@ struct queue_options {
     struct store *store;       /* opened by the caller, closed by queue_free's caller */
     struct settings *settings; /* taken over */
     uid_t owner_uid;           /* mail_owner: may use every tool, like root */
+    /* connector_ask_user: who calls; in a fiber. */
+    bool (*user_name)(void *argument, uid_t uid, struct buf *name, struct error *error);
     /* Drained: nothing is in flight any more; or the store is broken: end the process. */
     void (*drained)(void *argument);
     void (*broken)(void *argument, const char *text);
