@@ -8,6 +8,7 @@
 #include "endpoints.h"
 #include "net/tls_tickets.h"
 #include "process.h"
+#include "service/environment.h"
 #include "table/table_files.h"
 #include "user_name.h"
 #include "wire/wire.h"
@@ -198,6 +199,8 @@ struct supervisor {
     struct seat *seats[ROLE_COUNT][WORKERS_MAX];
     struct list processes;
     struct list relinks;
+    struct arena arena; /* made anew with each configuration */
+    const char *const *environment;
     int snapshot_fd; /* the configuration in force, sealed */
     const struct sockets *sockets;
     struct tls_tickets *tickets; /* NULL: the system has no randomness */
@@ -541,10 +544,12 @@ static void restart_later(struct seat *seat, int64_t ran_ms)
 static bool open_process(struct seat *seat, struct process *process, struct error *error)
 {
     struct supervisor *supervisor = seat->supervisor;
+    struct process_needs needs = { .role = seat->role->name,
+                                   .environment = supervisor->environment,
+                                   .log_fd = supervisor->log_write_fd };
     int control_fd;
 
-    if (!process_start(seat->role->name, supervisor->log_write_fd, &process->pid, &control_fd,
-                       error))
+    if (!process_start(&needs, &process->pid, &control_fd, error))
         return false;
     process->control = channel_new(supervisor->loop, control_fd, &control_events, process, error);
     if (process->control != NULL)
@@ -801,6 +806,8 @@ bool supervisor_apply(struct supervisor *supervisor, const struct config_source 
     fd_close(&supervisor->snapshot_fd);
     supervisor->snapshot_fd = snapshot_fd;
     supervisor->sockets = sockets;
+    arena_clear(&supervisor->arena);
+    supervisor->environment = environment_import(&supervisor->arena, config);
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         uint32_t wanted = (uint32_t)roles[role].workers(config);
         for (uint32_t worker = 0; worker < WORKERS_MAX; worker++)
@@ -891,6 +898,7 @@ void supervisor_free(struct supervisor **supervisor)
         process_free(list_entry(link, struct process, link));
     fd_close(&(*supervisor)->snapshot_fd);
     tls_tickets_free(&(*supervisor)->tickets);
+    arena_clear(&(*supervisor)->arena);
     memory_free(*supervisor);
     *supervisor = NULL;
 }
