@@ -60,6 +60,8 @@ void report_line(struct delivery *delivery, size_t recipient, struct str address
         .original_recipient = str_equal(original, address) ? STR("") : original,
         .relay = relay_of(delivery),
         .times = delivery->times,
+        .delay_decimals =
+            agent != NULL ? agent->config->delay_logging_resolution_limit : worker->delay_decimals,
         .dsn = str_from(outcome->dsn),
         .status = delivery_status_word(status_of(outcome), delivery_is_probe(delivery)),
         .diagnostic = str_from(outcome->text),
@@ -109,8 +111,7 @@ void report_passed(struct delivery *delivery, size_t recipient, struct str targe
     address_format_angle(delivery->envelope.recipients[recipient].address, &address);
     log_info(&delivery->agent->log, "%s: passing %.*s to transport=%.*s", delivery->queue_id.text,
              STR_ARGS(buf_str(&address)), STR_ARGS(transport));
-    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target,
-                DSN_ACTION_NONE);
+    send_result(delivery, recipient, DELIVERY_PASSED, STR("2.0.0"), target, DSN_ACTION_NONE);
 }
 
 void report_done(struct delivery *delivery)

@@ -16,8 +16,8 @@ static void finish_if_drained(void *argument)
     if (!worker->is_draining || worker->delivery_count > 0 || worker->cache.closing_count > 0)
         return;
     if (worker->queue != NULL) {
-        wire_send_deliver_leaving(
-            worker->queue, &(struct wire_deliver_leaving){ .job_count = worker->job_count });
+        wire_send_deliver_leaving(worker->queue,
+                                  &(struct wire_deliver_leaving){ .job_count = worker->job_count });
         channel_flush(worker->queue);
     }
     worker->drained(worker->argument);
@@ -29,6 +29,7 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
                                .log = options->log,
                                .local_servers = options->local_servers,
                                .has_long_queue_ids = options->config->enable_long_queue_ids,
+                               .delay_decimals = options->config->delay_logging_resolution_limit,
                                .drained = options->drained,
                                .argument = options->argument };
     list_init(&worker->deliveries);

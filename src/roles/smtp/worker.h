@@ -32,6 +32,7 @@ struct worker {
     struct list deliveries; /* struct delivery, by_worker */
     size_t delivery_count;
     bool has_long_queue_ids; /* enable_long_queue_ids */
+    int64_t delay_decimals;  /* delay_logging_resolution_limit, where there is no transport */
     struct buf scratch;      /* for one log line at a time */
     bool is_draining;
     void (*drained)(void *argument); /* called once nothing is left after worker_drain */
