@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "destination.h"
 
+#include "advice.h"
 #include "base/memory.h"
 #include "mail/address.h"
 #include "queue.h"
@@ -22,6 +23,7 @@ struct transport *transport_find(struct queue *queue, struct str name)
     list_init(&transport->link);
     lanes_init(&transport->ready);
     map_set(queue->scheduler.transports, transport->name, transport);
+    advise_of_feedback_rules(transport);
     return transport;
 }
 

@@ -49,7 +49,8 @@ struct destination {
     struct timer wake; /* the end of being dead, or of the pause of destination_rate_delay */
     struct buf reason; /* why it is dead */
     char reason_dsn[12];
-    uint64_t affinity; /* which worker it prefers: keeps cached connections in one place */
+    int64_t clog_warn_ms; /* when it may be warned of again */
+    uint64_t affinity;    /* which worker it prefers: keeps cached connections in one place */
 };
 
 struct transport *transport_find(struct queue *queue, struct str name);
