@@ -16,7 +16,8 @@ static bool has_rivals(const struct destination *destination)
 {
     const struct transport *transport = destination->transport;
 
-    return transport->busy > destination->concurrency.busy || !lanes_are_empty(&transport->ready);
+    return transport->busy > destination->concurrency.busy || !lanes_are_empty(&transport->ready) ||
+           !list_is_empty(&transport->held);
 }
 
 static void warn_of_dead_time(const struct log_context *qmgr, const struct transport *transport)

@@ -249,9 +249,10 @@ static struct attempt *begin_next(struct destination *destination)
 /* False: no worker can take it now. */
 static bool serve(struct queue *queue, struct transport *transport)
 {
-    struct destination *destination =
-        list_entry(lanes_next(&transport->ready), struct destination, link);
+    struct destination *destination = transport_next(transport);
 
+    if (destination == NULL)
+        return true;
     if (transport->settings.kind != TRANSPORT_WORKER &&
         transport->settings.kind != TRANSPORT_LOCAL) {
         inside_deliver(begin_next(destination));
