@@ -83,7 +83,7 @@ static void make_envelope(struct passage *passage)
 {
     enum {
         KEPT = ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_LOCAL | ENVELOPE_RET_FULL |
-               ENVELOPE_RET_HEADERS
+               ENVELOPE_RET_HEADERS | ENVELOPE_REPORT | ENVELOPE_VERIFY
     };
     const struct envelope *old = &passage->old.envelope;
 
@@ -97,6 +97,17 @@ static void make_envelope(struct passage *passage)
     for (size_t i = 0; i < old->recipient_count; i++)
         if (old->recipients[i].state == RECIPIENT_WAITING)
             add_recipient(passage, &old->recipients[i]);
+}
+
+/* Whose success the sender is still to be told of: they are done, and nothing looks at their
+ * addresses again. */
+static void add_unreported(struct passage *passage)
+{
+    const struct envelope *old = &passage->old.envelope;
+
+    for (size_t i = 0; i < old->recipient_count; i++)
+        if (old->recipients[i].state == RECIPIENT_UNREPORTED)
+            envelope_add_recipient(&passage->arena, &passage->envelope, &old->recipients[i]);
 }
 
 /* ---- the new content ---- */
@@ -230,6 +241,7 @@ static bool exchange(struct passage *passage, bool is_discarded)
     envelope->size_bytes =
         envelope->content_bytes - passage->sent_lines - count_lines(buf_str(&passage->out));
     message_actions_apply(&passage->actions, &passage->arena, envelope);
+    add_unreported(passage);
     if (passage->rejection.len > 0)
         envelope->filter =
             str_from(arena_printf(&passage->arena, "error:%.*s", STR_ARGS(passage->rejection)));
