@@ -100,6 +100,20 @@ static void broken(void *argument, const char *text)
     service_drained(state->service);
 }
 
+static void rested(void *argument)
+{
+    struct queue_service *state = argument;
+
+    service_reload(state->service);
+}
+
+static bool may_reload(const struct service *service)
+{
+    const struct queue_service *state = service->state;
+
+    return state->queue == NULL || queue_may_reload(state->queue);
+}
+
 static bool user_name(void *argument, uid_t uid, struct buf *name, struct error *error)
 {
     struct queue_service *state = argument;
@@ -137,6 +151,7 @@ static bool queue_role_confine(struct service *service, struct error *error)
         .settings = state->settings,
         .owner_uid = state->owner.uid,
         .user_name = user_name,
+        .rested = rested,
         .drained = drained,
         .broken = broken,
         .argument = state,
@@ -270,6 +285,7 @@ const struct role queue_role = {
     .ready = queue_role_ready,
     .reloads = true,
     .reload = queue_role_reload,
+    .may_reload = may_reload,
     .wakeup = queue_role_wakeup,
     .drain = queue_role_drain,
     .status = queue_role_status,

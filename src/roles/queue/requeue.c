@@ -11,6 +11,7 @@
 enum {
     HEADERS_BYTES_MAX = 1024 * 1024, /* what may be headers; the rest is never looked into */
     ID_WAIT_MS = 20,
+    REST_MS = 1,
 };
 
 /* One message on its way from the old id to the new one. */
@@ -379,6 +380,15 @@ static void run_one(struct queue *queue, uint64_t queue_id)
         postpone(queue, queue_id);
 }
 
+/* Not in the fiber, whose stack is small for a reload. */
+static void rested_expired(struct timer *timer)
+{
+    struct queue *queue = list_entry(timer, struct queue, requeue.rested);
+
+    if (queue->options.rested != NULL && !queue->requeue.is_passing)
+        queue->options.rested(queue->options.argument);
+}
+
 static void requeue_fiber(void *argument)
 {
     struct queue *queue = argument;
@@ -388,11 +398,14 @@ static void requeue_fiber(void *argument)
 
     while (!queue->scheduler.is_draining && map_next(requeue->pending, &cursor)) {
         memcpy(&queue_id, cursor.key.ptr, sizeof queue_id);
+        requeue->is_passing = true;
         run_one(queue, queue_id);
+        requeue->is_passing = false;
+        timer_set(queue->loop, &requeue->rested, loop_now_ms(queue->loop), rested_expired);
         (void)map_remove(requeue->pending, str_of((const char *)&queue_id, sizeof queue_id));
         cursor = (struct map_cursor){ 0 };
         backlog_room(queue);
-        fiber_yield(queue->loop);
+        (void)fiber_sleep(queue->loop, REST_MS); /* a reload has its turn */
     }
     requeue->fiber = NULL;
 }
@@ -426,5 +439,6 @@ void requeue_init(struct queue *queue)
 
 void requeue_clear(struct queue *queue)
 {
+    timer_clear(queue->loop, &queue->requeue.rested);
     map_free(&queue->requeue.pending);
 }

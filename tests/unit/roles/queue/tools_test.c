@@ -566,6 +566,33 @@ static void requeueing_keeps_the_successes_that_are_to_be_told(void **state)
     assert_int_equal(world_count_lines(world, "sender delivery status notification"), 1);
 }
 
+static bool is_passing(struct world *world)
+{
+    return !queue_may_reload(world->queue);
+}
+
+static bool has_rested(struct world *world)
+{
+    return world->rest_count > 0;
+}
+
+/* Its headers, checks and filter are the settings'. */
+static void a_reload_waits_while_a_message_passes_cleanup_again(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 1);
+    assert_true(queue_may_reload(world->queue));
+    world_connect_tool(world);
+    wire_send_tool_change(
+        world->tool, &(struct wire_tool_change){ .action = QUEUE_TOOL_REQUEUE, .is_all = true });
+    world_run(world, is_passing);
+    assert_int_equal(world->rest_count, 0);
+    world_run(world, has_rested);
+    assert_true(queue_may_reload(world->queue));
+}
+
 static void requeues_under_another_id(void **state)
 {
     struct world *world = *state;
@@ -655,6 +682,7 @@ int main(void)
         WORLD_TEST(a_mark_to_requeue_in_flight_is_on_disk),
         WORLD_TEST(what_is_to_be_held_is_released_before_it_ends),
         WORLD_TEST(requeueing_keeps_the_successes_that_are_to_be_told),
+        WORLD_TEST(a_reload_waits_while_a_message_passes_cleanup_again),
         WORLD_TEST(requeues_under_another_id),
         WORLD_TEST(requeues_after_a_restart_what_was_marked_before),
         WORLD_TEST(works_on_a_store_while_the_queue_is_down),
