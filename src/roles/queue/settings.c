@@ -272,6 +272,10 @@ struct transport_settings settings_transport(const struct settings *settings, st
         .speaker = speaker_of(settings, service, command, arena),
     };
 
+    if (str_equal(name, STR(TRANSPORT_NOWHERE))) {
+        transport.kind = TRANSPORT_DISCARD;
+        transport.speaker = settings->speakers[SPEAKER_QMGR];
+    }
     transport.concurrency = concurrency_of(settings, name, transport.destination_delay_ms > 0);
     if (transport.kind == TRANSPORT_ERROR)
         transport.kind = error_kind_of(name);

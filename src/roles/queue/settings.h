@@ -83,6 +83,9 @@ struct transport_settings {
     size_t overtaken_from;        /* messages with so many deliveries are overtaken; 0: none */
     bool is_deferred; /* in defer_transports: only what an operator flushes is delivered */
 };
+/* Where mail for the sender of notices to the postmaster goes: nobody reads it. No service of
+ * master.cf can have this name. */
+#define TRANSPORT_NOWHERE "(nowhere)"
 /* What the configuration says of the transport, now. A number that cannot be read was warned of
  * and counts as its default. */
 struct transport_settings settings_transport(const struct settings *settings, struct str name,
