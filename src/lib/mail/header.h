@@ -48,6 +48,7 @@ struct header_completion {
     struct str queue_id;
     struct str sender;                        /* internal form, for From:; empty: MAILER-DAEMON */
     struct str full_name;                     /* for From:; may be empty */
+    bool has_name_behind;                     /* header_from_format = obsolete */
     struct str undisclosed_recipients_header; /* a whole "To: …"; empty = none */
     struct str drop; /* message_drop_headers: names separated by blanks or commas */
     const struct header_rewriter *rewriter; /* for addresses in headers; NULL: left as they are */
@@ -55,8 +56,8 @@ struct header_completion {
      * header, and append lines to `out` that are to stand in front of it. NULL: nobody is asked. */
     bool (*check)(void *argument, struct str *whole, struct buf *out);
     void *check_argument;
-    struct str *body; /* where to say what follows the headers, instead of appending it; may be
-                         NULL */
+    struct str *body;   /* where to say what follows the headers, instead of appending it; may be
+                           NULL */
     struct str opening; /* headers of our own, to stand in front of the others: Received: */
     int64_t wall_s;
     bool may_add_missing; /* local_header_rewrite_clients (local mail is one), or
