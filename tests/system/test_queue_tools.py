@@ -4,6 +4,7 @@ system is down, with good ids and with hostile ones."""
 import json
 import os
 import re
+import socket
 import subprocess
 
 import pytest
@@ -356,3 +357,25 @@ def test_maildrop_files_are_shown_and_deleted_by_name(relay):
     assert relay.run("postsuper", "-d", "ALL").stderr.endswith("Deleted: 0 messages\n")
     assert f"{name}: removed" in relay.run("postsuper", "-d", name, "maildrop").stderr
     assert os.listdir(relay.queue / "maildrop") == []
+
+
+@pytest.mark.parametrize("option, mark", [("-h", "!"), ("-e", "#")])
+def test_what_is_said_of_mail_in_delivery_outlives_a_kill(option, mark):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(10)  # connected to, and never answered
+        with Instance(relayhost=f"[127.0.0.1]:{silent.getsockname()[1]}") as relay:
+            relay.sendmail("-f", "a@example.test", "user@example.com", input="Subject: x\n\n")
+            wait_until(lambda: "*" in relay.run("mailq", config_option="-C").stdout, "a delivery")
+            [queue_id] = ids(relay)
+            relay.run("postsuper", option, queue_id)
+            relay.kill_everything()
+            if mark == "!":
+                listing = relay.run("mailq", config_option="-C").stdout
+                assert LISTING.findall(listing) == [(queue_id, mark)], listing
+                relay.start()
+                listing = relay.run("mailq", config_option="-C").stdout
+                assert LISTING.findall(listing) == [(queue_id, mark)], listing
+            else:
+                relay.start()
+                relay.wait_log(f"{queue_id}: from=<a@example.test>, status=force-expired")

@@ -83,10 +83,11 @@ static void check_honoured(struct checker *checker, const struct setting *settin
     if (parameter == NULL && fate != NULL && config_usage_has(checker->usage, setting->name))
         warn(checker, "%s, line %d: %.*s: %s", setting->file, setting->line,
              STR_ARGS(setting->name), fate);
-    if (parameter != NULL && !parameter->is_honoured &&
+    if (parameter != NULL && parameter->mark != PARAMETER_HONOURED &&
         !str_equal(setting->value, parameter->default_text))
-        warn(checker, "%s, line %d: %.*s is set, but not honoured yet", setting->file,
-             setting->line, STR_ARGS(setting->name));
+        warn(checker, "%s, line %d: %.*s is set, but %s", setting->file, setting->line,
+             STR_ARGS(setting->name),
+             parameter->mark == PARAMETER_NO_USE ? "has no use in Waypost" : "not honoured yet");
 }
 
 static void check_overrides(struct checker *checker, const struct master_service *service)

@@ -92,8 +92,10 @@ static void print_type(FILE *out, const struct parameter *parameter)
     }
     if (parameter->scope == PARAMETER_GLOBAL)
         fputs("; one for all services", out);
-    if (!parameter->is_honoured)
+    if (parameter->mark == PARAMETER_NOT_YET)
         fputs("; not honoured yet", out);
+    if (parameter->mark == PARAMETER_NO_USE)
+        fputs("; without use in Waypost", out);
     fputs(".\n", out);
 }
 

@@ -9,7 +9,6 @@
     { STR_INIT(name),       PARAMETER_##type, STR_INIT(default_text),        PARAMETER_##scope,    \
       PARAMETER_##honoured, documentation,    offsetof(struct config, field) },
 #define PARAMETER(type, name, ...) PARAMETER_NAMED(type, name, #name, __VA_ARGS__)
-enum { PARAMETER_NOT_YET, PARAMETER_HONOURED };
 
 const struct parameter parameters[] = {
 #include "config/parameters.def"

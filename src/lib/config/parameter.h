@@ -14,6 +14,7 @@ enum parameter_type {
     PARAMETER_SIZE,
     PARAMETER_TIME,
 };
+enum parameter_mark { PARAMETER_NOT_YET, PARAMETER_NO_USE, PARAMETER_HONOURED };
 enum parameter_scope { PARAMETER_PER_SERVICE, PARAMETER_GLOBAL };
 
 struct parameter {
@@ -21,7 +22,7 @@ struct parameter {
     enum parameter_type type;
     struct str default_text; /* unexpanded; empty where it depends on the machine */
     enum parameter_scope scope;
-    bool is_honoured;
+    enum parameter_mark mark;
     const char *documentation; /* sentences, in words of our own */
     size_t offset;             /* of the field in struct config */
 };

@@ -188,6 +188,12 @@ struct cleanup *cleanup_new(const struct cleanup_options *options, struct error 
         (struct masquerade){ config->masquerade_domains, config->masquerade_exceptions };
     cleanup->propagates_canonical =
         str_list_has(config->propagate_unmatched_extensions, STR("canonical"));
+    if (!str_equal_fold(config->header_from_format, STR("standard")) &&
+        !str_equal_fold(config->header_from_format, STR("obsolete")))
+        log_warning(&cleanup->log,
+                    "invalid setting: header_from_format = %.*s; it is standard or obsolete, and "
+                    "counts as standard",
+                    STR_ARGS(config->header_from_format));
     open_all_tables(cleanup, options->old);
     cleanup->checks = content_checks_new(config, &cleanup->log,
                                          options->old != NULL ? options->old->checks : NULL);
@@ -569,6 +575,7 @@ static bool map_headers(struct run *run, struct str content, struct buf *out)
         .queue_id = message->queue_id,
         .sender = message->envelope->sender,
         .full_name = message->full_name,
+        .has_name_behind = str_equal_fold(config->header_from_format, STR("obsolete")),
         .undisclosed_recipients_header = config->undisclosed_recipients_header,
         .drop = config->message_drop_headers,
         .rewriter = is_rewritten ? &rewriter : NULL,

@@ -48,6 +48,7 @@ struct header_completion {
     struct str queue_id;
     struct str sender;                        /* internal form, for From:; empty: MAILER-DAEMON */
     struct str full_name;                     /* for From:; may be empty */
+    bool has_name_behind;                     /* header_from_format = obsolete */
     struct str undisclosed_recipients_header; /* a whole "To: …"; empty = none */
     struct str drop; /* message_drop_headers: names separated by blanks or commas */
     const struct header_rewriter *rewriter; /* for addresses in headers; NULL: left as they are */

@@ -115,7 +115,7 @@ static enum phrase_form phrase_form(struct str name)
         if (byte >= 0x80)
             return PHRASE_ENCODED;
         if (byte != ' ' && !ascii_is_alnum((char)byte) &&
-            memchr("!#$%&'*+-/=?^_`{|}~", byte, 19) == NULL)
+            memchr("#$&'*+-/=?^_`{|}~", byte, 17) == NULL) /* ! and % route */
             form = PHRASE_QUOTED;
     }
     return form;
@@ -158,6 +158,32 @@ static void put_encoded(struct str name, struct buf *out)
     buf_append(out, STR("?="));
 }
 
+static bool is_balanced(struct str text)
+{
+    int depth = 0;
+
+    for (size_t i = 0; i < text.len && depth >= 0; i++)
+        depth += (text.ptr[i] == '(') - (text.ptr[i] == ')');
+    return depth == 0;
+}
+
+/* A comment may have comments inside. */
+static void put_comment(struct str name, struct buf *out)
+{
+    bool is_whole = is_balanced(name), is_encoded = phrase_form(name) == PHRASE_ENCODED;
+
+    buf_append_byte(out, '(');
+    if (is_encoded)
+        put_encoded(name, out);
+    for (size_t i = 0; !is_encoded && i < name.len; i++) {
+        char byte = name.ptr[i];
+        if (!is_whole && (byte == '(' || byte == ')' || byte == '\\'))
+            buf_append_byte(out, '\\');
+        buf_append_byte(out, (unsigned char)byte < 0x20 || byte == 0x7f ? ' ' : byte);
+    }
+    buf_append_byte(out, ')');
+}
+
 static void put_from(const struct header_completion *completion, struct buf *out)
 {
     if (completion->sender.len == 0) {
@@ -166,6 +192,12 @@ static void put_from(const struct header_completion *completion, struct buf *out
     }
     if (completion->full_name.len == 0) {
         address_format(completion->sender, out);
+        return;
+    }
+    if (completion->has_name_behind) {
+        address_format(completion->sender, out);
+        buf_append_byte(out, ' ');
+        put_comment(completion->full_name, out);
         return;
     }
     switch (phrase_form(completion->full_name)) {

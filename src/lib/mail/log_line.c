@@ -4,7 +4,7 @@
 #include "base/ensure.h"
 #include "mail/address.h"
 
-enum { DELAY_DECIMALS_MAX = 2, US_PER_S = 1000000 };
+enum { DECIMALS_MAX = 6, US_PER_S = 1000000 };
 
 static void put(struct buf *out, const char *text)
 {
@@ -274,14 +274,18 @@ void log_line_broken_line(struct str queue_id, size_t limit_bytes, struct buf *o
     put(out, " bytes with <CR><LF>SPACE");
 }
 
-void log_delay_format(int64_t delay_us, struct buf *out)
+void log_delay_format(int64_t delay_us, int64_t decimals_max, struct buf *out)
 {
     static const int64_t powers[] = { 1, 10, 100, 1000, 10000, 100000, 1000000 };
+    int decimals = 0;
 
     if (delay_us < 0)
         delay_us = 0;
-    int decimals = delay_us >= 10 * US_PER_S ? 0 : delay_us >= US_PER_S ? 1 : DELAY_DECIMALS_MAX;
-    int64_t unit_us = powers[6 - decimals];
+    /* With so many digits behind the point there are two that count. */
+    while (decimals < DECIMALS_MAX && decimals < decimals_max &&
+           delay_us * powers[decimals] < 10 * (int64_t)US_PER_S)
+        decimals++;
+    int64_t unit_us = powers[DECIMALS_MAX - decimals];
     int64_t units = (delay_us + unit_us / 2) / unit_us;
 
     while (decimals > 0 && units % 10 == 0) {
@@ -292,15 +296,12 @@ void log_delay_format(int64_t delay_us, struct buf *out)
     if (decimals == 0)
         return;
     uint64_t fraction = (uint64_t)(units % powers[decimals]);
-    buf_append_byte(out, '.');
-    if (decimals == 2 && fraction < 10)
-        buf_append_byte(out, '0');
-    buf_append_u64(out, fraction);
+    buf_printf(out, ".%0*llu", decimals, (unsigned long long)fraction);
 }
 
 /* delay=, and delays= of its stages: before the queue manager, in it, connection set-up,
  * transmission. */
-static void put_delays(struct buf *out, const struct delivery_times *times)
+static void put_delays(struct buf *out, const struct delivery_times *times, int64_t decimals_max)
 {
     int64_t stages_us[4] = { 0 };
 
@@ -318,12 +319,12 @@ static void put_delays(struct buf *out, const struct delivery_times *times)
         }
     }
     put(out, ", delay=");
-    log_delay_format(times->done_us - times->arrival_us, out);
+    log_delay_format(times->done_us - times->arrival_us, decimals_max, out);
     put(out, ", delays=");
     for (int i = 0; i < 4; i++) {
         if (i > 0)
             buf_append_byte(out, '/');
-        log_delay_format(stages_us[i], out);
+        log_delay_format(stages_us[i], decimals_max, out);
     }
 }
 
@@ -352,7 +353,7 @@ void log_line_delivery(const struct log_delivery *delivery, struct buf *out)
         put(out, ", conn_use=");
         buf_append_u64(out, delivery->connection_use);
     }
-    put_delays(out, &delivery->times);
+    put_delays(out, &delivery->times, delivery->delay_decimals);
     put(out, ", dsn=");
     buf_append(out, delivery->dsn);
     put(out, ", status=");

@@ -143,9 +143,10 @@ struct log_delivery {
     struct str relay;              /* "none", "mx.example.com[192.0.2.1]:25", "local" */
     unsigned connection_use;       /* conn_use= where above 1 */
     struct delivery_times times;
-    struct str dsn;        /* "2.0.0" */
-    struct str status;     /* delivery_status_word's */
-    struct str diagnostic; /* goes into the parentheses */
+    int64_t delay_decimals; /* delay_logging_resolution_limit */
+    struct str dsn;         /* "2.0.0" */
+    struct str status;      /* delivery_status_word's */
+    struct str diagnostic;  /* goes into the parentheses */
 };
 /* "sent"; of a probe for address verification "deliverable" */
 struct str delivery_status_word(enum delivery_status status, bool is_probe);
@@ -157,9 +158,9 @@ void log_line_broken_line(struct str queue_id, size_t limit_bytes, struct buf *o
 /* "ID: to=<a@b>, orig_to=<c>, relay=…, conn_use=2, delay=0.1, delays=0.05/0/0.02/0.03,
  * dsn=2.0.0, status=sent (250 2.0.0 Ok)" */
 void log_line_delivery(const struct log_delivery *delivery, struct buf *out);
-/* One number of delay= or delays=: two significant digits at most, no finer than 10^-2 s
- * (delay_logging_resolution_limit = 2). */
-void log_delay_format(int64_t delay_us, struct buf *out);
+/* One number of delay= or delays=: two significant digits at most, and so many behind the point
+ * (delay_logging_resolution_limit). */
+void log_delay_format(int64_t delay_us, int64_t decimals_max, struct buf *out);
 
 /* ---- bounce ---- */
 enum notification {

@@ -33,7 +33,9 @@ struct skeleton {
     struct before_sleep flush_log;
     struct timer log_due;
     struct timer drain_deadline;
-    struct map *peers; /* struct peer by its descriptor */
+    struct map *peers;                    /* struct peer by its descriptor */
+    struct config_source *waiting_source; /* a reload that has to wait */
+    struct config *waiting_config;
     bool is_started, is_ready;
     int exit_status;
 };
@@ -185,6 +187,25 @@ static void next_configuration(struct skeleton *skeleton, struct config_source *
     service->log_context = service_log_context(service, config, service->role->log_name);
 }
 
+/* Only the newest one waits. */
+static void take_waiting(struct skeleton *skeleton)
+{
+    const struct role *role = skeleton->service.role;
+    struct config_source *source = skeleton->waiting_source;
+    struct config *config = skeleton->waiting_config;
+
+    if (config == NULL || (role->may_reload != NULL && !role->may_reload(&skeleton->service)))
+        return;
+    skeleton->waiting_source = NULL;
+    skeleton->waiting_config = NULL;
+    next_configuration(skeleton, source, config);
+}
+
+void service_reload(struct service *service)
+{
+    take_waiting(list_entry(service, struct skeleton, service));
+}
+
 static bool on_configuration(struct skeleton *skeleton, struct str payload)
 {
     struct wire_control_configuration message;
@@ -205,10 +226,14 @@ static bool on_configuration(struct skeleton *skeleton, struct str payload)
         forget_configuration(&source, &config);
         return skeleton->is_started || fail(skeleton, &error);
     }
-    if (skeleton->is_started)
-        next_configuration(skeleton, source, config);
-    else if (!first_configuration(skeleton, source, config, &error))
+    if (skeleton->is_started) {
+        forget_configuration(&skeleton->waiting_source, &skeleton->waiting_config);
+        skeleton->waiting_source = source;
+        skeleton->waiting_config = config;
+        take_waiting(skeleton);
+    } else if (!first_configuration(skeleton, source, config, &error)) {
         return fail(skeleton, &error);
+    }
     return true;
 }
 
@@ -492,6 +517,7 @@ int service_main(const struct role *role)
     tls_tickets_free(&service->tickets);
     channel_free(&skeleton.control);
     before_sleep_remove(&skeleton.flush_log);
+    forget_configuration(&skeleton.waiting_source, &skeleton.waiting_config);
     forget_configuration(&service->source, &service->config);
     log_free(&service->log);
     loop_free(&service->loop);

@@ -54,6 +54,9 @@ struct role {
     bool reloads;
     bool (*reload)(struct service *service, struct config_source *source, struct config *config,
                    struct error *error);
+    /* False: something still uses the configuration in force; the new one waits until the role
+     * calls service_reload. NULL: it never does. */
+    bool (*may_reload)(const struct service *service);
     void (*wakeup)(struct service *service, uint8_t reason);
     /* Stop taking work; call service_drained when nothing is left. After `deadline_ms` (monotonic)
      * the skeleton ends the process anyway. NULL = nothing to finish. */
@@ -67,6 +70,8 @@ struct role {
 /* Returns the process's exit status. */
 int service_main(const struct role *role);
 void service_drained(struct service *service);
+/* A configuration that waits, if any, is taken now. Outside of fibers. */
+void service_reload(struct service *service);
 /* Has the role's own service-specific log tag: "postfix/smtpd", or with a line's syslog_name
  * override "relay-zombig-name/smtp". Lives as long as the service. */
 struct log_context service_log_context(struct service *service, const struct config *config,

@@ -101,11 +101,9 @@ enum store_outcome queue_message_read(struct store *store, uint64_t queue_id,
     return STORE_OK;
 }
 
-/* Changes flags and schedule; the envelope is not encoded yet. */
-static unsigned change_state(struct queue_message *message, enum queue_tool_action action,
-                             int64_t now_ms)
+unsigned queue_envelope_change(struct envelope *envelope, enum queue_tool_action action,
+                               int64_t now_ms, int64_t *due_ms)
 {
-    struct envelope *envelope = &message->envelope;
     bool is_held = (envelope->flags & ENVELOPE_HELD) != 0;
     bool is_expired = (envelope->flags & ENVELOPE_FORCE_EXPIRED) != 0;
     bool is_requeued = (envelope->flags & ENVELOPE_REQUEUED) != 0;
@@ -115,13 +113,13 @@ static unsigned change_state(struct queue_message *message, enum queue_tool_acti
         if (is_held || is_requeued)
             return 0;
         envelope->flags |= ENVELOPE_HELD;
-        message->due_ms = QUEUE_TOOL_NEVER_MS;
+        *due_ms = QUEUE_TOOL_NEVER_MS;
         return QUEUE_TOOL_DONE;
     case QUEUE_TOOL_RELEASE:
         if (!is_held)
             return 0;
         envelope->flags &= ~(uint32_t)ENVELOPE_HELD;
-        message->due_ms = now_ms;
+        *due_ms = now_ms;
         return QUEUE_TOOL_DONE;
     case QUEUE_TOOL_EXPIRE:
     case QUEUE_TOOL_EXPIRE_RELEASE: {
@@ -129,7 +127,7 @@ static unsigned change_state(struct queue_message *message, enum queue_tool_acti
         envelope->flags |= ENVELOPE_FORCE_EXPIRED;
         if (is_released) {
             envelope->flags &= ~(uint32_t)ENVELOPE_HELD;
-            message->due_ms = now_ms;
+            *due_ms = now_ms;
         }
         return (is_expired ? 0 : QUEUE_TOOL_DONE) | (is_released ? QUEUE_TOOL_RELEASED : 0);
     }
@@ -138,12 +136,12 @@ static unsigned change_state(struct queue_message *message, enum queue_tool_acti
             return 0;
         envelope->flags &= ~(uint32_t)(ENVELOPE_HELD | ENVELOPE_FORCE_EXPIRED);
         envelope->flags |= ENVELOPE_REQUEUED;
-        message->due_ms = now_ms;
+        *due_ms = now_ms;
         return QUEUE_TOOL_DONE;
     case QUEUE_TOOL_RETRY:
         if (is_held)
             return 0;
-        message->due_ms = now_ms;
+        *due_ms = now_ms;
         return QUEUE_TOOL_DONE;
     case QUEUE_TOOL_DELETE:
     case QUEUE_TOOL_ACTION_COUNT:
@@ -157,7 +155,7 @@ unsigned queue_message_change(struct queue_message *message, enum queue_tool_act
 {
     struct envelope *envelope = &message->envelope;
     struct buf encoded = { 0 };
-    unsigned effect = change_state(message, action, now_ms);
+    unsigned effect = queue_envelope_change(envelope, action, now_ms, &message->due_ms);
 
     if (effect == 0)
         return 0;

@@ -71,8 +71,11 @@ struct queue_message {
 void queue_message_clear(struct queue_message *message);
 enum store_outcome queue_message_read(struct store *store, uint64_t queue_id,
                                       struct queue_message *message, struct error *error);
-/* Envelope and schedule after any change but a deletion; the new bytes are in message->bytes.
- * enum queue_tool_effect bits; 0: the message is as it was. */
+/* Flags and schedule after any change but a deletion. enum queue_tool_effect bits; 0: they are as
+ * they were. */
+unsigned queue_envelope_change(struct envelope *envelope, enum queue_tool_action action,
+                               int64_t now_ms, int64_t *due_ms);
+/* The same with a message at rest; the new bytes are in message->bytes. */
 unsigned queue_message_change(struct queue_message *message, enum queue_tool_action action,
                               int64_t now_ms);
 

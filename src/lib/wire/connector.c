@@ -117,25 +117,75 @@ static enum stream_outcome refused(struct error *error, enum stream_outcome outc
     return outcome;
 }
 
+static void begin(struct connector *connector, struct request *request)
+{
+    *request = (struct request){ .token = ++connector->last_token,
+                                 .fiber = fiber_current(connector->loop),
+                                 .fd = -1 };
+    list_append(&connector->requests, &request->link);
+}
+
+/* What was asked for by the request's token. */
+static enum stream_outcome await(struct connector *connector, struct request *request,
+                                 int64_t deadline_ms, struct stream **stream, struct error *error)
+{
+    enum wake wake = WAKE_READY;
+
+    while (!request->is_answered && wake == WAKE_READY)
+        wake = fiber_wait(connector->loop, "a connection from the master", deadline_ms);
+    list_remove(&request->link);
+    if (!request->is_answered)
+        return wake == WAKE_TIMEOUT ? refused(error, STREAM_TIMEOUT, ETIMEDOUT)
+                                    : refused(error, STREAM_CANCELLED, ECANCELED);
+    if (request->fd < 0)
+        return refused(error, STREAM_FAILED, request->code);
+    return stream_await_connect(connector->loop, request->fd, deadline_ms, stream, error);
+}
+
 enum stream_outcome connector_connect(struct connector *connector, uint32_t endpoint,
                                       int64_t deadline_ms, struct stream **stream,
                                       struct error *error)
 {
-    struct request request = { .token = ++connector->last_token,
-                               .fiber = fiber_current(connector->loop),
-                               .fd = -1 };
-    struct wire_control_connect message = { .token = request.token, .endpoint = endpoint };
-    enum wake wake = WAKE_READY;
+    struct request request;
 
-    list_append(&connector->requests, &request.link);
-    wire_send_control_connect(connector->control, &message);
-    while (!request.is_answered && wake == WAKE_READY)
-        wake = fiber_wait(connector->loop, "a connection from the master", deadline_ms);
-    list_remove(&request.link);
-    if (!request.is_answered)
-        return wake == WAKE_TIMEOUT ? refused(error, STREAM_TIMEOUT, ETIMEDOUT)
-                                    : refused(error, STREAM_CANCELLED, ECANCELED);
-    if (request.fd < 0)
-        return refused(error, STREAM_FAILED, request.code);
-    return stream_await_connect(connector->loop, request.fd, deadline_ms, stream, error);
+    begin(connector, &request);
+    wire_send_control_connect(
+        connector->control,
+        &(struct wire_control_connect){ .token = request.token, .endpoint = endpoint });
+    return await(connector, &request, deadline_ms, stream, error);
+}
+
+static enum stream_outcome read_all(struct stream *stream, int64_t deadline_ms, struct buf *out)
+{
+    enum stream_outcome outcome;
+    struct str bytes;
+
+    while ((outcome = stream_read_some(stream, deadline_ms, &bytes)) == STREAM_OK) {
+        buf_append(out, bytes);
+        stream_consume(stream, bytes.len);
+    }
+    return outcome;
+}
+
+bool connector_ask_user(struct connector *connector, uint32_t uid, int64_t deadline_ms,
+                        struct buf *name, struct error *error)
+{
+    struct stream *stream = NULL;
+    struct request request;
+
+    begin(connector, &request);
+    wire_send_control_ask_user(
+        connector->control, &(struct wire_control_ask_user){ .token = request.token, .uid = uid });
+    enum stream_outcome outcome = await(connector, &request, deadline_ms, &stream, error);
+    if (outcome != STREAM_OK)
+        return error_context(error, "look up user id %u", (unsigned)uid);
+    buf_clear(name);
+    outcome = read_all(stream, deadline_ms, name);
+    stream_free(&stream);
+    if (outcome == STREAM_CLOSED && str_ends_with(buf_str(name), str_of("", 1))) {
+        buf_truncate(name, name->len - 1);
+        return true;
+    }
+    return error_set(error, "look up user id %u: %s", (unsigned)uid,
+                     outcome == STREAM_CLOSED ? "no answer" : stream_outcome_text(outcome));
 }

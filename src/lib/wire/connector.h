@@ -3,6 +3,8 @@
  * Connections for a role that may not open sockets: it names the servers that its configuration
  * wants (a policy service, an authentication server) before it is confined, and asks the master
  * for a connection to one of those when it needs it. Whoever takes the role over reaches no other.
+ * In the same way it asks for the name of a user, which the system's libraries may have to ask
+ * servers for.
  */
 #pragma once
 
@@ -26,6 +28,10 @@ must_check bool connector_name(struct connector *connector, const struct sockadd
 enum stream_outcome connector_connect(struct connector *connector, uint32_t endpoint,
                                       int64_t deadline_ms, struct stream **stream,
                                       struct error *error);
+/* The login name of a user; empty where nobody has the number. Suspends the fiber. False with
+ * `error`: not to be had now. */
+must_check bool connector_ask_user(struct connector *connector, uint32_t uid, int64_t deadline_ms,
+                                   struct buf *name, struct error *error);
 /* The master's answers, as they arrive on the control channel. False: malformed. */
 bool connector_connected(struct connector *connector, struct str payload);
 bool connector_not_connected(struct connector *connector, struct str payload);

@@ -6,6 +6,7 @@
 #include "mail/maildrop_file.h"
 #include "mail/queue_format.h"
 #include "mail/queue_id.h"
+#include "mail/user_access.h"
 #include "net/address.h"
 #include "postsuper_id.h"
 #include "queue_client.h"
@@ -152,6 +153,17 @@ static bool may_flush(struct tool *tool, struct str site)
     return outcome == MATCH_FOUND;
 }
 
+/* The queue looks itself; here it is for the order of the answers, and while the system is down. */
+static bool may(const struct tool *tool, enum user_right right)
+{
+    struct error error = { 0 };
+
+    if (user_access_check_caller(tool->config, right, &error))
+        return true;
+    tool_fail(tool, EX_UNAVAILABLE, "%s", error.message);
+    return false;
+}
+
 /* Flushes nothing where there is nothing of that name; 69 as in Postfix for all that fails. */
 static int flush_queue(struct tool *tool, struct str id, struct str site)
 {
@@ -163,6 +175,8 @@ static int flush_queue(struct tool *tool, struct str id, struct str site)
     autofree_buf struct buf payload = { 0 };
     int status = EX_OK;
 
+    if (!may(tool, USER_RIGHT_FLUSH))
+        return EX_UNAVAILABLE;
     if (!queue_client_open(&client, tool, QUEUE_ONLY_WHEN_UP, &error)) {
         if (id.len > 0 || site.len > 0)
             tool_warn(tool, "connect to public/flush: %s", strerror(error.system_errno));
@@ -212,7 +226,7 @@ static int run(struct tool *tool, int action, const char *value)
     case 's':
         return flush_site(tool, str_from(value));
     default:
-        return list_queue(tool, action == 'j');
+        return may(tool, USER_RIGHT_VIEW) ? list_queue(tool, action == 'j') : EX_UNAVAILABLE;
     }
 }
 

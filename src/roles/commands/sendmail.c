@@ -5,6 +5,7 @@
 #include "mail/address.h"
 #include "mail/address_list.h"
 #include "mail/header.h"
+#include "mail/user_access.h"
 #include "mail/verp.h"
 #include "mail/xtext.h"
 #include "posting.h"
@@ -370,6 +371,7 @@ static int flush_queue(const struct sendmail_options *options)
 static int act(struct tool *tool, const struct sendmail_options *options, int argc, char **argv)
 {
     const char *folder = options->config_directory;
+    struct error error;
 
     switch (options->mode) {
     case SENDMAIL_LIST:
@@ -391,6 +393,8 @@ static int act(struct tool *tool, const struct sendmail_options *options, int ar
     }
     if (!tool_configure(tool, folder))
         return EX_CONFIG;
+    if (!user_access_check_caller(tool->config, USER_RIGHT_SUBMIT, &error))
+        return tool_fail(tool, EX_TEMPFAIL, "%s", error.message);
     return options->mode == SENDMAIL_SMTP ? sendmail_session_run(tool)
                                           : deliver(tool, options, argc, argv);
 }

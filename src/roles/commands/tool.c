@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "mail/date.h"
+#include "service/environment.h"
 #include "service/mail_log.h"
 #include "waypost_build.h"
 
@@ -113,6 +114,8 @@ bool tool_configure(struct tool *tool, const char *folder)
         tool->config = config_new(&tool->source, NULL, NULL, NULL, &error);
     if (tool->config == NULL)
         tool_fail(tool, EX_CONFIG, "%s", error.message);
+    else
+        environment_enforce(tool->config);
     return tool->config != NULL;
 }
 

@@ -2,6 +2,7 @@
 #include "command_environment.h"
 
 #include "macro.h"
+#include "service/environment.h"
 
 #include <paths.h>
 #include <stdlib.h>
@@ -58,7 +59,7 @@ static void put_exported(struct environment *environment, const struct config *c
 {
     struct str list = config->export_environment, word;
 
-    while (environment->count < VARIABLES_MAX && str_next_word(&list, ", \t\r\n", &word))
+    while (environment->count < VARIABLES_MAX && environment_next(&list, &word))
         environment->count += command_exported(config, environment->arena, word,
                                                &environment->items[environment->count]);
 }

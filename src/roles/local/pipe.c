@@ -7,6 +7,7 @@
 #include "mail/address.h"
 #include "mail/header.h"
 #include "report.h"
+#include "service/environment.h"
 #include "split_address.h"
 #include "worker.h"
 
@@ -168,7 +169,7 @@ static const char *const *environment_of(struct delivery *delivery)
     size_t count = 0;
 
     items[count++] = "PATH=" _PATH_DEFPATH;
-    while (count < VARIABLES_MAX && str_next_word(&list, ", \t\r\n", &word))
+    while (count < VARIABLES_MAX && environment_next(&list, &word))
         count += command_exported(delivery->agent->config, arena, word, &items[count]);
     return items;
 }

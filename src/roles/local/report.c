@@ -73,6 +73,8 @@ void report_line(struct delivery *delivery, size_t recipient, struct str address
         .original_recipient = str_equal(original, address) ? STR("") : original,
         .relay = relay_of(delivery),
         .times = delivery->job.times,
+        .delay_decimals =
+            agent != NULL ? agent->config->delay_logging_resolution_limit : worker->delay_decimals,
         .dsn = str_from(outcome->dsn),
         .status = delivery_status_word(status_of(outcome), delivery_is_probe(delivery)),
         .diagnostic = str_from(outcome->text),

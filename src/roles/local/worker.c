@@ -53,7 +53,9 @@ static const struct job_events job_events = { .received = received,
 
 void worker_init(struct worker *worker, const struct worker_options *options)
 {
-    *worker = (struct worker){ .loop = options->loop, .log = options->log };
+    *worker = (struct worker){ .loop = options->loop,
+                               .log = options->log,
+                               .delay_decimals = options->config->delay_logging_resolution_limit };
     jobs_init(&worker->jobs,
               &(struct jobs_options){ .loop = options->loop,
                                       .log = options->log,

@@ -14,6 +14,7 @@ struct worker {
     struct jobs jobs;       /* the queue's; deliveries under way go to their end */
     struct agents agents;
     struct submission *submission; /* for what is forwarded */
+    int64_t delay_decimals;        /* delay_logging_resolution_limit, where there is no service */
     struct buf scratch;            /* for one log line at a time */
 };
 

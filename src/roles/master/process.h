@@ -9,6 +9,12 @@
 
 #include <sys/types.h>
 
+struct process_needs {
+    const char *role;
+    const char *const *environment; /* service/environment.h */
+    int log_fd;
+};
+
 /* Starts `waypost role NAME`. On success `*control_fd` is the master's end. */
-must_check bool process_start(const char *role, int log_fd, pid_t *pid, int *control_fd,
+must_check bool process_start(const struct process_needs *needs, pid_t *pid, int *control_fd,
                               struct error *error);

@@ -9,8 +9,10 @@
 #include "endpoints.h"
 #include "net/tls_tickets.h"
 #include "process.h"
+#include "service/environment.h"
 #include "service/login_cache.h"
 #include "table/table_files.h"
+#include "user_name.h"
 #include "wire/wire.h"
 
 #include <errno.h>
@@ -31,6 +33,7 @@ enum {
     /* So many processes of a role may be finishing what they have; until one is gone no change of
      * a table makes it more. */
     RETIRED_MAX = 16,
+    LOOKUPS_MAX = 20, /* of users' names, at once */
 };
 
 /* The order of the stages at an orderly stop. */
@@ -230,10 +233,13 @@ struct supervisor {
     struct seat *seats[ROLE_COUNT][WORKERS_MAX];
     struct list processes;
     struct list relinks;
+    struct arena arena; /* made anew with each configuration */
+    const char *const *environment;
     int snapshot_fd; /* the configuration in force, sealed */
     const struct sockets *sockets;
     struct tls_tickets *tickets; /* NULL: the system has no randomness */
     uint32_t next_worker;
+    unsigned lookups; /* children of user_name.h */
     bool was_ready;   /* all roles were, once */
     bool is_settling; /* not all roles are ready yet with the configuration in force */
     bool is_stopping;
@@ -469,6 +475,19 @@ static void on_failed(struct process *process, struct str reason)
     }
 }
 
+/* The queue knows its callers by their numbers. */
+static bool on_ask_user(struct process *process, struct str payload)
+{
+    struct supervisor *supervisor = process->supervisor;
+    bool has_child;
+
+    if (strcmp(process->role->name, "queue") != 0 ||
+        !user_name_ask(process->control, payload, supervisor->lookups < LOOKUPS_MAX, &has_child))
+        return false;
+    supervisor->lookups += has_child;
+    return true;
+}
+
 static bool control_received(void *owner, struct channel *channel, uint16_t number,
                              struct str payload)
 {
@@ -499,6 +518,8 @@ static bool control_received(void *owner, struct channel *channel, uint16_t numb
         return !process->is_ready && endpoints_name(process->endpoints, channel, payload);
     if (number == WIRE_control_connect)
         return endpoints_connect(process->endpoints, channel, payload);
+    if (number == WIRE_control_ask_user)
+        return on_ask_user(process, payload);
     return false;
 }
 
@@ -557,10 +578,12 @@ static void restart_later(struct seat *seat, int64_t ran_ms)
 static bool open_process(struct seat *seat, struct process *process, struct error *error)
 {
     struct supervisor *supervisor = seat->supervisor;
+    struct process_needs needs = { .role = seat->role->name,
+                                   .environment = supervisor->environment,
+                                   .log_fd = supervisor->log_write_fd };
     int control_fd;
 
-    if (!process_start(seat->role->name, supervisor->log_write_fd, &process->pid, &control_fd,
-                       error))
+    if (!process_start(&needs, &process->pid, &control_fd, error))
         return false;
     process->control = channel_new(supervisor->loop, control_fd, &control_events, process, error);
     if (process->control != NULL)
@@ -728,6 +751,8 @@ void supervisor_reap(struct supervisor *supervisor)
         struct process *process = find_process(supervisor, pid);
         if (process != NULL)
             ended(process, status);
+        else if (supervisor->lookups > 0)
+            supervisor->lookups--;
     }
 }
 
@@ -815,6 +840,8 @@ bool supervisor_apply(struct supervisor *supervisor, const struct config_source 
     fd_close(&supervisor->snapshot_fd);
     supervisor->snapshot_fd = snapshot_fd;
     supervisor->sockets = sockets;
+    arena_clear(&supervisor->arena);
+    supervisor->environment = environment_import(&supervisor->arena, config);
     for (size_t role = 0; role < ROLE_COUNT; role++) {
         uint32_t wanted = (uint32_t)roles[role].workers(config);
         for (uint32_t worker = 0; worker < WORKERS_MAX; worker++)
@@ -905,6 +932,7 @@ void supervisor_free(struct supervisor **supervisor)
         process_free(list_entry(link, struct process, link));
     fd_close(&(*supervisor)->snapshot_fd);
     tls_tickets_free(&(*supervisor)->tickets);
+    arena_clear(&(*supervisor)->arena);
     memory_free(*supervisor);
     *supervisor = NULL;
 }

@@ -23,6 +23,7 @@ struct drop {
 
 enum drop_outcome {
     DROP_OK,
+    DROP_FORBIDDEN, /* authorized_submit_users leaves the caller out */
     DROP_REFUSED,   /* the input is at fault: it would fail again */
     DROP_TRY_AGAIN, /* the system is: disk full, input cut off, … */
 };

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "config/config.h"
 #include "drop.h"
+#include "mail/user_access.h"
 #include "waypost_build.h"
 
 #include <fcntl.h>
@@ -129,26 +130,38 @@ static bool folder_check(const char *folder, struct error *error)
     return is_listed;
 }
 
+static enum drop_outcome receive_with(const struct config *config, struct error *error)
+{
+    autoclear_arena struct arena arena = { 0 };
+    const char *maildrop = arena_printf(&arena, "%.*s/maildrop", STR_ARGS(config->queue_directory));
+
+    if (!user_access_check_caller(config, USER_RIGHT_SUBMIT, error))
+        return DROP_FORBIDDEN;
+    enum drop_outcome outcome =
+        drop_open(&drop, maildrop, (uint64_t)config->message_size_limit, error);
+    return outcome == DROP_OK ? drop_receive(&drop, STDIN_FILENO, error) : outcome;
+}
+
 static enum drop_outcome receive(const char *folder, struct error *error)
 {
     struct config_source source = { 0 };
     struct config *config = NULL;
-    struct arena arena = { 0 };
     enum drop_outcome outcome = DROP_TRY_AGAIN;
 
     if (config_source_read(folder, NULL, NULL, &source, error) &&
-        (config = config_new(&source, NULL, NULL, NULL, error)) != NULL) {
-        const char *maildrop =
-            arena_printf(&arena, "%.*s/maildrop", STR_ARGS(config->queue_directory));
-        outcome = drop_open(&drop, maildrop, (uint64_t)config->message_size_limit, error);
-        if (outcome == DROP_OK)
-            outcome = drop_receive(&drop, STDIN_FILENO, error);
-    }
-    arena_clear(&arena);
+        (config = config_new(&source, NULL, NULL, NULL, error)) != NULL)
+        outcome = receive_with(config, error);
     config_free(&config);
     config_source_free(&source);
     return outcome;
 }
+
+static const int statuses[] = {
+    [DROP_OK] = EX_OK,
+    [DROP_FORBIDDEN] = EX_NOPERM,
+    [DROP_REFUSED] = EX_DATAERR,
+    [DROP_TRY_AGAIN] = EX_TEMPFAIL,
+};
 
 static int run(const char *folder)
 {
@@ -165,7 +178,7 @@ static int run(const char *folder)
     if (outcome == DROP_OK)
         return EX_OK;
     drop_remove(&drop);
-    return fail(outcome == DROP_REFUSED ? EX_DATAERR : EX_TEMPFAIL, error.message);
+    return fail(statuses[outcome], error.message);
 }
 
 static int usage(void)

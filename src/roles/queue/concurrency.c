@@ -47,7 +47,7 @@ bool feedback_parse(struct str text, struct feedback *feedback)
     return true;
 }
 
-static double feedback_value(const struct feedback *feedback, size_t window)
+double feedback_value(const struct feedback *feedback, size_t window)
 {
     switch (feedback->divisor) {
     case FEEDBACK_CONSTANT:
@@ -101,6 +101,7 @@ void concurrency_refit(struct concurrency *concurrency, const struct concurrency
 void concurrency_succeed(struct concurrency *concurrency, const struct concurrency_limits *limits)
 {
     concurrency->failed_cohorts = 0;
+    concurrency->last_feedback = 0;
     if (concurrency_is_dead(concurrency)) {
         concurrency_revive(concurrency, limits);
         return;
@@ -111,6 +112,7 @@ void concurrency_succeed(struct concurrency *concurrency, const struct concurren
     if (concurrency->window >= concurrency->busy + capped(limits->initial, limits))
         return;
     double value = feedback_value(&limits->positive, concurrency->window);
+    concurrency->last_feedback = value;
     concurrency->success += value;
     /* The window grows when the last part of a step is there; half a part forgives rounding. */
     if (concurrency->success + value / 2 < 1)
@@ -124,18 +126,21 @@ void concurrency_fail(struct concurrency *concurrency, const struct concurrency_
 {
     if (concurrency_is_dead(concurrency))
         return;
+    concurrency->last_feedback = 0;
     concurrency->failed_cohorts += 1.0 / (double)concurrency->window;
     if (limits->cohort_limit > 0 && concurrency->failed_cohorts >= limits->cohort_limit) {
         concurrency->window = 0;
         return;
     }
-    /* It shrinks at the first part of a step, and then not before the whole step is used up. */
+    /* It shrinks at the first part of a step, and then not before the whole step is used up. A
+     * whole step at once is therefore two the first time, as in Postfix. */
     double value = feedback_value(&limits->negative, concurrency->window);
+    concurrency->last_feedback = value;
     concurrency->failure -= value;
-    if (concurrency->failure - value / 2 >= 0)
-        return;
-    concurrency->failure += 1;
-    concurrency->success = 0;
-    if (concurrency->window > 1)
-        concurrency->window--;
+    while (concurrency->failure - value / 2 < 0) {
+        concurrency->failure += 1;
+        concurrency->success = 0;
+        if (concurrency->window > 1)
+            concurrency->window--;
+    }
 }

@@ -23,6 +23,8 @@ struct feedback {
  * False (and `feedback` as it was) for anything else. */
 must_check bool feedback_parse(struct str text, struct feedback *feedback);
 
+double feedback_value(const struct feedback *feedback, size_t window);
+
 struct concurrency_limits {
     size_t initial;      /* initial_destination_concurrency; at least 1 */
     size_t limit;        /* destination_concurrency_limit; 0 = none */
@@ -35,6 +37,7 @@ struct concurrency {
     size_t busy;             /* deliveries in flight */
     double success, failure; /* feedback gathered towards the next step */
     double failed_cohorts;
+    double last_feedback; /* what the last delivery counted for; 0: nothing */
 };
 
 void concurrency_init(struct concurrency *concurrency, const struct concurrency_limits *limits);

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "destination.h"
 
+#include "advice.h"
 #include "base/memory.h"
 #include "mail/address.h"
 #include "queue.h"
 
 #include <stdio.h>
 
-enum { REASON_BYTES_MAX = 512 };
+enum {
+    REASON_BYTES_MAX = 512,
+    RESERVE_SHARE = 10, /* this part of a transport's process limit is kept, see has_spare_room */
+};
 
 struct transport *transport_find(struct queue *queue, struct str name)
 {
@@ -21,7 +25,9 @@ struct transport *transport_find(struct queue *queue, struct str name)
     transport->queue = queue;
     list_init(&transport->link);
     lanes_init(&transport->ready);
+    list_init(&transport->held);
     map_set(queue->scheduler.transports, transport->name, transport);
+    advise_of_feedback_rules(transport);
     return transport;
 }
 
@@ -43,13 +49,57 @@ static void pause_expired(struct timer *timer)
     scheduler_run(transport->queue);
 }
 
+/* Some destinations that hang, with all the concurrency that they may have, would use up the
+ * process limit, and everybody else would wait for them. So the last processes are for destinations
+ * that have no delivery on its way. */
+static bool has_spare_room(const struct transport *transport)
+{
+    size_t limit = transport->settings.process_limit;
+
+    return limit == 0 || transport->busy + limit / RESERVE_SHARE < limit;
+}
+
+static void put_in_line(struct destination *destination)
+{
+    struct transport *transport = destination->transport;
+    size_t lane = lanes_first(&destination->waiting);
+    bool is_held = destination->concurrency.busy > 0 && !has_spare_room(transport);
+
+    if (!list_is_empty(&destination->link) && destination->is_held == is_held &&
+        (is_held || destination->ready_lane == lane))
+        return;
+    list_remove(&destination->link);
+    destination->is_held = is_held;
+    destination->ready_lane = (uint8_t)lane;
+    if (is_held)
+        list_append(&transport->held, &destination->link);
+    else
+        lanes_append(&transport->ready, lane, &destination->link);
+}
+
+struct destination *transport_next(struct transport *transport)
+{
+    /* One for each that is served: the order stays what it was. */
+    if (!list_is_empty(&transport->held) && has_spare_room(transport))
+        put_in_line(list_entry(transport->held.next, struct destination, link));
+    while (!lanes_are_empty(&transport->ready)) {
+        struct destination *destination =
+            list_entry(lanes_next(&transport->ready), struct destination, link);
+        if (destination->concurrency.busy == 0 || has_spare_room(transport))
+            return destination;
+        put_in_line(destination); /* there was more room when it came into the line */
+    }
+    return NULL;
+}
+
 void transport_settle(struct queue *queue, struct transport *transport)
 {
     size_t limit = transport->settings.process_limit;
     int64_t now_ms = loop_now_ms(queue->loop);
     int64_t wait_ms =
         rate_wait_ms(&transport->rate, transport->settings.transport_delay_ms, now_ms);
-    bool has_work = !lanes_are_empty(&transport->ready);
+    bool has_work = !lanes_are_empty(&transport->ready) ||
+                    (!list_is_empty(&transport->held) && has_spare_room(transport));
 
     if (has_work && wait_ms > 0)
         timer_set(queue->loop, &transport->pause, now_ms + wait_ms, pause_expired);
@@ -139,17 +189,6 @@ static void wake_expired(struct timer *timer)
     else
         destination_settle(destination);
     scheduler_run(queue);
-}
-
-static void put_in_line(struct destination *destination)
-{
-    size_t lane = lanes_first(&destination->waiting);
-
-    if (!list_is_empty(&destination->link) && destination->ready_lane == lane)
-        return;
-    list_remove(&destination->link);
-    destination->ready_lane = (uint8_t)lane;
-    lanes_append(&destination->transport->ready, lane, &destination->link);
 }
 
 static void settle_living(struct destination *destination)

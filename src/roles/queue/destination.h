@@ -25,6 +25,8 @@ struct transport {
     struct list link;   /* in scheduler->ready or ->stalled */
     struct lanes ready; /* destinations with something to do and room to do it, each in the first
                            lane that it has something in */
+    struct list held;   /* destinations that could go on, but would take what is kept for those
+                           that have no delivery on its way */
     size_t busy;
     size_t taken;       /* scratch: attempts of the message that is being taken */
     struct rate rate;   /* begun deliveries */
@@ -37,23 +39,27 @@ struct destination {
     struct transport *transport;
     struct str key; /* in scheduler->destinations */
     struct str nexthop;
-    struct list link;     /* in transport->ready or scheduler->suspended */
+    struct list link;     /* in transport->ready or ->held, or scheduler->suspended */
     struct lanes waiting; /* attempts, by their link */
     size_t waiting_count;
     size_t small_waiting; /* of those: in the first lane */
     struct parking parking;
     struct list short_link; /* in scheduler->shorts */
     uint8_t ready_lane;     /* while in transport->ready */
+    bool is_held;           /* in transport->held */
     struct concurrency concurrency;
     struct rate rate;  /* ended deliveries */
     struct timer wake; /* the end of being dead, or of the pause of destination_rate_delay */
     struct buf reason; /* why it is dead */
     char reason_dsn[12];
-    uint64_t affinity; /* which worker it prefers: keeps cached connections in one place */
+    int64_t clog_warn_ms; /* when it may be warned of again */
+    uint64_t affinity;    /* which worker it prefers: keeps cached connections in one place */
 };
 
 struct transport *transport_find(struct queue *queue, struct str name);
 void transport_settle(struct queue *queue, struct transport *transport);
+/* The destination that is to be served next; NULL: none may be, as things are. */
+struct destination *transport_next(struct transport *transport);
 void transport_free(struct transport **transport);
 
 /* Appends what stands for the destination in scheduler->destinations. Where a delivery takes one

@@ -2,6 +2,7 @@
 #include "gathering.h"
 
 #include "base/memory.h"
+#include "mail/address.h"
 #include "queue.h"
 
 /* Recipients of one delivery, so that it fits a channel's frame. */
@@ -106,8 +107,17 @@ bool place_find(struct queue *queue, struct arena *scratch, const struct envelop
     *place = (struct place){ .transport = transport_find(queue, route.transport),
                              .nexthop = route.nexthop,
                              .address = route.address,
+                             .is_local = route.address_class == CLASS_LOCAL,
                              .is_bad = route.is_bad };
     return true;
+}
+
+/* A notice to the postmaster is sent as from this address; what comes back ends here, so that no
+ * mailbox is needed for it. */
+static bool is_for_nobody(const struct queue *queue, const struct place *place)
+{
+    return place->is_local && str_equal_fold(address_local(place->address),
+                                             queue->settings->config->double_bounce_sender);
 }
 
 static struct destination *route_recipient(struct message *message, struct arena *scratch,
@@ -128,6 +138,10 @@ static struct destination *route_recipient(struct message *message, struct arena
     /* user%far@here is delivered to user@far, and logged so. */
     if (!str_equal(place.address, address) && place.address.len > 0 && !place.is_bad)
         message_readdress(message, index, place.address);
+    if (is_for_nobody(queue, &place)) {
+        place.transport = transport_find(queue, STR(TRANSPORT_NOWHERE));
+        place.nexthop = STR("undeliverable postmaster notification discarded");
+    }
     if (place.transport->settings.is_deferred && !message->is_flushed) {
         place.transport = transport_find(queue, STR("retry"));
         place.nexthop = STR("4.3.2 deferred transport");

@@ -12,6 +12,7 @@ struct place {
     struct transport *transport;
     struct str nexthop;
     struct str address; /* as it is delivered to */
+    bool is_local;      /* of a domain of ours */
     bool is_bad;        /* no address that mail could go to; transport and next hop say so */
 };
 /* By sender and filter of the envelope. The strings live as router_find's do. False: a table cannot

@@ -21,6 +21,7 @@ static void log_result(const struct attempt *attempt, const struct recipient *re
                    .queue_manager_us = message->taken_up_us,
                    .agent_us = now_us,
                    .done_us = now_us },
+        .delay_decimals = message->queue->settings->config->delay_logging_resolution_limit,
         .dsn = result->dsn,
         .status = delivery_status_word(result->status, message_is_probe(message) ||
                                                            message_is_verification(message)),

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+enum { USER_NAME_MS = 15000 };
+
 /* Descriptors that came before the queue was there. */
 struct early {
     struct list link;
@@ -54,8 +56,6 @@ static bool open_store(struct service *service, struct queue_service *state, str
     };
     bool is_root = geteuid() == 0;
 
-    if (!spool_owner_find(service->config, &state->owner, error))
-        return false;
     if (is_root && (setegid(state->owner.gid) < 0 || seteuid(state->owner.uid) < 0))
         return error_errno(error, "become the mail_owner");
     state->store = store_open(&options, error);
@@ -76,7 +76,10 @@ static bool queue_role_start(struct service *service, struct error *error)
                                              service->config->proxy_interfaces, error);
     if (state->own_addresses == NULL)
         return false;
-    struct settings_surroundings surroundings = { service->log, state->own_addresses, NULL };
+    if (!spool_owner_find(service->config, &state->owner, error))
+        return false;
+    struct settings_surroundings surroundings = { service->log, state->own_addresses, NULL,
+                                                  state->owner.uid };
     state->settings = settings_new(service->source, service->config, &surroundings, error);
     return state->settings != NULL && open_store(service, state, error);
 }
@@ -95,6 +98,29 @@ static void broken(void *argument, const char *text)
 
     (void)text;
     service_drained(state->service);
+}
+
+static void rested(void *argument)
+{
+    struct queue_service *state = argument;
+
+    service_reload(state->service);
+}
+
+static bool may_reload(const struct service *service)
+{
+    const struct queue_service *state = service->state;
+
+    return state->queue == NULL || queue_may_reload(state->queue);
+}
+
+static bool user_name(void *argument, uid_t uid, struct buf *name, struct error *error)
+{
+    struct queue_service *state = argument;
+    struct service *service = state->service;
+
+    return connector_ask_user(service->connector, uid, loop_now_ms(service->loop) + USER_NAME_MS,
+                              name, error);
 }
 
 static bool add_peer(struct queue_service *state, struct str role, uint32_t worker, int fd,
@@ -124,6 +150,8 @@ static bool queue_role_confine(struct service *service, struct error *error)
         .store = state->store,
         .settings = state->settings,
         .owner_uid = state->owner.uid,
+        .user_name = user_name,
+        .rested = rested,
         .drained = drained,
         .broken = broken,
         .argument = state,
@@ -188,6 +216,7 @@ static bool queue_role_reload(struct service *service, struct config_source *sou
         .log = service->log,
         .own_addresses = state->own_addresses,
         .old = state->queue != NULL ? state->queue->settings : state->settings,
+        .owner_uid = state->owner.uid,
     };
     struct settings *settings = settings_new(source, config, &surroundings, error);
 
@@ -256,6 +285,7 @@ const struct role queue_role = {
     .ready = queue_role_ready,
     .reloads = true,
     .reload = queue_role_reload,
+    .may_reload = may_reload,
     .wakeup = queue_role_wakeup,
     .drain = queue_role_drain,
     .status = queue_role_status,

@@ -125,6 +125,11 @@ void queue_start(struct queue *queue)
     backlog_start(queue);
 }
 
+bool queue_may_reload(const struct queue *queue)
+{
+    return !queue->requeue.is_passing;
+}
+
 void queue_reload(struct queue *queue, struct settings *settings)
 {
     struct settings *old = queue->settings;

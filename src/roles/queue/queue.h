@@ -29,6 +29,10 @@ struct queue_options {
     struct store *store;       /* opened by the caller, closed by queue_free's caller */
     struct settings *settings; /* taken over */
     uid_t owner_uid;           /* mail_owner: may use every tool, like root */
+    /* connector_ask_user: who calls; in a fiber. */
+    bool (*user_name)(void *argument, uid_t uid, struct buf *name, struct error *error);
+    /* What forbade a reload has ended (queue_may_reload); may be NULL. */
+    void (*rested)(void *argument);
     /* Drained: nothing is in flight any more; or the store is broken: end the process. */
     void (*drained)(void *argument);
     void (*broken)(void *argument, const char *text);
@@ -64,6 +68,8 @@ struct queue {
 struct queue *queue_new(const struct queue_options *options, struct error *error);
 /* Peers are there: mail may flow. */
 void queue_start(struct queue *queue);
+/* Whether nothing uses the settings over a wait. */
+bool queue_may_reload(const struct queue *queue);
 /* Takes the settings over; the old ones are freed. */
 void queue_reload(struct queue *queue, struct settings *settings);
 /* postqueue -f. */

@@ -11,6 +11,7 @@
 enum {
     HEADERS_BYTES_MAX = 1024 * 1024, /* what may be headers; the rest is never looked into */
     ID_WAIT_MS = 20,
+    REST_MS = 1,
 };
 
 /* One message on its way from the old id to the new one. */
@@ -83,7 +84,7 @@ static void make_envelope(struct passage *passage)
 {
     enum {
         KEPT = ENVELOPE_8BITMIME | ENVELOPE_SMTPUTF8 | ENVELOPE_LOCAL | ENVELOPE_RET_FULL |
-               ENVELOPE_RET_HEADERS
+               ENVELOPE_RET_HEADERS | ENVELOPE_REPORT | ENVELOPE_VERIFY
     };
     const struct envelope *old = &passage->old.envelope;
 
@@ -97,6 +98,17 @@ static void make_envelope(struct passage *passage)
     for (size_t i = 0; i < old->recipient_count; i++)
         if (old->recipients[i].state == RECIPIENT_WAITING)
             add_recipient(passage, &old->recipients[i]);
+}
+
+/* Whose success the sender is still to be told of: they are done, and nothing looks at their
+ * addresses again. */
+static void add_unreported(struct passage *passage)
+{
+    const struct envelope *old = &passage->old.envelope;
+
+    for (size_t i = 0; i < old->recipient_count; i++)
+        if (old->recipients[i].state == RECIPIENT_UNREPORTED)
+            envelope_add_recipient(&passage->arena, &passage->envelope, &old->recipients[i]);
 }
 
 /* ---- the new content ---- */
@@ -230,6 +242,7 @@ static bool exchange(struct passage *passage, bool is_discarded)
     envelope->size_bytes =
         envelope->content_bytes - passage->sent_lines - count_lines(buf_str(&passage->out));
     message_actions_apply(&passage->actions, &passage->arena, envelope);
+    add_unreported(passage);
     if (passage->rejection.len > 0)
         envelope->filter =
             str_from(arena_printf(&passage->arena, "error:%.*s", STR_ARGS(passage->rejection)));
@@ -367,6 +380,15 @@ static void run_one(struct queue *queue, uint64_t queue_id)
         postpone(queue, queue_id);
 }
 
+/* Not in the fiber, whose stack is small for a reload. */
+static void rested_expired(struct timer *timer)
+{
+    struct queue *queue = list_entry(timer, struct queue, requeue.rested);
+
+    if (queue->options.rested != NULL && !queue->requeue.is_passing)
+        queue->options.rested(queue->options.argument);
+}
+
 static void requeue_fiber(void *argument)
 {
     struct queue *queue = argument;
@@ -376,11 +398,14 @@ static void requeue_fiber(void *argument)
 
     while (!queue->scheduler.is_draining && map_next(requeue->pending, &cursor)) {
         memcpy(&queue_id, cursor.key.ptr, sizeof queue_id);
+        requeue->is_passing = true;
         run_one(queue, queue_id);
+        requeue->is_passing = false;
+        timer_set(queue->loop, &requeue->rested, loop_now_ms(queue->loop), rested_expired);
         (void)map_remove(requeue->pending, str_of((const char *)&queue_id, sizeof queue_id));
         cursor = (struct map_cursor){ 0 };
         backlog_room(queue);
-        fiber_yield(queue->loop);
+        (void)fiber_sleep(queue->loop, REST_MS); /* a reload has its turn */
     }
     requeue->fiber = NULL;
 }
@@ -414,5 +439,6 @@ void requeue_init(struct queue *queue)
 
 void requeue_clear(struct queue *queue)
 {
+    timer_clear(queue->loop, &queue->requeue.rested);
     map_free(&queue->requeue.pending);
 }

@@ -18,6 +18,8 @@ struct queue;
 struct requeue {
     struct map *pending; /* by the eight bytes of the id; the values mean nothing */
     struct fiber *fiber; /* while there is something to do */
+    bool is_passing;     /* a message is on its way: it uses the settings over its waits */
+    struct timer rested; /* it was; whoever waits for that is told */
 };
 
 void requeue_init(struct queue *queue);

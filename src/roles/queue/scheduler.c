@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "scheduler.h"
 
+#include "advice.h"
 #include "base/ensure.h"
 #include "base/memory.h"
 #include "gathering.h"
@@ -143,9 +144,12 @@ static void learn(struct destination *destination, const struct attempt *attempt
             destination_revive(destination);
         else
             concurrency_succeed(&destination->concurrency, limits);
+        advise_of_feedback(destination, true);
         return;
     case SITE_FAILED:
         concurrency_fail(&destination->concurrency, limits);
+        if (!was_dead)
+            advise_of_feedback(destination, false);
         if (!was_dead && destination_is_dead(destination))
             destination_kill(destination, site_status(attempt), reason);
         return;
@@ -237,6 +241,7 @@ static struct attempt *begin_next(struct destination *destination)
     scheduler->in_flight++;
     /* It goes to the end of the line of its transport's destinations. */
     list_remove(&destination->link);
+    advise_of_clogging(destination);
     destination_settle(destination);
     return attempt;
 }
@@ -244,9 +249,10 @@ static struct attempt *begin_next(struct destination *destination)
 /* False: no worker can take it now. */
 static bool serve(struct queue *queue, struct transport *transport)
 {
-    struct destination *destination =
-        list_entry(lanes_next(&transport->ready), struct destination, link);
+    struct destination *destination = transport_next(transport);
 
+    if (destination == NULL)
+        return true;
     if (transport->settings.kind != TRANSPORT_WORKER &&
         transport->settings.kind != TRANSPORT_LOCAL) {
         inside_deliver(begin_next(destination));

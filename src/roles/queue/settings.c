@@ -105,6 +105,10 @@ struct settings *settings_new(const struct config_source *source, struct config 
     settings->has_long_ids = config->enable_long_queue_ids;
     name_speakers(settings, log);
     set_notices(settings);
+    settings->rights[USER_RIGHT_FLUSH] =
+        user_access_new(config, USER_RIGHT_FLUSH, surroundings->owner_uid);
+    settings->rights[USER_RIGHT_VIEW] =
+        user_access_new(config, USER_RIGHT_VIEW, surroundings->owner_uid);
     if (!make_router(settings, surroundings->old, surroundings->own_addresses, error) ||
         !make_cleanup(settings, surroundings, error))
         settings_free(&settings);
@@ -119,6 +123,8 @@ void settings_free(struct settings **settings)
         router_free(&(*settings)->probe_router);
     router_free(&(*settings)->router);
     cleanup_free(&(*settings)->cleanup);
+    for (int i = 0; i < USER_RIGHT_COUNT; i++)
+        user_access_free(&(*settings)->rights[i]);
     arena_clear(&(*settings)->arena);
     memory_free(*settings);
     *settings = NULL;
@@ -266,6 +272,10 @@ struct transport_settings settings_transport(const struct settings *settings, st
         .speaker = speaker_of(settings, service, command, arena),
     };
 
+    if (str_equal(name, STR(TRANSPORT_NOWHERE))) {
+        transport.kind = TRANSPORT_DISCARD;
+        transport.speaker = settings->speakers[SPEAKER_QMGR];
+    }
     transport.concurrency = concurrency_of(settings, name, transport.destination_delay_ms > 0);
     if (transport.kind == TRANSPORT_ERROR)
         transport.kind = error_kind_of(name);

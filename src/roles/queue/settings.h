@@ -14,6 +14,7 @@
 #include "mail/error_class.h"
 #include "mail/queue_id.h"
 #include "mail/route.h"
+#include "mail/user_access.h"
 #include "retry.h"
 
 /* Whom the queue speaks as in the log. */
@@ -42,6 +43,7 @@ struct settings {
     bool has_long_ids;
     unsigned notified; /* notify_classes: enum error_class bits */
     struct bounce_templates templates;
+    struct user_access *rights[USER_RIGHT_COUNT]; /* of the queue tools; the others are NULL */
     struct log_context speakers[SPEAKER_COUNT];
 };
 
@@ -49,6 +51,7 @@ struct settings_surroundings {
     struct log *log;
     const struct own_addresses *own_addresses; /* NULL: none */
     const struct settings *old; /* those that the new ones will replace, see router_new; or NULL */
+    uid_t owner_uid;            /* mail_owner */
 };
 /* NULL with `error` for what cannot work, or is not built yet and would be ignored otherwise. */
 struct settings *settings_new(const struct config_source *source, struct config *config,
@@ -71,15 +74,18 @@ enum transport_kind {
 };
 struct transport_settings {
     enum transport_kind kind;
-    struct log_context speaker; /* "postfix/error": for what the queue itself logs */
-    size_t process_limit;       /* 0 = none */
-    size_t recipient_limit;     /* per delivery; 0 = none */
+    struct log_context speaker;            /* "postfix/error": for what the queue itself logs */
+    size_t process_limit;                  /* 0 = none */
+    size_t recipient_limit;                /* per delivery; 0 = none */
     struct concurrency_limits concurrency; /* a pause after deliveries makes its limit 1 */
     int64_t destination_delay_ms; /* from the end of a delivery to the next one's beginning */
     int64_t transport_delay_ms;   /* from beginning to beginning, whatever the destination */
     size_t overtaken_from;        /* messages with so many deliveries are overtaken; 0: none */
     bool is_deferred; /* in defer_transports: only what an operator flushes is delivered */
 };
+/* Where mail for the sender of notices to the postmaster goes: nobody reads it. No service of
+ * master.cf can have this name. */
+#define TRANSPORT_NOWHERE "(nowhere)"
 /* What the configuration says of the transport, now. A number that cannot be read was warned of
  * and counts as its default. */
 struct transport_settings settings_transport(const struct settings *settings, struct str name,

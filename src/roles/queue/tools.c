@@ -37,19 +37,40 @@ bool tool_client_has_room(struct tool_client *client)
 
 /* ---- a request ---- */
 
-static bool is_allowed(const struct tool_client *client)
-{
-    if (client->verb == WIRE_tool_list || client->verb == WIRE_tool_flush ||
-        client->verb == WIRE_tool_status)
-        return true;
-    return client->uid == 0 || client->uid == client->queue->options.owner_uid;
-}
-
 static const struct queue_tool_counts none;
 
 static void refuse(struct tool_client *client, uint32_t status, const char *reason)
 {
     tool_client_done(client, status, &none, str_from(reason));
+}
+
+/* A reload may come while the name is looked up: the settings are not kept over it. */
+static bool has_right(struct tool_client *client, enum user_right right)
+{
+    struct queue *queue = client->queue;
+    autofree_buf struct buf name = { 0 };
+    struct error error = { 0 };
+
+    if (user_access_is_given(queue->settings->rights[right], client->uid))
+        return true;
+    if (queue->options.user_name(queue->options.argument, client->uid, &name, &error) &&
+        user_access_check(queue->settings->rights[right], client->uid, buf_str(&name), &error))
+        return true;
+    refuse(client, EX_UNAVAILABLE, error.message);
+    return false;
+}
+
+/* False: it was told. */
+static bool is_allowed(struct tool_client *client)
+{
+    if (client->verb == WIRE_tool_list || client->verb == WIRE_tool_status)
+        return has_right(client, USER_RIGHT_VIEW);
+    if (client->verb == WIRE_tool_flush)
+        return has_right(client, USER_RIGHT_FLUSH);
+    if (client->uid == 0 || client->uid == client->queue->options.owner_uid)
+        return true;
+    refuse(client, EX_NOPERM, "use of this command is reserved for the superuser");
+    return false;
 }
 
 /* False: the message is none of ours. */
@@ -95,9 +116,7 @@ static bool answer(struct tool_client *client)
 
 static void run_request(struct tool_client *client)
 {
-    if (!is_allowed(client))
-        refuse(client, EX_NOPERM, "use of this command is reserved for the superuser");
-    else if (!answer(client))
+    if (is_allowed(client) && !answer(client))
         refuse(client, EX_PROTOCOL, "malformed request");
 }
 

@@ -131,41 +131,40 @@ static void delete_active(struct run *run, struct message *active, size_t index)
     scheduler_withdraw(run->queue, active); /* may free it */
 }
 
-/* An active message changes when what is in flight has ended, with its next commit. */
+/* An active message changes when what is in flight has ended. Its mark is written at once, before
+ * anybody hears of it, so that it counts also where the deliveries end with this process; what is
+ * written of the message later has it too. */
 static void change_active(struct run *run, struct message *active, size_t index)
 {
-    bool is_expired = (active->envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0;
+    struct envelope *envelope = &active->envelope;
 
     if (active->is_deleted || active->is_to_requeue)
         return;
-    switch (run->action) {
-    case QUEUE_TOOL_HOLD:
-        if (active->is_to_hold)
-            return;
-        active->is_to_hold = true;
-        break;
-    case QUEUE_TOOL_REQUEUE:
-        active->is_to_requeue = true;
-        active->is_to_hold = false;
-        break;
-    case QUEUE_TOOL_EXPIRE:
-    case QUEUE_TOOL_EXPIRE_RELEASE:
-        if (is_expired)
-            return;
-        active->envelope.flags |= ENVELOPE_FORCE_EXPIRED;
-        active->is_changed = true;
-        break;
-    case QUEUE_TOOL_RETRY:
-        message_retry(active);
+    if (run->action == QUEUE_TOOL_RETRY) { /* it is being tried */
         tell(run, (uint32_t)index, QUEUE_TOOL_DONE);
         return;
-    case QUEUE_TOOL_RELEASE: /* it is not held */
-    case QUEUE_TOOL_DELETE:
-    case QUEUE_TOOL_ACTION_COUNT:
-        return;
     }
-    tell(run, (uint32_t)index, QUEUE_TOOL_DONE);
+    unsigned effect =
+        queue_envelope_change(envelope, run->action, clock_wall_ms(), &active->due_ms);
+    if (effect == 0)
+        return;
+    active->is_to_hold = (envelope->flags & ENVELOPE_HELD) != 0;
+    active->is_to_requeue = (envelope->flags & ENVELOPE_REQUEUED) != 0;
+    active->is_changed = true;
+    struct change *change = change_new(run, active->queue_id, index, effect);
+    envelope_encode(envelope, &change->bytes);
+    change->request.kind = COMMIT_UPDATE;
+    change->request.envelope = buf_str(&change->bytes);
+    change->request.due_ms = active->due_ms;
+    submit(change);
     scheduler_withdraw(run->queue, active); /* may free it */
+}
+
+/* One that is to be held is in the queue hold already, for who asks for that. */
+static bool is_selected(const struct queue_selection *selection, const struct message *active)
+{
+    return queue_selection_has(selection, QUEUE_ACTIVE) ||
+           (active->is_to_hold && queue_selection_has(selection, QUEUE_HOLD));
 }
 
 /* A message whose end is being written is left alone for that moment. */
@@ -190,7 +189,7 @@ static void change_one(struct tool_client *client, struct run *run, const struct
     if (tools_are_changing(queue, queue_id) || requeue_has(queue, queue_id))
         return;
     if (active != NULL) {
-        if (!queue_selection_has(&walk->selection, QUEUE_ACTIVE))
+        if (!is_selected(&walk->selection, active))
             return;
         if (run->action == QUEUE_TOOL_DELETE)
             delete_active(run, active, walk->index);

@@ -46,6 +46,9 @@ static void log_outcome(struct delivery *delivery, size_t recipient, enum delive
         .relay = outcome->relay,
         .connection_use = connection_use,
         .times = delivery->job.times,
+        .delay_decimals = delivery->transport != NULL
+                              ? delivery->transport->config->delay_logging_resolution_limit
+                              : delivery->worker->delay_decimals,
         .dsn = outcome->dsn,
         .status = delivery_status_word(status, is_probe(delivery)),
         .diagnostic = outcome->text,

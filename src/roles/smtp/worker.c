@@ -93,7 +93,8 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
 {
     *worker = (struct worker){ .loop = options->loop,
                                .log = options->log,
-                               .local_servers = options->local_servers };
+                               .local_servers = options->local_servers,
+                               .delay_decimals = options->config->delay_logging_resolution_limit };
     jobs_init(&worker->jobs,
               &(struct jobs_options){ .loop = options->loop,
                                       .log = options->log,

@@ -30,7 +30,8 @@ struct worker {
     struct local_servers *local_servers; /* NULL: none */
     struct connection_cache cache;
     struct tls_sessions *tls_sessions;
-    struct buf scratch; /* for one log line at a time */
+    int64_t delay_decimals; /* delay_logging_resolution_limit, where there is no transport */
+    struct buf scratch;     /* for one log line at a time */
     uint64_t opened_connection_count, reused_connection_count;
 };
 

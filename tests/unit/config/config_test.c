@@ -247,6 +247,7 @@ static void warnings_name_what_will_not_do_what_is_expected(void **state)
         { "  a = b\n", "line 1: ignored" },
         { "milter_protocol = 5\n", "milter_protocol is set, but not honoured yet" },
         { "milter_protocol = 6\n", NULL },
+        { "in_flow_delay = 5\n", "in_flow_delay is set, but has no use in Waypost" },
     };
 
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A role's fiber asks for connections; the master's side answers; a socket of the test listens. */
 #include "endpoints.h"
+#include "user_name.h"
 
 #include "base/clock.h"
 #include "base/file.h"
@@ -13,6 +14,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -23,6 +25,10 @@ struct scene {
     struct connector *connector;
     struct endpoints *endpoints;
     bool is_silent;
+    bool has_child, is_busy;
+    uint32_t uid;
+    struct buf name;
+    bool is_known;
     bool was_refused;
     struct sockaddr_in address;
     int listener;
@@ -51,6 +57,8 @@ static bool master_received(void *owner, struct channel *channel, uint16_t numbe
 
     if (number == WIRE_control_endpoint)
         is_fine = endpoints_name(scene->endpoints, channel, payload);
+    else if (number == WIRE_control_ask_user)
+        is_fine = user_name_ask(channel, payload, !scene->is_busy, &scene->has_child);
     else
         is_fine = scene->is_silent || endpoints_connect(scene->endpoints, channel, payload);
     scene->was_refused = scene->was_refused || !is_fine;
@@ -102,7 +110,25 @@ static int tear_down(void **state)
     channel_free(&scene->master);
     loop_free(&scene->loop);
     fd_close(&scene->listener);
+    buf_free(&scene->name);
     return 0;
+}
+
+static void ask_name(void *argument)
+{
+    struct scene *scene = argument;
+
+    scene->is_known = connector_ask_user(scene->connector, scene->uid,
+                                         loop_now_ms(scene->loop) + scene->patience_ms,
+                                         &scene->name, &scene->error);
+    loop_stop(scene->loop);
+}
+
+static void run_ask_name(struct scene *scene, uint32_t uid)
+{
+    scene->uid = uid;
+    fiber_start(scene->loop, "asks", ask_name, scene);
+    loop_run(scene->loop);
 }
 
 static void ask(void *argument)
@@ -207,6 +233,42 @@ static void the_same_server_is_named_once_and_too_many_are_refused(void **state)
     assert_false(scene->was_refused);
 }
 
+static void a_user_has_the_name_of_the_system(void **state)
+{
+    struct scene *scene = *state;
+    int status;
+
+    run_ask_name(scene, 0);
+    if (!scene->is_known)
+        fail_msg("%s", scene->error.message);
+    assert_string_equal(buf_text(&scene->name), "root");
+    assert_true(scene->has_child);
+    assert_true(waitpid(-1, &status, 0) > 0);
+    assert_int_equal(status, 0);
+}
+
+static void a_number_that_nobody_has_is_no_name(void **state)
+{
+    struct scene *scene = *state;
+
+    run_ask_name(scene, 2012345678);
+    if (!scene->is_known)
+        fail_msg("%s", scene->error.message);
+    assert_string_equal(buf_text(&scene->name), "");
+    assert_true(waitpid(-1, NULL, 0) > 0);
+}
+
+static void a_busy_master_is_no_answer(void **state)
+{
+    struct scene *scene = *state;
+
+    scene->is_busy = true;
+    run_ask_name(scene, 0);
+    assert_false(scene->is_known);
+    assert_false(scene->has_child);
+    assert_non_null(strstr(scene->error.message, "user id 0"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -216,6 +278,9 @@ int main(void)
         TEST(a_silent_master_is_a_timeout),
         TEST(a_server_that_was_not_named_ends_the_channel),
         TEST(an_address_longer_than_any_is_refused),
+        TEST(a_user_has_the_name_of_the_system),
+        TEST(a_number_that_nobody_has_is_no_name),
+        TEST(a_busy_master_is_no_answer),
         TEST(the_same_server_is_named_once_and_too_many_are_refused),
     };
 

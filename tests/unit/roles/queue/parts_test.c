@@ -210,9 +210,9 @@ static void window_moves_by_the_feedback(void **state)
     static const struct {
         struct feedback feedback;
         int ups[3];   /* from a window of 4 */
-        int downs[3]; /* the same, downwards */
+        int downs[3]; /* the same, downwards; 0: there is no such step */
     } cases[] = {
-        { { 1, FEEDBACK_CONSTANT }, { 1, 2, 3 }, { 1, 2, 3 } },
+        { { 1, FEEDBACK_CONSTANT }, { 1, 2, 3 }, { 1, 2, 0 } }, /* the first one is of two */
         { { 0.25, FEEDBACK_CONSTANT }, { 4, 8, 12 }, { 1, 4, 8 } },
         { { 1, FEEDBACK_BY_WINDOW }, { 4, 9, 15 }, { 1, 3, 5 } },
         { { 1, FEEDBACK_BY_ROOT }, { 2, 4, 7 }, { 1, 2, 3 } },
@@ -239,7 +239,7 @@ static void window_moves_by_the_feedback(void **state)
                 assert_int_equal(event, cases[i].downs[downs++]);
         }
         assert_int_equal(ups, 3);
-        assert_int_equal(downs, 3);
+        assert_true(downs == 3 || cases[i].downs[downs] == 0);
         assert_int_equal(down.window, 1);
     }
 }

@@ -449,6 +449,150 @@ static void expires_what_is_in_flight_when_it_fails(void **state)
     assert_int_equal(world_count_lines(world, "status=force-expired, returned to sender"), 1);
 }
 
+/* As it stands on disk. */
+static enum queue_name queue_on_disk(struct world *world, unsigned *flags)
+{
+    struct queue_message message = { 0 };
+    struct error error;
+
+    assert_int_equal(queue_message_read(world->store, first_id(world), &message, &error), STORE_OK);
+    enum queue_name queue = message.queue;
+    *flags = message.envelope.flags;
+    queue_message_clear(&message);
+    return queue;
+}
+
+static void mark_in_flight(struct world *world, enum queue_tool_action action)
+{
+    world->on_job = NULL;
+    if (world->workers[0].channel == NULL)
+        world_connect_worker(world, 0);
+    world_submit(world, &(struct mail){ .sender = "a@b.example", .recipients = "x@far.example" });
+    world_run(world, has_job);
+    ask_change(world, action, "ALL", "");
+    assert_int_equal(world->tool_count, 1);
+}
+
+static void what_is_said_of_a_message_in_flight_outlives_the_process(void **state)
+{
+    struct world *world = *state;
+    unsigned flags;
+
+    become(world, true);
+    mark_in_flight(world, QUEUE_TOOL_HOLD);
+    assert_int_equal(world->queue->scheduler.in_flight, 1);
+    assert_int_equal(queue_on_disk(world, &flags), QUEUE_HOLD);
+    ask_change(world, QUEUE_TOOL_EXPIRE, "ALL", "");
+    queue_on_disk(world, &flags);
+    assert_true(flags & ENVELOPE_FORCE_EXPIRED);
+    world_restart(world, NULL); /* the delivery's end was never heard of */
+    become(world, true);
+    world_connect_worker(world, 1);
+    world_run_ms(world, 50);
+    assert_int_equal(queue_on_disk(world, &flags), QUEUE_HOLD);
+    assert_int_equal(world->job_count, 0);
+    ask_change(world, QUEUE_TOOL_EXPIRE_RELEASE, "ALL", "");
+    assert_int_equal(world->tool_released, 1);
+    world_run_ms(world, 100);
+    assert_int_equal(world_count_lines(world, "status=force-expired, returned to sender"), 1);
+}
+
+static void a_mark_to_requeue_in_flight_is_on_disk(void **state)
+{
+    struct world *world = *state;
+    unsigned flags;
+
+    become(world, true);
+    mark_in_flight(world, QUEUE_TOOL_REQUEUE);
+    queue_on_disk(world, &flags);
+    assert_true(flags & ENVELOPE_REQUEUED);
+    defer_all(world, &world->jobs[0]);
+    world->on_job = deliver_all;
+    world_run(world, is_queue_empty);
+    assert_int_equal(world_count_lines(world, " orig_id="), 1);
+}
+
+static void what_is_to_be_held_is_released_before_it_ends(void **state)
+{
+    struct world *world = *state;
+    unsigned flags;
+
+    become(world, true);
+    mark_in_flight(world, QUEUE_TOOL_HOLD);
+    ask_hold(world, "ALL", true);
+    assert_int_equal(world->tool_count, 1);
+    assert_int_not_equal(queue_on_disk(world, &flags), QUEUE_HOLD);
+    ask_hold(world, "ALL", true);
+    assert_int_equal(world->tool_count, 0);
+    deliver_all(world, &world->jobs[0]);
+    world_run(world, is_queue_empty);
+}
+
+/* A success that was written, and not told of yet, as after a crash. */
+static void requeueing_keeps_the_successes_that_are_to_be_told(void **state)
+{
+    struct world *world = *state;
+    struct queue_message message = { 0 };
+    struct error error;
+
+    become(world, true);
+    world_connect_worker(world, 0);
+    world->on_job = defer_all;
+    world_submit(world, &(struct mail){ .sender = "a@b.example",
+                                        .recipients = "x@far.example y@far.example" });
+    world_run(world, is_at_rest);
+    uint64_t id = first_id(world);
+    assert_int_equal(queue_message_read(world->store, id, &message, &error), STORE_OK);
+    assert_int_equal(message.envelope.recipient_count, 2);
+    message.envelope.recipients[0].state = RECIPIENT_UNREPORTED;
+    message.envelope.recipients[0].dsn_notify = DSN_NOTIFY_SUCCESS;
+    message.envelope.recipients[0].dsn_action = DSN_ACTION_RELAYED;
+    message.envelope.recipients[0].dsn_status = STR("2.0.0");
+    autofree_buf struct buf bytes = { 0 };
+    envelope_encode(&message.envelope, &bytes);
+    queue_free(&world->queue);
+    assert_true(store_begin(world->store, &error));
+    assert_int_equal(
+        store_update_message(world->store, id, buf_str(&bytes), message.due_ms, &error), STORE_OK);
+    assert_int_equal(store_commit(world->store, &error), STORE_OK);
+    queue_message_clear(&message);
+    world_restart(world, NULL);
+    become(world, true);
+    world->on_job = deliver_all;
+    world_connect_worker(world, 1);
+    ask_change(world, QUEUE_TOOL_REQUEUE, "ALL", "");
+    assert_int_equal(world->tool_count, 1);
+    world_run(world, is_queue_empty);
+    assert_int_equal(world_count_lines(world, "sender delivery status notification"), 1);
+}
+
+static bool is_passing(struct world *world)
+{
+    return !queue_may_reload(world->queue);
+}
+
+static bool has_rested(struct world *world)
+{
+    return world->rest_count > 0;
+}
+
+/* Its headers, checks and filter are the settings'. */
+static void a_reload_waits_while_a_message_passes_cleanup_again(void **state)
+{
+    struct world *world = *state;
+
+    become(world, true);
+    defer_some(world, 1);
+    assert_true(queue_may_reload(world->queue));
+    world_connect_tool(world);
+    wire_send_tool_change(
+        world->tool, &(struct wire_tool_change){ .action = QUEUE_TOOL_REQUEUE, .is_all = true });
+    world_run(world, is_passing);
+    assert_int_equal(world->rest_count, 0);
+    world_run(world, has_rested);
+    assert_true(queue_may_reload(world->queue));
+}
+
 static void requeues_under_another_id(void **state)
 {
     struct world *world = *state;
@@ -534,6 +678,11 @@ int main(void)
         WORLD_TEST(expires_at_rest_without_an_attempt),
         WORLD_TEST(expires_what_is_held_only_when_released),
         WORLD_TEST(expires_what_is_in_flight_when_it_fails),
+        WORLD_TEST(what_is_said_of_a_message_in_flight_outlives_the_process),
+        WORLD_TEST(a_mark_to_requeue_in_flight_is_on_disk),
+        WORLD_TEST(what_is_to_be_held_is_released_before_it_ends),
+        WORLD_TEST(requeueing_keeps_the_successes_that_are_to_be_told),
+        WORLD_TEST(a_reload_waits_while_a_message_passes_cleanup_again),
         WORLD_TEST(requeues_under_another_id),
         WORLD_TEST(requeues_after_a_restart_what_was_marked_before),
         WORLD_TEST(works_on_a_store_while_the_queue_is_down),

@@ -117,6 +117,11 @@ static void open_store(struct world *world)
         fail_msg("%s", error.message);
 }
 
+static void rested(void *argument)
+{
+    ((struct world *)argument)->rest_count++;
+}
+
 void world_start(struct world *world)
 {
     struct error error = { 0 };
@@ -138,6 +143,7 @@ void world_start(struct world *world)
         .store = world->store,
         .settings = settings,
         .owner_uid = 12345,
+        .rested = rested,
         .drained = drained,
         .broken = broken,
         .argument = world,

@@ -78,6 +78,7 @@ struct world {
     size_t tool_message_count, tool_content_bytes;
     bool is_tool_done, is_tool_closed;
     uint32_t tool_status;
+    size_t rest_count; /* queue_options.rested */
     uint64_t tool_count, tool_released;
 
     struct timer poll, limit;
