@@ -32,24 +32,37 @@ class End:
         self.process = subprocess.Popen([program, *option_list(options), *map(str, arguments)],
                                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        self.text, self.latest, self.line_count = b"", None, 0
 
-    def read_line(self, seconds):
-        """Unbuffered, so that select tells the truth."""
-        line = b""
-        deadline = time.monotonic() + seconds
-        while not line.endswith(b"\n"):
-            left = max(0, deadline - time.monotonic())
-            if not select.select([self.process.stdout], [], [], left)[0]:
-                raise TimeoutError(f"{self.process.args} says nothing")
-            part = os.read(self.process.stdout.fileno(), 65536)
-            if not part:
-                raise EOFError(f"{self.process.args} ended")
-            line += part
-        return json.loads(line.splitlines()[-1])
+    def read_some(self, seconds):
+        """Keeps the latest whole line; false at the end. Unbuffered, so that select tells the
+        truth."""
+        if not select.select([self.process.stdout], [], [], seconds)[0]:
+            raise TimeoutError(f"{self.process.args} says nothing")
+        part = os.read(self.process.stdout.fileno(), 65536)
+        self.text += part
+        lines = self.text.split(b"\n")
+        self.text = lines.pop()
+        if lines:
+            self.latest = json.loads(lines[-1])
+            self.line_count += len(lines)
+        return bool(part)
 
     def report(self):
+        """What it says now, or has said at its end."""
+        lines = self.line_count
         self.process.send_signal(signal.SIGUSR1)
-        return self.read_line(60)
+        while self.line_count == lines and self.read_some(60):
+            pass
+        return self.last_report(0)
+
+    def last_report(self, seconds=60):
+        """Its latest line; with time, reads until it ends."""
+        while seconds and self.read_some(seconds):
+            pass
+        if self.latest is None:
+            raise EOFError(f"{self.process.args} ended without a word")
+        return self.latest
 
     def kill(self):
         if self.process.poll() is None:
@@ -79,9 +92,10 @@ class BenchSink(End):
     def stop(self):
         """Its last report."""
         self.process.send_signal(signal.SIGTERM)
-        report = self.read_line(60)
-        self.kill()
-        return report
+        try:
+            return self.last_report()
+        finally:
+            self.kill()
 
     def __enter__(self):
         return self
@@ -98,6 +112,6 @@ class BenchLoad(End):
         """Its last report."""
         try:
             self.process.wait(seconds)
-            return self.read_line(1)
+            return self.last_report()
         finally:
             self.kill()

@@ -52,6 +52,7 @@ static void usage(void)
           "  --rate R            messages in a second, whether or not there are answers: latency\n"
           "                      counts from the moment a message was due\n"
           "  --idle N            further connections that say EHLO and stay\n"
+          "  --stay              keep them until SIGTERM, beyond the last message\n"
           "  --seconds S         begin no message after that (0: no limit)\n"
           "  --patience S        then wait so long for answers (30)\n"
           "  --ids FILE          gets a line for each copy that was accepted\n",
@@ -116,6 +117,9 @@ static void parse_option(struct load_options *options, int letter)
     case 't':
         options->is_tls = true;
         break;
+    case 'y':
+        options->must_stay = true;
+        break;
     case 'f':
         options->ids_file = optarg;
         break;
@@ -138,6 +142,7 @@ static void parse_options(int argc, char **argv, struct load_options *options, c
         { "starttls", no_argument, NULL, 't' },
         { "rate", required_argument, NULL, OPTION_RATE },
         { "idle", required_argument, NULL, 'i' },
+        { "stay", no_argument, NULL, 'y' },
         { "seconds", required_argument, NULL, OPTION_SECONDS },
         { "patience", required_argument, NULL, OPTION_PATIENCE },
         { "ids", required_argument, NULL, 'f' },
@@ -337,7 +342,7 @@ static void take_signals(struct load *load, int signal_fd)
             print_report(load);
             continue;
         }
-        load->is_over = true;
+        load->is_over = load->is_stopped = true;
         load->options.seconds = load->options.patience_seconds = 1e-6;
     }
 }
@@ -491,6 +496,8 @@ int main(int argc, char **argv)
     for (uint32_t i = load.options.sessions; i > 0; i--)
         list_put_first(&load.free, &clients[i - 1]);
     run_load(&load, signal_fd);
+    while (load.options.must_stay && !load.is_stopped)
+        run_once(&load, signal_fd, NEVER_US);
     say_farewell(&load, clients, signal_fd);
     print_report(&load);
     clients_free(clients, load.options.sessions);

@@ -19,7 +19,7 @@ struct load_options {
     uint32_t idle;                    /* further connections that only stay */
     double rate;                      /* messages in a second; 0 = whenever a session is free */
     double seconds, patience_seconds; /* no more are begun after; and then waited so long */
-    bool may_pipeline, is_tls;
+    bool may_pipeline, is_tls, must_stay;
     const char *ids_file;
     struct sockaddr_in server;
 };
@@ -45,6 +45,7 @@ struct load {
     uint16_t run;
     int64_t start_us, end_us;   /* of the first message, of the last */
     bool is_over;               /* no further message is begun */
+    bool is_stopped;            /* by a signal */
     uint32_t begun;             /* numbers that were dealt out */
     struct client_list free;    /* sessions without a message; the one used last is first */
     struct client_list pausing; /* their connection failed: they try again, in that order */
