@@ -18,7 +18,7 @@ def option_list(options):
         for each in value if isinstance(value, list) else [value]:
             if each is True:
                 arguments.append(name)
-            elif each not in (None, False):
+            elif each is not None and each is not False:  # 0 is a value
                 arguments += [name, str(each)]
     return arguments
 

@@ -3,6 +3,7 @@
 with Debian's Postfix between them, and with peers that misbehave."""
 import os
 import pathlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,13 +14,15 @@ import pytest
 
 import reference
 from certificates import Certificates
-from world import BUILD, PATIENCE, ROOT, Client, Sink, free_port, wait_until
+from world import BUILD, IS_SANITIZED, PATIENCE, ROOT, Client, Sink, free_port, wait_until
 
 sys.path.insert(0, str(ROOT / "bench"))
-from ends import BenchLoad, BenchSink  # noqa: E402
+from ends import BenchLoad, BenchSink, option_list  # noqa: E402
 
 needs_postfix = pytest.mark.skipif(os.geteuid() != 0 or not reference.is_installed(),
                                    reason="needs root and Debian's Postfix")
+
+no_figures = pytest.mark.skipif(IS_SANITIZED, reason="nobody measures a build with sanitizers")
 
 
 @pytest.fixture
@@ -33,6 +36,11 @@ def certificate():
     certificates = Certificates()
     cert, key = certificates.make("relay.example")
     return {"cert": cert, "key": key}
+
+
+def test_a_number_that_is_zero_is_passed_on():
+    assert option_list({"messages": 0, "stay": True, "starttls": False, "rate": None}) == \
+        ["--messages", "0", "--stay"]
 
 
 def load(port, **options):
@@ -139,6 +147,51 @@ def test_mail_through_postfix_is_accounted_for(is_tls, ids, certificate):
     assert (got["missing"], got["duplicates"], got["foreign"], got["damaged"]) == (0, 0, 0, 0)
     assert bool(got["tls_connections"]) == is_tls
     assert got["latency_us"]["max"] >= sent["latency_us"]["min"] > 0
+
+
+def compare(*arguments):
+    """The cells of bench/run's tables, a list for each row of a relay or the harness."""
+    process = subprocess.Popen(
+        [ROOT / "bench" / "run", BUILD, "--rounds", "1", "--seconds", "10", "--messages", "40",
+         *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        stdout, stderr = process.communicate(timeout=100)
+    finally:
+        process.terminate()  # it takes its relays down
+        process.wait(PATIENCE)
+    assert process.returncode == 0, stderr
+    rows = [line.split("|")[1:-1] for line in stdout.splitlines() if line.startswith("| ")]
+    rows = [[cell.strip() for cell in row] for row in rows]
+    rows = [row for row in rows if row[0] not in ("---", "")]
+    for row in rows:
+        print(row)
+        if row[0] != "no relay":
+            assert float(row[1]) > 0 and float(row[4]) > 0 and float(row[7]) > 0, (row, stderr)
+            assert not any(word in row[-1] for word in ("not delivered", "twice", "damaged")), row
+    return rows
+
+
+@needs_postfix
+@no_figures
+def test_relays_are_compared_in_one_run():
+    rows = compare("--only", "waypost,postfix", "--no-flushes", "--scenario", "20-sessions,restart")
+    assert [row[0] for row in rows] == ["Waypost", "Postfix", "no relay"] * 2
+    assert rows[1][2] == rows[1][5] == "1"  # it is what the others are compared with
+
+
+@needs_postfix
+@no_figures
+def test_bench_keeps_idle_connections_beside_the_load():
+    [row, _] = compare("--only", "waypost", "--no-flushes", "--scenario", "idle", "--idle", "30")
+    assert "idle connections kept: 30" in row[-1]
+
+
+@needs_postfix
+@no_figures
+@pytest.mark.skipif(shutil.which("strace") is None, reason="strace counts the flushes")
+def test_bench_counts_a_flush_for_each_message_of_one_session():
+    [row, _] = compare("--only", "waypost", "--scenario", "1-session")
+    assert 1 <= float(row[8]) < 10, row  # nothing shares the commit that a 250 waits for
 
 
 @pytest.mark.parametrize("stage,field,count", [
