@@ -142,7 +142,7 @@ class Course:
         sent = {}
 
         def work():
-            sent.update(self.load(messages, 10, rate=None))
+            sent.update(self.load(messages, 10))
             self.drain(sent, 20)
             self.relay.group.settle(3)
 
