@@ -9,7 +9,7 @@
 #   make check      the unit tests alone
 #   make sanitize   the unit tests under ASan+UBSan and TSan
 #   make fuzz T=…   one fuzz target for SECONDS seconds
-#   make bench      the store, the relay and tables beside Debian's Postfix
+#   make bench      the store; Waypost beside Postfix, Exim and OpenSMTPD; tables
 #   make install DESTDIR=…
 #   make deb        Debian's package, in build-deb/
 
@@ -57,9 +57,9 @@ fuzz:
 	@scripts/fuzz "$(T)" "$(SECONDS)"
 
 bench: all
-	@scripts/install-dependencies test
+	@scripts/install-dependencies bench
 	@$(BUILD)/bench/bench-store
-	@$(ROOT) $(PYTHON) bench/relay $(BUILD)
+	@$(ROOT) scripts/in-own-network $(PYTHON) bench/run $(BUILD) --seconds 5
 	@$(PYTHON) bench/tables $(BUILD)
 
 install: all

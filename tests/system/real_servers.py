@@ -64,11 +64,14 @@ match from any for any action "onward"
 
 
 class RealServer:
-    """`next_port` is where it passes mail on to; with (certificate, key) it offers STARTTLS."""
+    """`next_port` is where it passes mail on to; with (certificate, key) it offers STARTTLS.
+    `launcher` goes in front of its command."""
 
-    def __init__(self, next_port, certificate=None):
+    launcher = []
+
+    def __init__(self, next_port, certificate=None, folder=None):
         self.next_port, self.port, self.certificate = next_port, free_port(), certificate
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="real-"))
+        self.folder = pathlib.Path(folder or tempfile.mkdtemp(prefix="real-"))
         self.folder.chmod(0o755)
 
     def accounts(self):
@@ -77,21 +80,20 @@ class RealServer:
             lines = [line.format(*each) for each in ACCOUNTS.items()]
             (self.folder / name).write_text(pathlib.Path("/etc", name).read_text() + "".join(lines))
 
-    def __enter__(self):
+    def start(self):
         self.accounts()
+        (self.folder / "conf").write_text(self.configuration())
         script = (f"mount --bind {self.folder}/passwd /etc/passwd && "
                   f"mount --bind {self.folder}/group /etc/group && {self.command()}")
         self.process = subprocess.Popen(
-            ["unshare", "--mount", "sh", "-c", script], stdin=subprocess.DEVNULL,
+            [*self.launcher, "unshare", "--mount", "sh", "-c", script], stdin=subprocess.DEVNULL,
             stdout=open(self.folder / "out", "w"), stderr=subprocess.STDOUT,
             start_new_session=True)
         try:
             wait_until(self.answers, type(self).__name__)
         except AssertionError as error:
-            said = (self.folder / "out").read_text()
-            self.__exit__()
-            raise AssertionError(f"{error}: {said}") from None
-        return self
+            self.stop()
+            raise AssertionError(f"{error}: {(self.folder / 'out').read_text()}") from None
 
     def copy_certificate(self, owner=0):
         """As strict servers want them: nobody else's, and for nobody else to read."""
@@ -109,36 +111,53 @@ class RealServer:
         except OSError:
             return False
 
-    def __exit__(self, *_):
+    def stop(self):
+        """Its queue stays."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
         self.process.wait(20)
+
+    def __enter__(self):
+        try:
+            self.start()
+        except AssertionError:
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Exim(RealServer):
-    def command(self):
-        for name in "spool", "log":
-            (self.folder / name).mkdir()
-            os.chown(self.folder / name, ACCOUNTS["Debian-exim"], ACCOUNTS["Debian-exim"])
+    def configuration(self):
         tls = "tls_advertise_hosts ="
         if self.certificate:
             cert, key = self.copy_certificate(ACCOUNTS["Debian-exim"])
             tls = EXIM_TLS.format(cert=cert, key=key)
-        (self.folder / "conf").write_text(EXIM_CONF.format(
-            tls=tls, program=EXIM, folder=self.folder, port=self.port, next_port=self.next_port))
+        return EXIM_CONF.format(tls=tls, program=EXIM, folder=self.folder, port=self.port,
+                                next_port=self.next_port)
+
+    def command(self):
+        for name in "spool", "log":
+            (self.folder / name).mkdir(exist_ok=True)
+            os.chown(self.folder / name, ACCOUNTS["Debian-exim"], ACCOUNTS["Debian-exim"])
         return f"exec {EXIM} -C {self.folder}/conf -bdf -q1h -oP {self.folder}/pid"
 
 
 class OpenSmtpd(RealServer):
-    def command(self):
+    def configuration(self):
         pki = ""
         if self.certificate:
             cert, key = self.copy_certificate()
             pki = f'pki own cert "{cert}"\npki own key "{key}"'
-        (self.folder / "conf").write_text(OPENSMTPD_CONF.format(
-            pki=pki, tls="tls pki own" if pki else "", port=self.port, next_port=self.next_port))
+        return OPENSMTPD_CONF.format(pki=pki, tls="tls pki own" if pki else "", port=self.port,
+                                     next_port=self.next_port)
+
+    def command(self):
+        (self.folder / "spool").mkdir(exist_ok=True)
         return ("mount -t tmpfs none /var/lib && mkdir -p -m 711 /var/lib/opensmtpd/empty && "
-                "mount -t tmpfs none /var/spool && mkdir -m 711 /var/spool/smtpd && "
-                "mount -t tmpfs none /run && "
+                f"mount --bind {self.folder}/spool /var/spool && "
+                "mkdir -p -m 711 /var/spool/smtpd && mount -t tmpfs none /run && "
                 f"exec {OPENSMTPD} -d -f {self.folder}/conf")
