@@ -8,7 +8,7 @@ enum delivery_status {
     DELIVERY_BOUNCED = 3,  /* status=bounced: tell the sender */
     DELIVERY_UNDONE = 4,   /* not attempted (drain, cancel): as it was before, no back-off */
     DELIVERY_PASSED = 5,   /* another transport takes the recipient; the diagnostic is
-                              "transport:nexthop". From smtp: best_mx_transport alone */
+                              "transport:nexthop". From smtp it is empty: best_mx_transport */
 };
 
 /* The destination as such, whatever became of single recipients: for concurrency (POSTFIX.md,

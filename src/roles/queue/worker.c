@@ -183,9 +183,9 @@ static bool is_status(uint8_t status)
            status == DELIVERY_UNDONE;
 }
 
-/* local says itself where a recipient goes on to. The smtp role meets the network: it may say that
- * this relay is the best exchanger, and where such mail goes is best_mx_transport's to say. */
-static void pass(struct worker *worker, struct attempt *attempt,
+/* local says itself where a recipient goes on to. The smtp role meets the network: it may only say
+ * that this relay is the best exchanger, and where such mail goes is best_mx_transport's to say. */
+static bool pass(struct worker *worker, struct attempt *attempt,
                  const struct wire_deliver_result *message)
 {
     static const struct result unclear = {
@@ -197,10 +197,13 @@ static void pass(struct worker *worker, struct attempt *attempt,
 
     if (worker->kind == TRANSPORT_LOCAL)
         attempt_pass(attempt, message->recipient, message->diagnostic);
-    else if (best_mx.len > 0 && str_equal(best_mx, message->diagnostic))
+    else if (message->diagnostic.len > 0)
+        return false;
+    else if (best_mx.len > 0)
         attempt_pass(attempt, message->recipient, best_mx);
     else
         attempt_record(attempt, message->recipient, &unclear);
+    return true;
 }
 
 static bool on_result(struct worker *worker, struct str payload)
@@ -215,10 +218,8 @@ static bool on_result(struct worker *worker, struct str payload)
         message.action > DSN_ACTION_LAST ||
         !(is_status(message.status) || message.status == DELIVERY_PASSED))
         return false;
-    if (message.status == DELIVERY_PASSED) {
-        pass(worker, attempt, &message);
-        return true;
-    }
+    if (message.status == DELIVERY_PASSED)
+        return pass(worker, attempt, &message);
     attempt_record(attempt, message.recipient,
                    &(struct result){
                        .status = message.status,

@@ -126,7 +126,7 @@ void report_passed(struct delivery *delivery, size_t recipient, struct str targe
 {
     struct failure outcome = {
         .dsn = STR("2.0.0"),
-        .text = target,
+        .text = STR(""), /* the queue knows where it goes, and believes nobody else */
         .relay = STR("none"),
         .remote_mta = STR(""),
         .smtp_reply = STR(""),
