@@ -272,7 +272,14 @@ static bool parse_body(struct reading *reading, enum bounce_template_kind kind, 
         return false;
     }
     template->source = arena_copy(reading->arena, rest);
-    return expand_text(reading, name_of_kind, template->source, &template->text);
+    if (!expand_text(reading, name_of_kind, template->source, &template->text))
+        return false;
+    if (str_trim(template->text).len == 0) {
+        warn(reading, "the message text in %s template comes to nothing -- ignoring this template",
+             name_of_kind);
+        return false;
+    }
+    return true;
 }
 
 /* ---- the file ---- */

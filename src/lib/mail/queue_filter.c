@@ -6,17 +6,20 @@
 #include "config/value.h"
 #include "mail/address.h"
 
-#include <regex.h>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
 
-enum { REASON_BYTES_MAX = 1000 };
+/* A pattern that runs into these limits matches nothing. */
+enum { REASON_BYTES_MAX = 1000, STEPS_MAX = 100000, DEPTH_MAX = 1000, HEAP_KB_MAX = 1024 };
 
 struct queue_filter {
     struct arena arena;
     struct str destination, sender, recipient;
     bool is_null_sender;
     unsigned queues;
-    bool has_reason;
-    regex_t reason;
+    pcre2_code *reason; /* NULL: any */
+    pcre2_match_data *found;
+    pcre2_match_context *limits;
     int64_t older_ms;
     uint64_t larger_bytes;
 };
@@ -82,20 +85,28 @@ static bool queues_parse(struct str text, unsigned *queues, struct error *error)
 
 static bool reason_parse(struct queue_filter *filter, struct str text, struct error *error)
 {
-    char why[200];
+    unsigned char why[200];
+    int code;
+    PCRE2_SIZE offset;
 
     if (text.len == 0)
         return true;
     if (text.len > REASON_BYTES_MAX || memchr(text.ptr, '\0', text.len) != NULL)
         return error_set(error, "the regular expression is too long");
-    int code = regcomp(&filter->reason, arena_text(&filter->arena, text),
-                       REG_EXTENDED | REG_ICASE | REG_NOSUB);
-    if (code != 0) {
-        regerror(code, &filter->reason, why, sizeof why);
+    filter->reason =
+        pcre2_compile((PCRE2_SPTR)text.ptr, text.len, PCRE2_CASELESS, &code, &offset, NULL);
+    if (filter->reason == NULL) {
+        pcre2_get_error_message(code, why, sizeof why);
         return error_set(error, "\"%.*s\" is no regular expression: %s",
-                         STR_ARGS(str_take(text, 100)), why);
+                         STR_ARGS(str_take(text, 100)), (const char *)why);
     }
-    filter->has_reason = true;
+    filter->found = pcre2_match_data_create(1, NULL);
+    filter->limits = pcre2_match_context_create(NULL);
+    if (filter->found == NULL || filter->limits == NULL)
+        return error_set(error, "out of memory");
+    pcre2_set_match_limit(filter->limits, STEPS_MAX);
+    pcre2_set_depth_limit(filter->limits, DEPTH_MAX);
+    pcre2_set_heap_limit(filter->limits, HEAP_KB_MAX);
     return true;
 }
 
@@ -137,8 +148,9 @@ void queue_filter_free(struct queue_filter **filter)
 
     if (gone == NULL)
         return;
-    if (gone->has_reason)
-        regfree(&gone->reason);
+    pcre2_code_free(gone->reason);
+    pcre2_match_data_free(gone->found);
+    pcre2_match_context_free(gone->limits);
     arena_clear(&gone->arena);
     memory_free(gone);
     *filter = NULL;
@@ -146,11 +158,8 @@ void queue_filter_free(struct queue_filter **filter)
 
 static bool reason_matches(const struct queue_filter *filter, struct str reason)
 {
-    struct arena scratch = { 0 };
-    bool is_match = regexec(&filter->reason, arena_text(&scratch, reason), 0, NULL, 0) == 0;
-
-    arena_clear(&scratch);
-    return is_match;
+    return pcre2_match(filter->reason, (PCRE2_SPTR)reason.ptr, reason.len, 0, 0, filter->found,
+                       filter->limits) >= 0;
 }
 
 static bool recipient_matches(const struct queue_filter *filter, const struct recipient *recipient)
@@ -160,13 +169,13 @@ static bool recipient_matches(const struct queue_filter *filter, const struct re
             queue_pattern_matches(filter->destination, address_domain(recipient->address))) &&
            (filter->recipient.len == 0 ||
             queue_pattern_matches(filter->recipient, recipient->address)) &&
-           (!filter->has_reason || reason_matches(filter, recipient->diagnostic));
+           (filter->reason == NULL || reason_matches(filter, recipient->diagnostic));
 }
 
 static bool some_recipient_matches(const struct queue_filter *filter,
                                    const struct envelope *envelope)
 {
-    if (filter->destination.len == 0 && filter->recipient.len == 0 && !filter->has_reason)
+    if (filter->destination.len == 0 && filter->recipient.len == 0 && filter->reason == NULL)
         return true;
     for (size_t i = 0; i < envelope->recipient_count; i++)
         if (recipient_matches(filter, &envelope->recipients[i]))

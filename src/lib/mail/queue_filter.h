@@ -20,7 +20,7 @@ struct queue_filter_texts {
     struct str sender;      /* pattern; "<>" for the null sender; "@domain" for all there */
     struct str recipient;   /* the same */
     struct str status;      /* names of queues, separated by commas or blanks */
-    struct str reason;      /* extended regular expression, in any case */
+    struct str reason;      /* Perl-compatible regular expression, in any case */
     struct str older;       /* "90", "15m", "1h", "2d", "1w" */
     struct str larger;      /* "5000", "10K", "3M", "1G" */
 };
