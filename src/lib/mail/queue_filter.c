@@ -5,21 +5,16 @@
 #include "base/memory.h"
 #include "config/value.h"
 #include "mail/address.h"
+#include "table/expression.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
-
-/* A pattern that runs into these limits matches nothing. */
-enum { REASON_BYTES_MAX = 1000, STEPS_MAX = 100000, DEPTH_MAX = 1000, HEAP_KB_MAX = 1024 };
+enum { REASON_BYTES_MAX = 1000 };
 
 struct queue_filter {
     struct arena arena;
     struct str destination, sender, recipient;
     bool is_null_sender;
     unsigned queues;
-    pcre2_code *reason; /* NULL: any */
-    pcre2_match_data *found;
-    pcre2_match_context *limits;
+    struct expression *reason; /* NULL: any */
     int64_t older_ms;
     uint64_t larger_bytes;
 };
@@ -85,29 +80,12 @@ static bool queues_parse(struct str text, unsigned *queues, struct error *error)
 
 static bool reason_parse(struct queue_filter *filter, struct str text, struct error *error)
 {
-    unsigned char why[200];
-    int code;
-    PCRE2_SIZE offset;
-
     if (text.len == 0)
         return true;
     if (text.len > REASON_BYTES_MAX || memchr(text.ptr, '\0', text.len) != NULL)
         return error_set(error, "the regular expression is too long");
-    filter->reason =
-        pcre2_compile((PCRE2_SPTR)text.ptr, text.len, PCRE2_CASELESS, &code, &offset, NULL);
-    if (filter->reason == NULL) {
-        pcre2_get_error_message(code, why, sizeof why);
-        return error_set(error, "\"%.*s\" is no regular expression: %s",
-                         STR_ARGS(str_take(text, 100)), (const char *)why);
-    }
-    filter->found = pcre2_match_data_create(1, NULL);
-    filter->limits = pcre2_match_context_create(NULL);
-    if (filter->found == NULL || filter->limits == NULL)
-        return error_set(error, "out of memory");
-    pcre2_set_match_limit(filter->limits, STEPS_MAX);
-    pcre2_set_depth_limit(filter->limits, DEPTH_MAX);
-    pcre2_set_heap_limit(filter->limits, HEAP_KB_MAX);
-    return true;
+    filter->reason = expression_new(text, error);
+    return filter->reason != NULL;
 }
 
 static bool older_parse(struct queue_filter *filter, struct str text, struct error *error)
@@ -148,18 +126,10 @@ void queue_filter_free(struct queue_filter **filter)
 
     if (gone == NULL)
         return;
-    pcre2_code_free(gone->reason);
-    pcre2_match_data_free(gone->found);
-    pcre2_match_context_free(gone->limits);
+    expression_free(&gone->reason);
     arena_clear(&gone->arena);
     memory_free(gone);
     *filter = NULL;
-}
-
-static bool reason_matches(const struct queue_filter *filter, struct str reason)
-{
-    return pcre2_match(filter->reason, (PCRE2_SPTR)reason.ptr, reason.len, 0, 0, filter->found,
-                       filter->limits) >= 0;
 }
 
 static bool recipient_matches(const struct queue_filter *filter, const struct recipient *recipient)
@@ -169,7 +139,7 @@ static bool recipient_matches(const struct queue_filter *filter, const struct re
             queue_pattern_matches(filter->destination, address_domain(recipient->address))) &&
            (filter->recipient.len == 0 ||
             queue_pattern_matches(filter->recipient, recipient->address)) &&
-           (filter->reason == NULL || reason_matches(filter, recipient->diagnostic));
+           (filter->reason == NULL || expression_matches(filter->reason, recipient->diagnostic));
 }
 
 static bool some_recipient_matches(const struct queue_filter *filter,
