@@ -22,22 +22,22 @@
 enum { EVENTS = 256, CONNECTING_MAX = 100 };
 static const int64_t PAUSE_US = 50000, FAREWELL_US = 2000000, NEVER_US = INT64_MAX;
 
-static void die(const char *what, const struct error *error)
+static _Noreturn void die(const char *what, const struct error *error)
 {
     fprintf(stderr, "bench-load: %s%s%s\n", what, error != NULL ? ": " : "",
             error != NULL ? error->message : "");
     exit(1);
 }
 
-static void die_errno(const char *what)
+static _Noreturn void die_errno(const char *what)
 {
     struct error error;
 
-    if (!error_errno(&error, "%s", what))
-        die("failed", &error);
+    error_errno(&error, "%s", what);
+    die("failed", &error);
 }
 
-static void usage(void)
+static _Noreturn void usage(void)
 {
     fputs("usage: bench-load [options] ADDRESS PORT\n"
           "  --sessions N        at once (1)\n"

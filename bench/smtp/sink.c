@@ -40,19 +40,19 @@ static struct sink sink = { .has_pipelining = true };
 /* Their addresses tell epoll's events apart. */
 static int listener_fd, signal_fd;
 
-static void die(const char *what, const struct error *error)
+static _Noreturn void die(const char *what, const struct error *error)
 {
     fprintf(stderr, "bench-sink: %s%s%s\n", what, error != NULL ? ": " : "",
             error != NULL ? error->message : "");
     exit(1);
 }
 
-static void die_errno(const char *what)
+static _Noreturn void die_errno(const char *what)
 {
     struct error error;
 
-    if (!error_errno(&error, "%s", what))
-        die("failed", &error);
+    error_errno(&error, "%s", what);
+    die("failed", &error);
 }
 
 static double cpu_us(void)
@@ -153,7 +153,7 @@ static void parse_refusal(struct str option)
     buf_printf(&sink.refusals[stage].text, "%.*s refused on purpose\r\n", STR_ARGS(code));
 }
 
-static void usage(void)
+static _Noreturn void usage(void)
 {
     fprintf(stderr, "usage: bench-sink [--cert FILE --key FILE] [--no-pipelining] "
                     "[--delay STAGE=MS]\n    [--refuse STAGE=CODE:N] [--ids FILE] ADDRESS PORT\n");

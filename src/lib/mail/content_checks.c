@@ -36,7 +36,7 @@ static void log_action(struct content_scan *scan, enum check_kind kind, struct s
         .action = check_verb_log_name(action->verb),
         .what = what,
         .content = key,
-        .client = { envelope->client_name, envelope->client_address },
+        .client = { .name = envelope->client_name, .address = envelope->client_address },
         .sender = envelope->sender,
         .recipient = scan->subject.recipient,
         .protocol = envelope->protocol,

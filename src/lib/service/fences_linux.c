@@ -161,6 +161,14 @@ static bool add(scmp_filter_ctx filter, uint32_t action, const int *calls, size_
 
 #define ADD(filter, action, calls) add((filter), (action), (calls), sizeof(calls) / sizeof *(calls))
 
+static struct scmp_arg_cmp where(unsigned argument, enum scmp_compare comparison, uint64_t value,
+                                 uint64_t other)
+{
+    return (struct scmp_arg_cmp){
+        .arg = argument, .op = comparison, .datum_a = value, .datum_b = other
+    };
+}
+
 /* Refuses the calls where an argument compares like that. */
 static bool refuse_where(scmp_filter_ctx filter, struct scmp_arg_cmp condition, const int *calls,
                          size_t count)
@@ -172,7 +180,7 @@ static bool refuse_where(scmp_filter_ctx filter, struct scmp_arg_cmp condition, 
 }
 
 #define REFUSE_WHERE(filter, condition, calls)                                                     \
-    refuse_where((filter), (struct scmp_arg_cmp)condition, (calls), sizeof(calls) / sizeof *(calls))
+    refuse_where((filter), (condition), (calls), sizeof(calls) / sizeof *(calls))
 
 /* Sockets of the families that it has a use for: AF_UNIX, or AF_INET and AF_INET6. */
 static bool fence_sockets(scmp_filter_ctx filter, unsigned rights)
@@ -185,17 +193,17 @@ static bool fence_sockets(scmp_filter_ctx filter, unsigned rights)
     for (uint64_t family = 0; family <= AF_INET6; family++) {
         bool is_wanted = (family == AF_UNIX && has_local) ||
                          ((family == AF_INET || family == AF_INET6) && has_inet);
-        if (!is_wanted && !REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_EQ, family), creation))
+        if (!is_wanted && !REFUSE_WHERE(filter, where(0, SCMP_CMP_EQ, family, 0), creation))
             return false;
     }
-    return REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_GT, AF_INET6), creation);
+    return REFUSE_WHERE(filter, where(0, SCMP_CMP_GT, AF_INET6, 0), creation);
 }
 
 static bool fence_others(scmp_filter_ctx filter)
 {
     return ADD(filter, REFUSE, of_others) &&
-           REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_NE, (uint64_t)getpid()), of_signals) &&
-           REFUSE_WHERE(filter, SCMP_A0(SCMP_CMP_NE, 0), of_settings);
+           REFUSE_WHERE(filter, where(0, SCMP_CMP_NE, (uint64_t)getpid(), 0), of_signals) &&
+           REFUSE_WHERE(filter, where(0, SCMP_CMP_NE, 0, 0), of_settings);
 }
 
 static bool build(scmp_filter_ctx filter, unsigned rights, bool has_files)
@@ -204,7 +212,7 @@ static bool build(scmp_filter_ctx filter, unsigned rights, bool has_files)
            (has_files || ADD(filter, REFUSE, of_files)) && fence_sockets(filter, rights) &&
            fence_others(filter) &&
            ((rights & CONFINEMENT_THREADS) != 0 || ADD(filter, REFUSE, of_threads)) &&
-           REFUSE_WHERE(filter, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC), of_code);
+           REFUSE_WHERE(filter, where(2, SCMP_CMP_MASKED_EQ, PROT_EXEC, PROT_EXEC), of_code);
 }
 
 bool fences_system_calls(unsigned rights, bool has_files, struct error *error)
