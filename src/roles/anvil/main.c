@@ -67,9 +67,8 @@ static bool anvil_start(struct service *service, struct error *error)
     tzset(); /* the log shows local time, and its rules are in a file */
     service->state = role;
     role->service = service;
-    role->anvil.loop = service->loop;
     role->anvil.counts = counts_new();
-    list_init(&role->anvil.peers);
+    anvil_peers_init(&role->anvil, service->loop);
     configure(role, service->config);
     return true;
 }
@@ -88,7 +87,7 @@ static bool anvil_peer(struct service *service, struct str name, uint32_t worker
 
     (void)name;
     (void)worker; /* an older channel of the same worker closes by itself */
-    return anvil_peer_add(&role->anvil, fd, error);
+    return answerer_add(&role->anvil.peers, fd, error);
 }
 
 /* The counts stay: a reload is no way around a limit. */
@@ -115,7 +114,7 @@ static void anvil_stop(struct service *service)
     log_statistics(role);
     timer_clear(service->loop, &role->sweep);
     timer_clear(service->loop, &role->statistics);
-    anvil_peers_clear(&role->anvil);
+    answerer_clear(&role->anvil.peers);
     counts_free(&role->anvil.counts);
     memory_free(role);
     service->state = NULL;

@@ -2,45 +2,48 @@
 #include "peer.h"
 
 #include "base/clock.h"
-#include "base/memory.h"
 #include "wire/wire.h"
 
 struct peer {
-    struct list link;
-    struct anvil *anvil;
-    struct channel *channel;
+    struct asking asking;
     struct counts_holder *holder;
 };
+
+static const struct anvil *anvil_of(const struct peer *peer)
+{
+    return peer->asking.answerer->owner;
+}
 
 static bool on_count(struct peer *peer, struct str payload)
 {
     struct wire_anvil_count message;
 
-    if (!wire_decode_anvil_count(peer->channel, payload, &message) ||
+    if (!wire_decode_anvil_count(peer->asking.channel, payload, &message) ||
         message.event >= ANVIL_EVENT_COUNT)
         return false;
     enum anvil_event event = (enum anvil_event)message.event;
-    int64_t now_s = clock_wall_us() / 1000000, unit_s = peer->anvil->unit_s;
+    int64_t now_s = clock_wall_us() / 1000000, unit_s = anvil_of(peer)->unit_s;
     struct anvil_counts counts =
-        message.is_question ? counts_look(peer->anvil->counts, event, message.client, now_s, unit_s)
-                            : counts_add(peer->holder, event, message.client, now_s, unit_s);
-    wire_send_anvil_counted(peer->channel,
+        message.is_question
+            ? counts_look(anvil_of(peer)->counts, event, message.client, now_s, unit_s)
+            : counts_add(peer->holder, event, message.client, now_s, unit_s);
+    wire_send_anvil_counted(peer->asking.channel,
                             &(struct wire_anvil_counted){ .query = message.query,
                                                           .connections = counts.connections,
                                                           .rate = counts.rate });
     return true;
 }
 
-static bool peer_received(void *owner, struct channel *channel, uint16_t number, struct str payload)
+static bool received(struct asking *asking, uint16_t number, struct str payload)
 {
-    struct peer *peer = owner;
+    struct peer *peer = list_entry(asking, struct peer, asking);
     struct wire_anvil_ended ended;
 
     switch (number) {
     case WIRE_anvil_count:
         return on_count(peer, payload);
     case WIRE_anvil_ended:
-        if (!wire_decode_anvil_ended(channel, payload, &ended))
+        if (!wire_decode_anvil_ended(asking->channel, payload, &ended))
             return false;
         counts_end_connection(peer->holder, ended.client);
         return true;
@@ -49,41 +52,23 @@ static bool peer_received(void *owner, struct channel *channel, uint16_t number,
     }
 }
 
-static void peer_free(struct peer *peer)
+static void came(struct asking *asking)
 {
-    list_remove(&peer->link);
-    counts_holder_free(&peer->holder);
-    channel_free(&peer->channel);
-    memory_free(peer);
+    struct peer *peer = list_entry(asking, struct peer, asking);
+
+    peer->holder = counts_holder_new(anvil_of(peer)->counts);
 }
 
-static void peer_closed(void *owner, struct channel *channel, const char *reason)
+static void gone(struct asking *asking)
 {
-    (void)channel;
-    (void)reason; /* workers come and go with each reload */
-    peer_free(owner);
+    counts_holder_free(&list_entry(asking, struct peer, asking)->holder);
 }
 
-static const struct channel_events peer_events = { .received = peer_received,
-                                                   .closed = peer_closed };
+static const struct answerer_events events = {
+    .bytes = sizeof(struct peer), .came = came, .received = received, .gone = gone
+};
 
-bool anvil_peer_add(struct anvil *anvil, int fd, struct error *error)
+void anvil_peers_init(struct anvil *anvil, struct loop *loop)
 {
-    struct peer *peer = memory_new(sizeof *peer);
-
-    peer->anvil = anvil;
-    peer->channel = channel_new(anvil->loop, fd, &peer_events, peer, error);
-    if (peer->channel == NULL) {
-        memory_free(peer);
-        return false;
-    }
-    peer->holder = counts_holder_new(anvil->counts);
-    list_append(&anvil->peers, &peer->link);
-    return true;
-}
-
-void anvil_peers_clear(struct anvil *anvil)
-{
-    list_each_removable (link, &anvil->peers)
-        peer_free(list_entry(link, struct peer, link));
+    answerer_init(&anvil->peers, loop, &events, anvil);
 }

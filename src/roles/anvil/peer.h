@@ -3,15 +3,13 @@
 #pragma once
 
 #include "counts.h"
-#include "net/channel.h"
+#include "wire/answerer.h"
 
 struct anvil {
-    struct loop *loop;
     struct counts *counts;
     int64_t unit_s; /* anvil_rate_time_unit */
-    struct list peers;
+    struct answerer peers;
 };
 
-/* Takes over `fd`. */
-must_check bool anvil_peer_add(struct anvil *anvil, int fd, struct error *error);
-void anvil_peers_clear(struct anvil *anvil);
+/* Answers who is added to `peers`. */
+void anvil_peers_init(struct anvil *anvil, struct loop *loop);

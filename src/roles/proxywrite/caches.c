@@ -15,12 +15,6 @@ struct cache {
     struct kept_cache kept;
 };
 
-struct client {
-    struct list link;
-    struct caches *caches;
-    struct channel *channel;
-};
-
 static int64_t now_s(void)
 {
     return clock_wall_ms() / 1000;
@@ -60,33 +54,33 @@ static struct cache *find_cache(struct caches *caches, struct str map)
     return NULL;
 }
 
-static bool on_find(struct client *client, struct str payload)
+static bool on_find(struct asking *asking, struct str payload)
 {
     autoclear_arena struct arena scratch = { 0 };
     struct wire_login_found answer = { .value = STR("") };
     struct wire_login_find query;
     struct str text;
 
-    if (!wire_decode_login_find(client->channel, payload, &query))
+    if (!wire_decode_login_find(asking->channel, payload, &query))
         return false;
-    struct cache *cache = find_cache(client->caches, query.map);
+    struct cache *cache = find_cache(asking->answerer->owner, query.map);
     answer.query = query.query;
     if (cache == NULL || !kept_cache_find(&cache->kept, &scratch, query.key, &text) ||
         !parse_entry(text, &answer.stored_s, &answer.value))
         answer.value = STR("");
-    wire_send_login_found(client->channel, &answer);
+    wire_send_login_found(asking->channel, &answer);
     return true;
 }
 
-static bool on_put(struct client *client, struct str payload)
+static bool on_put(struct asking *asking, struct str payload)
 {
     autofree_buf struct buf text = { 0 };
     struct wire_login_put put;
 
-    if (!wire_decode_login_put(client->channel, payload, &put) || put.key.len == 0 ||
+    if (!wire_decode_login_put(asking->channel, payload, &put) || put.key.len == 0 ||
         put.key.len > LOGIN_CACHE_KEY_BYTES_MAX || put.value.len > LOGIN_CACHE_VALUE_BYTES_MAX)
         return false;
-    struct cache *cache = find_cache(client->caches, put.map);
+    struct cache *cache = find_cache(asking->answerer->owner, put.map);
     if (cache == NULL)
         return true;
     buf_printf(&text, "%lld:%.*s", (long long)now_s(), STR_ARGS(put.value));
@@ -94,44 +88,15 @@ static bool on_put(struct client *client, struct str payload)
     return true;
 }
 
-static void client_free(struct client *client)
+static bool asked(struct asking *asking, uint16_t number, struct str payload)
 {
-    list_remove(&client->link);
-    channel_free(&client->channel);
-    memory_free(client);
-}
-
-static bool client_received(void *owner, struct channel *channel, uint16_t number,
-                            struct str payload)
-{
-    (void)channel;
     if (number == WIRE_login_find)
-        return on_find(owner, payload);
-    return number == WIRE_login_put && on_put(owner, payload);
+        return on_find(asking, payload);
+    return number == WIRE_login_put && on_put(asking, payload);
 }
 
-static void client_closed(void *owner, struct channel *channel, const char *reason)
-{
-    (void)channel;
-    (void)reason; /* workers come and go with each reload */
-    client_free(owner);
-}
-
-static const struct channel_events client_events = { client_received, client_closed };
-
-bool caches_add_client(struct caches *caches, int fd, struct error *error)
-{
-    struct client *client = memory_new(sizeof *client);
-
-    client->caches = caches;
-    client->channel = channel_new(caches->service->loop, fd, &client_events, client, error);
-    if (client->channel == NULL) {
-        memory_free(client);
-        return false;
-    }
-    list_append(&caches->clients, &client->link);
-    return true;
-}
+static const struct answerer_events questions = { .bytes = sizeof(struct asking),
+                                                  .received = asked };
 
 /* ---- life ---- */
 
@@ -172,7 +137,7 @@ bool caches_open(struct caches *caches, struct service *service, struct error *e
 
     caches->service = service;
     list_init(&caches->caches);
-    list_init(&caches->clients);
+    answerer_init(&caches->clients, service->loop, &questions, caches);
     for (size_t i = 0; i < master_cf->count; i++) {
         autoclear_arena struct arena scratch = { 0 };
         struct str map;
@@ -217,8 +182,7 @@ void caches_sweep(struct caches *caches)
 
 void caches_close(struct caches *caches)
 {
-    list_each_removable (link, &caches->clients)
-        client_free(list_entry(link, struct client, link));
+    answerer_clear(&caches->clients);
     list_each_removable (link, &caches->caches) {
         struct cache *cache = list_entry(link, struct cache, link);
         list_remove(link);

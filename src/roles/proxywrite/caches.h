@@ -7,17 +7,16 @@
 
 #include "base/list.h"
 #include "service/service.h"
+#include "wire/answerer.h"
 
 struct caches {
     struct service *service;
     struct list caches;
-    struct list clients;
+    struct answerer clients; /* workers of smtp */
 };
 
 /* Opens what the services name, while files can be opened. */
 must_check bool caches_open(struct caches *caches, struct service *service, struct error *error);
-/* A worker of smtp; takes over `fd`. */
-must_check bool caches_add_client(struct caches *caches, int fd, struct error *error);
 /* Removes what is older than the services that share a cache want it to be. */
 void caches_sweep(struct caches *caches);
 /* Takes over the ages. A cache that is new in the configuration is there after the next start. */

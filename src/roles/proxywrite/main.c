@@ -54,7 +54,7 @@ static bool proxywrite_peer(struct service *service, struct str name, uint32_t w
 
     (void)name;
     (void)worker; /* an older channel of the same worker closes by itself */
-    return caches_add_client(&role->caches, fd, error);
+    return answerer_add(&role->caches.clients, fd, error);
 }
 
 /* The files stay those of the start. */

@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/memory.h"
 #include "service/confinement.h"
+#include "wire/answerer.h"
 #include "wire/wire.h"
 
 #include <time.h>
@@ -20,16 +21,19 @@ enum { EXCHANGES_MAX = 5000 }; /* of one worker */
 struct sasl_role {
     struct service *service;
     struct sasl_library *library;
-    struct list peers;
+    struct answerer peers;
     size_t exchanges; /* of all peers */
 };
 
 struct peer {
-    struct list link;
-    struct sasl_role *role;
-    struct channel *channel;
+    struct asking asking;
     struct map *exchanges; /* struct sasl_exchange by the worker's number */
 };
+
+static struct sasl_role *role_of(const struct peer *peer)
+{
+    return peer->asking.answerer->owner;
+}
 
 static struct str key_of(const uint64_t *query)
 {
@@ -51,13 +55,13 @@ static void end_exchange(struct peer *peer, uint64_t query)
     if (exchange == NULL)
         return;
     sasl_exchange_free(&exchange);
-    exchange_ended(peer->role);
+    exchange_ended(role_of(peer));
 }
 
 static void send_step(struct peer *peer, uint64_t query, enum cyrus_step step, struct str text,
                       struct str user)
 {
-    wire_send_sasl_step(peer->channel,
+    wire_send_sasl_step(peer->asking.channel,
                         &(struct wire_sasl_step){
                             .query = query, .step = (uint8_t)step, .text = text, .user = user });
     if (step != CYRUS_CONTINUES)
@@ -71,7 +75,7 @@ static bool on_start(struct peer *peer, struct str payload)
     struct error error = { 0 };
     struct str text, user;
 
-    if (!wire_decode_sasl_start(peer->channel, payload, &message) ||
+    if (!wire_decode_sasl_start(peer->asking.channel, payload, &message) ||
         map_find(peer->exchanges, key_of(&message.query)) != NULL ||
         map_count(peer->exchanges) >= EXCHANGES_MAX)
         return false;
@@ -81,13 +85,13 @@ static bool on_start(struct peer *peer, struct str payload)
                                            .mechanism = message.mechanism,
                                            .has_initial = message.has_initial != 0,
                                            .initial = message.initial };
-    struct sasl_exchange *exchange = sasl_exchange_new(peer->role->library, &request, &error);
+    struct sasl_exchange *exchange = sasl_exchange_new(role_of(peer)->library, &request, &error);
     if (exchange == NULL) {
         send_step(peer, message.query, CYRUS_FAILS, str_from(error.message), STR(""));
         return true;
     }
     map_set(peer->exchanges, key_of(&message.query), exchange);
-    peer->role->exchanges++;
+    role_of(peer)->exchanges++;
     enum cyrus_step step = sasl_exchange_start(exchange, &scratch, &request, &text, &user);
     send_step(peer, message.query, step, text, user);
     return true;
@@ -99,7 +103,7 @@ static bool on_continue(struct peer *peer, struct str payload)
     struct wire_sasl_continue message;
     struct str text, user;
 
-    if (!wire_decode_sasl_continue(peer->channel, payload, &message))
+    if (!wire_decode_sasl_continue(peer->asking.channel, payload, &message))
         return false;
     struct sasl_exchange *exchange = map_find(peer->exchanges, key_of(&message.query));
     if (exchange == NULL)
@@ -114,18 +118,18 @@ static bool on_list(struct peer *peer, struct str payload)
     autofree_buf struct buf names = { 0 };
     struct wire_sasl_list message;
 
-    if (!wire_decode_sasl_list(peer->channel, payload, &message))
+    if (!wire_decode_sasl_list(peer->asking.channel, payload, &message))
         return false;
-    sasl_library_mechanisms(peer->role->library, &names);
+    sasl_library_mechanisms(role_of(peer)->library, &names);
     wire_send_sasl_mechanisms(
-        peer->channel,
+        peer->asking.channel,
         &(struct wire_sasl_mechanisms){ .query = message.query, .names = buf_str(&names) });
     return true;
 }
 
-static bool peer_received(void *owner, struct channel *channel, uint16_t number, struct str payload)
+static bool received(struct asking *asking, uint16_t number, struct str payload)
 {
-    struct peer *peer = owner;
+    struct peer *peer = list_entry(asking, struct peer, asking);
     struct wire_sasl_end end;
 
     switch (number) {
@@ -136,7 +140,7 @@ static bool peer_received(void *owner, struct channel *channel, uint16_t number,
     case WIRE_sasl_continue:
         return on_continue(peer, payload);
     case WIRE_sasl_end:
-        if (!wire_decode_sasl_end(channel, payload, &end))
+        if (!wire_decode_sasl_end(asking->channel, payload, &end))
             return false;
         end_exchange(peer, end.query);
         return true;
@@ -145,29 +149,27 @@ static bool peer_received(void *owner, struct channel *channel, uint16_t number,
     }
 }
 
-static void peer_free(struct peer *peer)
+static void came(struct asking *asking)
 {
+    list_entry(asking, struct peer, asking)->exchanges = map_new();
+}
+
+static void gone(struct asking *asking)
+{
+    struct peer *peer = list_entry(asking, struct peer, asking);
     struct map_cursor cursor = { 0 };
 
     while (map_next(peer->exchanges, &cursor)) {
         struct sasl_exchange *exchange = cursor.value;
         sasl_exchange_free(&exchange);
-        exchange_ended(peer->role);
+        exchange_ended(role_of(peer));
     }
     map_free(&peer->exchanges);
-    list_remove(&peer->link);
-    channel_free(&peer->channel);
-    memory_free(peer);
 }
 
-static void peer_closed(void *owner, struct channel *channel, const char *reason)
-{
-    (void)channel;
-    (void)reason; /* workers come and go with each reload */
-    peer_free(owner);
-}
-
-static const struct channel_events peer_events = { peer_received, peer_closed };
+static const struct answerer_events events = {
+    .bytes = sizeof(struct peer), .came = came, .received = received, .gone = gone
+};
 
 static bool sasl_start(struct service *service, struct error *error)
 {
@@ -176,7 +178,7 @@ static bool sasl_start(struct service *service, struct error *error)
     tzset(); /* the log shows local time, and its rules are in a file */
     service->state = role;
     role->service = service;
-    list_init(&role->peers);
+    answerer_init(&role->peers, service->loop, &events, role);
     role->library = sasl_library_new(service->config, &service->log_context, error);
     return role->library != NULL;
 }
@@ -198,19 +200,10 @@ static bool sasl_peer(struct service *service, struct str name, uint32_t worker,
                       struct error *error)
 {
     struct sasl_role *role = service->state;
-    struct peer *peer = memory_new(sizeof *peer);
 
     (void)name;
-    (void)worker; /* an older channel of the same worker closes by itself */
-    peer->role = role;
-    peer->channel = channel_new(service->loop, fd, &peer_events, peer, error);
-    if (peer->channel == NULL) {
-        memory_free(peer);
-        return false;
-    }
-    peer->exchanges = map_new();
-    list_append(&role->peers, &peer->link);
-    return true;
+    (void)worker;
+    return answerer_add(&role->peers, fd, error);
 }
 
 static void sasl_drain(struct service *service, int64_t deadline_ms)
@@ -226,8 +219,7 @@ static void sasl_stop(struct service *service)
 {
     struct sasl_role *role = service->state;
 
-    list_each_removable (link, &role->peers)
-        peer_free(list_entry(link, struct peer, link));
+    answerer_clear(&role->peers);
     sasl_library_free(&role->library);
     memory_free(role);
     service->state = NULL;

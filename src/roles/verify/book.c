@@ -9,12 +9,6 @@
 
 enum { REASON_BYTES_MAX = 1024 };
 
-struct client {
-    struct list link;
-    struct book *book;
-    struct channel *channel;
-};
-
 /* On its way through the queue. */
 struct probe {
     uint64_t id;
@@ -103,22 +97,22 @@ static void lose_probes(struct book *book)
 
 /* ---- questions ---- */
 
-static bool on_query(struct client *client, struct str payload)
+static bool on_query(struct asking *asking, struct str payload)
 {
     autoclear_arena struct arena scratch = { 0 };
-    struct book *book = client->book;
+    struct book *book = asking->answerer->owner;
     struct wire_verify_query query;
     struct entry entry;
     int64_t now = now_s();
 
     /* A NUL would end the address early where texts are C strings. */
-    if (!wire_decode_verify_query(client->channel, payload, &query) || query.address.len == 0 ||
+    if (!wire_decode_verify_query(asking->channel, payload, &query) || query.address.len == 0 ||
         str_find_byte(query.address, '\0') >= 0)
         return false;
     if (!find_entry(book, &scratch, query.address, &entry) ||
         entry_is_expired(&entry, &book->ages, now))
         entry = entry_unknown();
-    wire_send_verify_answer(client->channel, &(struct wire_verify_answer){
+    wire_send_verify_answer(asking->channel, &(struct wire_verify_answer){
                                                  .query = query.query,
                                                  .status = (uint8_t)entry.status,
                                                  .reason = entry.reason,
@@ -131,42 +125,13 @@ static bool on_query(struct client *client, struct str payload)
     return true;
 }
 
-static void client_free(struct client *client)
+static bool asked(struct asking *asking, uint16_t number, struct str payload)
 {
-    list_remove(&client->link);
-    channel_free(&client->channel);
-    memory_free(client);
+    return number == WIRE_verify_query && on_query(asking, payload);
 }
 
-static bool client_received(void *owner, struct channel *channel, uint16_t number,
-                            struct str payload)
-{
-    (void)channel;
-    return number == WIRE_verify_query && on_query(owner, payload);
-}
-
-static void client_closed(void *owner, struct channel *channel, const char *reason)
-{
-    (void)channel;
-    (void)reason; /* workers come and go with each reload */
-    client_free(owner);
-}
-
-static const struct channel_events client_events = { client_received, client_closed };
-
-bool book_add_client(struct book *book, int fd, struct error *error)
-{
-    struct client *client = memory_new(sizeof *client);
-
-    client->book = book;
-    client->channel = channel_new(book->loop, fd, &client_events, client, error);
-    if (client->channel == NULL) {
-        memory_free(client);
-        return false;
-    }
-    list_append(&book->clients, &client->link);
-    return true;
-}
+static const struct answerer_events questions = { .bytes = sizeof(struct asking),
+                                                  .received = asked };
 
 /* ---- results ---- */
 
@@ -251,7 +216,7 @@ bool book_attach_queue(struct book *book, int fd, struct error *error)
 
 void book_init(struct book *book)
 {
-    list_init(&book->clients);
+    answerer_init(&book->clients, book->loop, &questions, book);
     book->probes = map_new();
     book->probes_by_id = map_new();
 }
@@ -292,8 +257,7 @@ void book_clear(struct book *book)
 {
     lose_probes(book);
     kept_cache_close(&book->cache);
-    list_each_removable (link, &book->clients)
-        client_free(list_entry(link, struct client, link));
+    answerer_clear(&book->clients);
     if (book->queue != NULL)
         channel_free(&book->queue);
     map_free(&book->probes);

@@ -9,8 +9,8 @@
 #include "config/config.h"
 #include "entry.h"
 #include "loop/loop.h"
-#include "net/channel.h"
 #include "service/kept_cache.h"
+#include "wire/answerer.h"
 
 struct book {
     struct loop *loop;
@@ -18,9 +18,9 @@ struct book {
     const struct config *config;
     struct entry_ages ages;
     struct kept_cache cache;
-    struct channel *queue; /* NULL while there is none */
-    struct list clients;
-    struct map *probes; /* struct probe by address */
+    struct channel *queue;   /* NULL while there is none */
+    struct answerer clients; /* workers of smtpd */
+    struct map *probes;      /* struct probe by address */
     struct map *probes_by_id;
     uint64_t last_id;
 };
@@ -30,8 +30,6 @@ void book_init(struct book *book);
 void book_clear(struct book *book);
 /* (Re)reads the times; the config is borrowed. */
 void book_configure(struct book *book, const struct config *config);
-/* An smtpd worker; takes over `fd`. */
-must_check bool book_add_client(struct book *book, int fd, struct error *error);
 /* The queue, or its successor; takes over `fd`. */
 must_check bool book_attach_queue(struct book *book, int fd, struct error *error);
 /* Removes what has expired, and says so in the log. */

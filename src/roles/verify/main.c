@@ -70,7 +70,7 @@ static bool verify_peer(struct service *service, struct str name, uint32_t worke
 
     (void)worker; /* an older channel of the same worker closes by itself */
     return str_equal(name, STR("queue")) ? book_attach_queue(&role->book, fd, error)
-                                         : book_add_client(&role->book, fd, error);
+                                         : answerer_add(&role->book.clients, fd, error);
 }
 
 /* The cache's file stays the one of the start. */
