@@ -27,7 +27,7 @@ def test_processes_that_lost_their_channel_get_a_new_one():
             relay.arm(Fault("queue", "recvmsg", 0, 1, FAIL))
             ledger.send()
             relay.disarm()
-            return "lost the channel between them" in relay.log()
+            return "have no channel between them: making a new one" in relay.log()
         wait_until(is_lost, "the loss")
         wait_until(ledger.send, "mail to be taken again")
         wait_until(lambda: not ledger.missing(), "what was promised")

@@ -2,16 +2,13 @@
 #include "supervisor.h"
 
 #include "base/clock.h"
-#include "base/ensure.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "config/twins.h"
 #include "endpoints.h"
+#include "links.h"
 #include "net/tls_tickets.h"
 #include "process.h"
 #include "service/environment.h"
-#include "service/login_cache.h"
-#include "table/table_files.h"
 #include "user_name.h"
 #include "wire/wire.h"
 
@@ -27,337 +24,16 @@ enum {
     BACKOFF_MAX_MS = 60 * 1000,
     HEALTHY_MS = 10 * 1000,            /* who ran this long is started again at once */
     RETIRED_DRAIN_MS = 60 * 60 * 1000, /* at a reload, for conversations in flight */
-    RELINK_MS = 1000,                  /* by then a process that ended has been reaped */
     KILL_AFTER_MS = 2000,              /* beyond its drain time */
-    WORKERS_MAX = 64,
     /* So many processes of a role may be finishing what they have; until one is gone no change of
      * a table makes it more. */
     RETIRED_MAX = 16,
     LOOKUPS_MAX = 20, /* of users' names, at once */
 };
 
-/* The order of the stages at an orderly stop. */
-enum stop_stage { STAGE_CONVERSATIONS, STAGE_QUEUE, STAGE_LOG, STAGE_COUNT };
-
-/* The roles, in the order they are started in. */
-struct role_row {
-    const char *name;
-    int (*workers)(const struct config *config);
-    bool reloads; /* takes a new configuration in place */
-    bool waits_for_queue;
-    enum stop_stage stage;
-    unsigned table_uses; /* enum table_use: whose tables it reads */
-};
-
-static int one(const struct config *config)
-{
-    (void)config;
-    return 1;
-}
-
-/* One for every two cores: the queue and the kernel want some of them too, and a process that is
- * kept busy does more with a core than two that are woken up in turn. */
-static int workers(int wanted)
-{
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    int count = wanted > 0 ? wanted : (int)(cores + 1) / 2;
-
-    return count < 1 ? 1 : count > WORKERS_MAX ? WORKERS_MAX : count;
-}
-
-static int smtpd_workers(const struct config *config)
-{
-    return workers(config->waypost_smtpd_workers);
-}
-
-static int smtp_workers(const struct config *config)
-{
-    return workers(config->waypost_smtp_workers);
-}
-
-/* Only where a service of master.cf needs it: it is the one that stays root. */
-static int local_workers(const struct config *config)
-{
-    static const char *const commands[] = { "local", "virtual", "pipe" };
-    const struct master_cf *master_cf = &config->source->master_cf;
-
-    for (size_t i = 0; i < master_cf->count; i++)
-        for (size_t at = 0; at < sizeof commands / sizeof commands[0]; at++)
-            if (str_equal(master_cf->services[i].command, str_from(commands[at])))
-                return 1;
-    return 0;
-}
-
-/* Only where the configuration asks for address verification: it costs a process. What an access
- * table's result alone asks for is not seen; then some address_verify_* parameter must be set. */
-static int verify_workers(const struct config *config)
-{
-    const struct config_source *source = config->source;
-    struct str text[] = { source->main_text, source->master_text };
-    bool is_wanted = false;
-
-    for (size_t i = 0; i < sizeof text / sizeof text[0]; i++)
-        is_wanted |= str_find(text[i], STR("reject_unverified_")) >= 0 ||
-                     str_find(text[i], STR("address_verify_")) >= 0;
-    for (size_t i = 0; is_wanted && i < source->master_cf.count; i++)
-        if (str_equal(source->master_cf.services[i].command, STR("verify")))
-            return 1;
-    return 0;
-}
-
-/* Whether some service that runs the command wants something, by what its own line says. */
-static bool some_service_wants(const struct config *config, struct str command,
-                               bool (*wants)(const struct config *config))
-{
-    const struct master_cf *master_cf = &config->source->master_cf;
-    bool is_wanted = false;
-
-    for (size_t i = 0; !is_wanted && i < master_cf->count; i++) {
-        struct error unused;
-        if (!str_equal(master_cf->services[i].command, command))
-            continue;
-        struct config *own =
-            config_new(config->source, &master_cf->services[i], NULL, NULL, &unused);
-        if (own != NULL && str_equal(command, STR("lmtp")))
-            config_use_lmtp(own);
-        is_wanted = own != NULL && wants(own);
-        config_free(&own);
-    }
-    return is_wanted;
-}
-
-static bool wants_cyrus(const struct config *config)
-{
-    return config->smtpd_sasl_auth_enable && str_equal_fold(config->smtpd_sasl_type, STR("cyrus"));
-}
-
-/* Only where some service of smtpd wants Cyrus SASL. */
-static int sasl_workers(const struct config *config)
-{
-    return some_service_wants(config, STR("smtpd"), wants_cyrus) ? 1 : 0;
-}
-
-static bool wants_login_cache(const struct config *config)
-{
-    struct error unused;
-    struct str map;
-
-    return login_cache_map(config, &map, &unused) && map.len > 0;
-}
-
-/* Only where some client is to remember the logins that servers refused. */
-static int proxywrite_workers(const struct config *config)
-{
-    return some_service_wants(config, STR("smtp"), wants_login_cache) ||
-                   some_service_wants(config, STR("lmtp"), wants_login_cache)
-               ? 1
-               : 0;
-}
-
-static const struct role_row roles[] = {
-    { "log", one, false, false, STAGE_LOG, 0 },
-    { "queue", one, true, false, STAGE_QUEUE, TABLE_USE_COMMON },
-    { "resolver", one, false, false, STAGE_QUEUE, 0 },
-    { "anvil", one, true, false, STAGE_QUEUE, 0 },
-    { "verify", verify_workers, true, false, STAGE_QUEUE, 0 },
-    { "sasl", sasl_workers, false, false, STAGE_QUEUE, 0 },
-    { "proxywrite", proxywrite_workers, true, false, STAGE_QUEUE, 0 },
-    { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
-    { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
-      TABLE_USE_SERVER | TABLE_USE_COMMON },
-    { "local", local_workers, false, true, STAGE_CONVERSATIONS, 0 }, /* looks itself */
-    { "pickup", one, false, true, STAGE_CONVERSATIONS, TABLE_USE_COMMON },
-};
-enum { ROLE_COUNT = sizeof roles / sizeof *roles };
-
-/* Who has a channel to whom, and under which name, where that is not the role's own. */
-struct link_row {
-    const char *a, *b;
-    const char *a_as, *b_as;
-};
-static const struct link_row topology[] = {
-    { "smtpd", "queue", NULL, NULL },
-    { "smtpd", "resolver", NULL, NULL },
-    { "smtp", "queue", NULL, NULL },
-    { "smtp", "resolver", NULL, NULL },
-    { "smtp", "proxywrite", NULL, NULL },
-    { "pickup", "queue", NULL, NULL },
-    { "local", "queue", NULL, NULL },
-    { "local", "queue", "forwarder", "intake" }, /* what it forwards is new mail */
-    { "smtpd", "anvil", NULL, NULL },
-    { "smtpd", "verify", NULL, NULL },
-    { "smtpd", "sasl", NULL, NULL },
-    { "verify", "queue", NULL, NULL },
-};
-
-struct process;
-
-/* A place that is to be filled: one worker of one role. */
-struct seat {
-    struct supervisor *supervisor;
-    const struct role_row *role;
-    struct process *process; /* NULL while it waits for its restart */
-    struct timer restart;
-    int64_t backoff_ms;
-};
-
-struct process {
-    struct list link;
-    struct supervisor *supervisor;
-    const struct role_row *role;
-    uint32_t worker;   /* never used twice, so that peers can tell a successor from it */
-    struct seat *seat; /* NULL: retired, finishing what it has */
-    pid_t pid;
-    struct channel *control; /* NULL once it closed */
-    struct endpoints *endpoints;
-    int64_t started_ms;
-    bool is_started; /* got control_start */
-    bool is_ready;
-    struct timer kill;
-};
-
-/* Two workers whose channel has ended: they get a new one if both still live then. */
-struct relink {
-    struct list link;
-    struct supervisor *supervisor;
-    uint32_t one, other;
-    struct timer timer;
-};
-
-struct supervisor {
-    struct loop *loop;
-    struct log_context log_context;
-    const struct supervisor_events *events;
-    void *argument;
-    int log_read_fd, log_write_fd;
-    struct seat *seats[ROLE_COUNT][WORKERS_MAX];
-    struct list processes;
-    struct list relinks;
-    struct arena arena; /* made anew with each configuration */
-    const char *const *environment;
-    int snapshot_fd; /* the configuration in force, sealed */
-    const struct sockets *sockets;
-    struct tls_tickets *tickets; /* NULL: the system has no randomness */
-    uint32_t next_worker;
-    unsigned lookups; /* children of user_name.h */
-    bool was_ready;   /* all roles were, once */
-    bool is_settling; /* not all roles are ready yet with the configuration in force */
-    bool is_stopping;
-    enum stop_stage stage;
-    int64_t stop_duration_ms;
-};
-
 static void start_seat(struct seat *seat);
 
-/* ---- channels ---- */
-
-static void send_peer(struct process *process, const struct process *peer, const char *name, int fd)
-{
-    struct wire_control_peer message = {
-        .role = str_from(name != NULL ? name : peer->role->name),
-        .worker = peer->worker,
-        .socket = fd,
-    };
-
-    wire_send_control_peer(process->control, &message);
-}
-
-static void link_processes(struct process *a, struct process *b, const struct link_row *row)
-{
-    int pair[2];
-
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        log_warning(&a->supervisor->log_context, "no channel between %s and %s: %s", a->role->name,
-                    b->role->name, strerror(errno));
-        return;
-    }
-    send_peer(a, b, row->b_as, pair[0]);
-    send_peer(b, a, row->a_as, pair[1]);
-    close(pair[0]);
-    close(pair[1]);
-}
-
-/* Every channel that the two have. */
-static void link_pair(struct process *one, struct process *other)
-{
-    for (size_t i = 0; i < sizeof topology / sizeof *topology; i++) {
-        const struct link_row *row = &topology[i];
-        if (strcmp(row->a, one->role->name) == 0 && strcmp(row->b, other->role->name) == 0)
-            link_processes(one, other, row);
-        else if (strcmp(row->a, other->role->name) == 0 && strcmp(row->b, one->role->name) == 0)
-            link_processes(other, one, row);
-    }
-}
-
-static struct process *find_worker(const struct supervisor *supervisor, uint32_t worker)
-{
-    list_each (link, &supervisor->processes) {
-        struct process *process = list_entry(link, struct process, link);
-        if (process->worker == worker && process->control != NULL)
-            return process;
-    }
-    return NULL;
-}
-
-static void relink_free(struct relink *relink)
-{
-    timer_clear(relink->supervisor->loop, &relink->timer);
-    list_remove(&relink->link);
-    memory_free(relink);
-}
-
-static void relink_due(struct timer *timer)
-{
-    struct relink *relink = list_entry(timer, struct relink, timer);
-    struct supervisor *supervisor = relink->supervisor;
-    struct process *one = find_worker(supervisor, relink->one);
-    struct process *other = find_worker(supervisor, relink->other);
-
-    relink_free(relink);
-    if (one == NULL || other == NULL || supervisor->is_stopping)
-        return;
-    log_warning(&supervisor->log_context,
-                "%s pid %d and %s pid %d lost the channel between them: making a new one",
-                one->role->name, (int)one->pid, other->role->name, (int)other->pid);
-    link_pair(one, other);
-}
-
-static bool is_to_be_relinked(const struct supervisor *supervisor, uint32_t one, uint32_t other)
-{
-    list_each (link, &supervisor->relinks) {
-        const struct relink *relink = list_entry(link, struct relink, link);
-        if ((relink->one == one && relink->other == other) ||
-            (relink->one == other && relink->other == one))
-            return true;
-    }
-    return false;
-}
-
-/* Nearly always the other one has just died. Where both live, both tell of it. */
-static void relink_later(struct process *process, uint32_t lost_worker)
-{
-    struct supervisor *supervisor = process->supervisor;
-
-    if (find_worker(supervisor, lost_worker) == NULL ||
-        is_to_be_relinked(supervisor, process->worker, lost_worker))
-        return;
-    struct relink *relink = memory_new(sizeof *relink);
-    relink->supervisor = supervisor;
-    relink->one = process->worker;
-    relink->other = lost_worker;
-    list_append(&supervisor->relinks, &relink->link);
-    timer_set(supervisor->loop, &relink->timer, clock_monotonic_ms() + RELINK_MS, relink_due);
-}
-
-/* Also with retired ones: what they have in flight still needs a queue and a resolver. */
-static void link_to_all(struct process *process)
-{
-    list_each (link, &process->supervisor->processes) {
-        struct process *other = list_entry(link, struct process, link);
-        if (other != process && other->control != NULL)
-            link_pair(process, other);
-    }
-}
+/* ---- what a process is given ---- */
 
 static void send_listeners(struct process *process)
 {
@@ -511,7 +187,7 @@ static bool control_received(void *owner, struct channel *channel, uint16_t numb
     }
     if (number == WIRE_control_peer_lost &&
         wire_decode_control_peer_lost(channel, payload, &lost)) {
-        relink_later(process, lost.worker);
+        links_lost(process, lost.worker);
         return true;
     }
     if (number == WIRE_control_endpoint)
@@ -620,7 +296,7 @@ static void start_seat(struct seat *seat)
         wire_send_control_peer(process->control,
                                &(struct wire_control_peer){ .role = STR("log-input"),
                                                             .socket = supervisor->log_read_fd });
-    link_to_all(process);
+    links_make(process);
     start_those_who_may(supervisor);
 }
 
@@ -792,7 +468,7 @@ static void fill_seat(struct supervisor *supervisor, size_t role, uint32_t worke
 {
     struct seat *seat = memory_new(sizeof *seat);
 
-    *seat = (struct seat){ .supervisor = supervisor, .role = &roles[role] };
+    *seat = (struct seat){ .supervisor = supervisor, .role = &role_table[role] };
     supervisor->seats[role][worker] = seat;
     start_seat(seat);
 }
@@ -803,7 +479,7 @@ static void renew_seat(struct supervisor *supervisor, size_t role, uint32_t work
 {
     struct seat **place = &supervisor->seats[role][worker];
 
-    if (roles[role].reloads) {
+    if (role_table[role].reloads) {
         if ((*place)->process != NULL && (*place)->process->control != NULL)
             send_configuration((*place)->process);
         return;
@@ -843,7 +519,7 @@ bool supervisor_apply(struct supervisor *supervisor, const struct config_source 
     arena_clear(&supervisor->arena);
     supervisor->environment = environment_import(&supervisor->arena, config);
     for (size_t role = 0; role < ROLE_COUNT; role++) {
-        uint32_t wanted = (uint32_t)roles[role].workers(config);
+        uint32_t wanted = (uint32_t)role_table[role].workers(config);
         for (uint32_t worker = 0; worker < WORKERS_MAX; worker++)
             apply_to_seat(supervisor, role, worker, worker < wanted);
     }
@@ -879,17 +555,18 @@ static bool may_renew(const struct supervisor *supervisor, size_t role)
         if (seat != NULL && seat->process != NULL && !seat->process->is_ready)
             return false;
     }
-    return count_retired(supervisor, &roles[role]) < RETIRED_MAX;
+    return count_retired(supervisor, &role_table[role]) < RETIRED_MAX;
 }
 
 unsigned supervisor_renew(struct supervisor *supervisor, unsigned uses)
 {
     for (size_t role = 0; role < ROLE_COUNT; role++)
-        if ((roles[role].table_uses & uses) != 0 && !may_renew(supervisor, role))
+        if ((role_table[role].table_uses & uses) != 0 && !may_renew(supervisor, role))
             return uses;
     for (size_t role = 0; role < ROLE_COUNT; role++)
         for (uint32_t worker = 0; worker < WORKERS_MAX; worker++)
-            if ((roles[role].table_uses & uses) != 0 && supervisor->seats[role][worker] != NULL)
+            if ((role_table[role].table_uses & uses) != 0 &&
+                supervisor->seats[role][worker] != NULL)
                 renew_seat(supervisor, role, worker);
     return 0;
 }
@@ -926,8 +603,7 @@ void supervisor_free(struct supervisor **supervisor)
     if (*supervisor == NULL)
         return;
     forget_seats(*supervisor);
-    list_each_removable (link, &(*supervisor)->relinks)
-        relink_free(list_entry(link, struct relink, link));
+    links_clear(*supervisor);
     list_each_removable (link, &(*supervisor)->processes)
         process_free(list_entry(link, struct process, link));
     fd_close(&(*supervisor)->snapshot_fd);
