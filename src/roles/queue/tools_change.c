@@ -141,6 +141,7 @@ static void change_active(struct run *run, struct message *active, size_t index)
     if (active->is_deleted || active->is_to_requeue)
         return;
     if (run->action == QUEUE_TOOL_RETRY) { /* it is being tried */
+        message_retry(active);
         tell(run, (uint32_t)index, QUEUE_TOOL_DONE);
         return;
     }

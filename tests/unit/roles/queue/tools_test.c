@@ -124,10 +124,32 @@ static bool has_jobs_again(struct world *world)
     return world->job_count >= 3;
 }
 
-/* What the list shows of an attempt may be there while others of the message are open. */
-static void flush_of_an_active_message_tries_again_what_was_deferred(void **state)
+static void flush_one(struct world *world, const char *id)
 {
-    struct world *world = *state;
+    world_connect_tool(world);
+    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){ .id = str_from(id) });
+    world_run(world, is_tool_done);
+}
+
+static void flush_all(struct world *world, const char *id)
+{
+    (void)id;
+    world_connect_tool(world);
+    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){ .id = STR("") });
+    world_run(world, is_tool_done);
+    world_run_ms(world, 20); /* it goes through the queue in portions */
+}
+
+static void retry_one(struct world *world, const char *id)
+{
+    become(world, true);
+    ask_change(world, QUEUE_TOOL_RETRY, id, "");
+}
+
+/* What the list shows of an attempt may be there while others of the message are open. `ask` is how
+ * an operator asks for another. */
+static void try_active_again(struct world *world, void (*ask)(struct world *world, const char *id))
+{
     struct queue_id_text id;
 
     world_connect_worker(world, 0);
@@ -138,14 +160,27 @@ static void flush_of_an_active_message_tries_again_what_was_deferred(void **stat
     world_run(world, has_two_jobs);
     defer_all(world, &world->jobs[0]);
     world_run_ms(world, 50);
-    world_connect_tool(world);
-    wire_send_tool_flush(world->tool, &(struct wire_tool_flush){ .id = str_from(id.text) });
-    world_run(world, is_tool_done);
+    ask(world, id.text);
     world->on_job = deliver_all;
     deliver_all(world, &world->jobs[1]);
     world_run(world, has_jobs_again);
     world_run(world, is_queue_empty);
     assert_string_equal(world->jobs[2].nexthop, world->jobs[0].nexthop);
+}
+
+static void an_active_message_is_tried_again_when_it_is_flushed(void **state)
+{
+    try_active_again(*state, flush_one);
+}
+
+static void an_active_message_is_tried_again_when_all_are_flushed(void **state)
+{
+    try_active_again(*state, flush_all);
+}
+
+static void an_active_message_is_tried_again_when_that_is_asked(void **state)
+{
+    try_active_again(*state, retry_one);
 }
 
 static void refuses_malformed_changes(void **state)
@@ -657,7 +692,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(lists_all_or_one_queue),
         WORLD_TEST(deletes_one_or_all),
-        WORLD_TEST(flush_of_an_active_message_tries_again_what_was_deferred),
+        WORLD_TEST(an_active_message_is_tried_again_when_it_is_flushed),
+        WORLD_TEST(an_active_message_is_tried_again_when_all_are_flushed),
+        WORLD_TEST(an_active_message_is_tried_again_when_that_is_asked),
         WORLD_TEST(refuses_malformed_changes),
         WORLD_TEST(others_may_list_and_flush_only),
         WORLD_TEST(deleted_while_in_flight_is_not_requeued),
