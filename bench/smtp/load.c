@@ -4,38 +4,21 @@
  * SIGUSR1 on the way. See usage() for the options.
  */
 #include "load_client.h"
+#include "program.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/random.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/memory.h"
 
 enum { EVENTS = 256, CONNECTING_MAX = 100 };
 static const int64_t PAUSE_US = 50000, FAREWELL_US = 2000000, NEVER_US = INT64_MAX;
-
-static _Noreturn void die(const char *what, const struct error *error)
-{
-    fprintf(stderr, "bench-load: %s%s%s\n", what, error != NULL ? ": " : "",
-            error != NULL ? error->message : "");
-    exit(1);
-}
-
-static _Noreturn void die_errno(const char *what)
-{
-    struct error error;
-
-    error_errno(&error, "%s", what);
-    die("failed", &error);
-}
 
 static _Noreturn void usage(void)
 {
@@ -275,15 +258,6 @@ void load_message_ended(struct load *load, struct client *client, enum outcome o
     }
 }
 
-static double cpu_us(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
 static void print_report(const struct load *load)
 {
     uint64_t sent = load->accepted + load->refused + load->unanswered;
@@ -304,7 +278,7 @@ static void print_report(const struct load *load)
            "\"cpu_us_per_message\": %.2f, ",
            load->idle_open, load->idle_lost, load->start_us, load->end_us, wall_s,
            wall_s > 0 ? (double)load->accepted / wall_s : 0.0,
-           sent > 0 ? cpu_us() / (double)sent : 0.0);
+           sent > 0 ? program_cpu_us() / (double)sent : 0.0);
     printf("\"latency_us\": ");
     histogram_print(&load->latency, stdout);
     printf(", \"connect_latency_us\": ");
@@ -318,33 +292,25 @@ static void print_report(const struct load *load)
 static int open_signals(int epoll_fd)
 {
     struct epoll_event event = { .events = EPOLLIN };
-    sigset_t signals;
+    int fd = program_open();
 
-    signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGUSR1);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    int fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
-    if (fd < 0 || epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
-        die_errno("signalfd");
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+        die_errno("epoll_ctl");
     return fd;
 }
 
-/* SIGUSR1: how far is it? Else: no further messages, and no patience. */
+static void report(void *load)
+{
+    print_report(load);
+}
+
+/* At the end: no further messages, and no patience. */
 static void take_signals(struct load *load, int signal_fd)
 {
-    struct signalfd_siginfo info;
-
-    while (read(signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGUSR1) {
-            print_report(load);
-            continue;
-        }
-        load->is_over = load->is_stopped = true;
-        load->options.seconds = load->options.patience_seconds = 1e-6;
-    }
+    if (program_take_signals(signal_fd, report, load))
+        return;
+    load->is_over = load->is_stopped = true;
+    load->options.seconds = load->options.patience_seconds = 1e-6;
 }
 
 /* Waits for events, at most until then, and works them off. */
@@ -447,7 +413,6 @@ static void say_farewell(struct load *load, struct client *clients, int signal_f
 
 static void set_up(struct load *load, const char *sizes)
 {
-    struct rlimit limit;
     struct error error;
 
     if (!content_init(&load->content, str_from(sizes), &error))
@@ -459,10 +424,6 @@ static void set_up(struct load *load, const char *sizes)
     while (load->run == 0)
         if (getrandom(&load->run, sizeof load->run, 0) != sizeof load->run)
             die_errno("getrandom");
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
     load->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 }
 

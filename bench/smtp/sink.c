@@ -13,6 +13,7 @@
  *                            it is missing
  */
 #include "base/clock.h"
+#include "program.h"
 #include "sink_session.h"
 
 #include <arpa/inet.h>
@@ -20,11 +21,8 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,30 +37,6 @@ struct options {
 static struct sink sink = { .has_pipelining = true };
 /* Their addresses tell epoll's events apart. */
 static int listener_fd, signal_fd;
-
-static _Noreturn void die(const char *what, const struct error *error)
-{
-    fprintf(stderr, "bench-sink: %s%s%s\n", what, error != NULL ? ": " : "",
-            error != NULL ? error->message : "");
-    exit(1);
-}
-
-static _Noreturn void die_errno(const char *what)
-{
-    struct error error;
-
-    error_errno(&error, "%s", what);
-    die("failed", &error);
-}
-
-static double cpu_us(void)
-{
-    struct rusage usage;
-
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
 
 /* Compares with the generator's file. */
 static void print_missing(const char *ids_file)
@@ -103,7 +77,8 @@ static void print_report(const struct options *options)
            ", \"most_connections\": %" PRIu64 ", \"tls_connections\": %" PRIu64
            ", \"first_us\": %" PRId64 ", \"last_us\": %" PRId64 ", \"cpu_us_per_message\": %.2f, ",
            sink.connections, sink.open_connections, sink.most_connections, sink.tls_connections,
-           sink.first_us, sink.last_us, sink.messages > 0 ? cpu_us() / (double)sink.messages : 0.0);
+           sink.first_us, sink.last_us,
+           sink.messages > 0 ? program_cpu_us() / (double)sink.messages : 0.0);
     printf("\"latency_us\": ");
     histogram_print(&sink.latency, stdout);
     if (options->ids_file != NULL)
@@ -223,27 +198,15 @@ static void watch(int *fd)
 
 static void set_up(const struct options *options)
 {
-    struct rlimit limit;
     struct error error;
-    sigset_t signals;
 
-    signal(SIGPIPE, SIG_IGN);
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGUSR1);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
+    signal_fd = program_open();
     if (options->certificate_file != NULL) {
         sink.tls = tls_context_new(options->certificate_file, options->key_file, &error);
         if (sink.tls == NULL)
             die("TLS", &error);
     }
     sink.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    signal_fd = signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
     listener_fd = listen_at(options);
     watch(&signal_fd);
     watch(&listener_fd);
@@ -262,19 +225,9 @@ static void accept_some(void)
     }
 }
 
-/* False when it is time to end. */
-static bool take_signals(const struct options *options)
+static void report(void *options)
 {
-    struct signalfd_siginfo info;
-    bool goes_on = true;
-
-    while (read(signal_fd, &info, sizeof info) == sizeof info) {
-        if (info.ssi_signo == SIGUSR1)
-            print_report(options);
-        else
-            goes_on = false;
-    }
-    return goes_on;
+    print_report(options);
 }
 
 static int milliseconds_to_wait(void)
@@ -310,7 +263,7 @@ int main(int argc, char **argv)
             if (owner == &listener_fd)
                 accept_some();
             else if (owner == &signal_fd)
-                goes_on = take_signals(&options);
+                goes_on = program_take_signals(signal_fd, report, &options);
             else
                 session_ready(owner);
         }

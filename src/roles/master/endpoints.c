@@ -52,6 +52,16 @@ static int begin(const struct sockaddr_storage *address, socklen_t len)
     return fd_take(&fd);
 }
 
+void endpoints_answer(struct channel *control, uint32_t token, int fd)
+{
+    if (fd < 0)
+        wire_send_control_not_connected(control, &(struct wire_control_not_connected){
+                                                     .token = token, .code = (uint32_t)errno });
+    else
+        wire_send_control_connected(
+            control, &(struct wire_control_connected){ .token = token, .socket = fd });
+}
+
 bool endpoints_connect(struct endpoints *endpoints, struct channel *control, struct str payload)
 {
     struct wire_control_connect message;
@@ -61,12 +71,6 @@ bool endpoints_connect(struct endpoints *endpoints, struct channel *control, str
         return false;
     autoclose int fd = begin(&endpoints->entries[message.endpoint].address,
                              endpoints->entries[message.endpoint].len);
-    if (fd < 0)
-        wire_send_control_not_connected(
-            control, &(struct wire_control_not_connected){ .token = message.token,
-                                                           .code = (uint32_t)errno });
-    else
-        wire_send_control_connected(
-            control, &(struct wire_control_connected){ .token = message.token, .socket = fd });
+    endpoints_answer(control, message.token, fd);
     return true;
 }

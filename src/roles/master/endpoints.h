@@ -18,3 +18,6 @@ void endpoints_free(struct endpoints **endpoints);
 /* Frames of `control`, from the role. False: malformed, or more than the role may ask for. */
 bool endpoints_name(struct endpoints *endpoints, struct channel *control, struct str payload);
 bool endpoints_connect(struct endpoints *endpoints, struct channel *control, struct str payload);
+/* What a role gets for a control_connect or control_ask_user: a copy of `fd`, or where that is
+ * negative errno. */
+void endpoints_answer(struct channel *control, uint32_t token, int fd);

@@ -2,6 +2,7 @@
 #include "user_name.h"
 
 #include "base/file.h"
+#include "endpoints.h"
 #include "service/capabilities.h"
 #include "wire/wire.h"
 
@@ -71,12 +72,6 @@ bool user_name_ask(struct channel *control, struct str payload, bool may_start, 
     errno = EAGAIN;
     autoclose int fd = may_start ? start(message.uid) : -1;
     *has_child = fd >= 0;
-    if (fd < 0)
-        wire_send_control_not_connected(
-            control, &(struct wire_control_not_connected){ .token = message.token,
-                                                           .code = (uint32_t)errno });
-    else
-        wire_send_control_connected(
-            control, &(struct wire_control_connected){ .token = message.token, .socket = fd });
+    endpoints_answer(control, message.token, fd);
     return true;
 }
