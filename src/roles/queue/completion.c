@@ -178,11 +178,21 @@ static void submit_end(struct message *message)
     committer_submit(queue->committer, &message->request);
 }
 
+static int64_t next_attempt_ms(const struct message *message, const struct tally *tally)
+{
+    int64_t now_ms = clock_wall_ms();
+
+    if (message_is_to_hold(message))
+        return RETRY_NEVER_MS;
+    if (message_is_to_requeue(message) || tally->undone > 0)
+        return now_ms;
+    return retry_next_ms(&message->queue->settings->retry, message->envelope.arrival_us / 1000,
+                         now_ms, retry_chance(message->queue_id, now_ms));
+}
+
 static void commit_end(struct message *message, const struct tally *tally)
 {
-    struct queue *queue = message->queue;
     struct envelope *envelope = &message->envelope;
-    int64_t now_ms = clock_wall_ms();
 
     message->request = (struct commit_request){
         .kind = COMMIT_DELETE,
@@ -192,18 +202,9 @@ static void commit_end(struct message *message, const struct tally *tally)
         .done = end_done,
     };
     if (tally->waiting > 0) {
-        int64_t arrival_ms = envelope->arrival_us / 1000;
-        if (message->is_to_hold)
-            envelope->flags |= ENVELOPE_HELD;
-        else if (message->is_to_requeue)
-            envelope->flags |= ENVELOPE_REQUEUED;
-        else
+        if (!message_is_to_hold(message) && !message_is_to_requeue(message))
             envelope->attempts++;
-        envelope->next_attempt_ms = message->is_to_hold ? RETRY_NEVER_MS
-                                    : message->is_to_requeue || tally->undone > 0
-                                        ? now_ms
-                                        : retry_next_ms(&queue->settings->retry, arrival_ms, now_ms,
-                                                        retry_chance(message->queue_id, now_ms));
+        envelope->next_attempt_ms = next_attempt_ms(message, tally);
         buf_clear(&message->update);
         envelope_encode(envelope, &message->update);
         message->request.kind = COMMIT_UPDATE;
@@ -232,7 +233,7 @@ static bool is_delayed(const struct message *message)
     int64_t limit_ms = queue->settings->config->delay_warning_time * 1000;
 
     if (limit_ms <= 0 || (message->envelope.flags & ENVELOPE_DELAY_WARNED) != 0 ||
-        message->is_to_hold || message->is_to_requeue ||
+        message_is_to_hold(message) || message_is_to_requeue(message) ||
         !message_has_verdict(message, VERDICT_DEFERRED))
         return false;
     queue_check_clock(queue);
@@ -262,7 +263,7 @@ static void finish(struct message *message)
     }
     bool is_tried = message_has_verdict(message, VERDICT_DEFERRED);
     bool is_draining = queue->scheduler.is_draining;
-    bool is_to_rest = message->is_to_hold || message->is_to_requeue;
+    bool is_to_rest = message_is_to_hold(message) || message_is_to_requeue(message);
     bool is_forced = !is_to_rest && (message->envelope.flags & ENVELOPE_FORCE_EXPIRED) != 0;
     if (message_has_verdict(message, VERDICT_UNDONE) && !is_draining && !is_to_rest && !is_forced) {
         take_undone_again(message);

@@ -61,8 +61,6 @@ struct message {
     bool is_finished;         /* every attempt has ended */
     bool is_dirty;            /* results wait to be written while attempts are open */
     bool is_deleted;          /* by an operator, meanwhile: nothing is written any more */
-    bool is_to_hold;          /* hold it as soon as it is finished */
-    bool is_to_requeue;       /* the same, to pass cleanup again */
     bool is_to_retry;         /* take it up again at once, if it waits: message_retry */
     struct list waiting_link; /* in the completion's list of dirty or unsaved messages */
 };
@@ -76,6 +74,16 @@ void message_free(struct message **message);
 static inline bool message_is_verification(const struct message *message)
 {
     return (message->envelope.flags & ENVELOPE_VERIFY) != 0;
+}
+/* An operator has marked it, on disk already: it is held, or passes cleanup again, as soon as its
+ * active time has ended. */
+static inline bool message_is_to_hold(const struct message *message)
+{
+    return (message->envelope.flags & ENVELOPE_HELD) != 0;
+}
+static inline bool message_is_to_requeue(const struct message *message)
+{
+    return (message->envelope.flags & ENVELOPE_REQUEUED) != 0;
 }
 struct str message_id_text(const struct message *message);
 /* The last attempt's outcome for one recipient; copies what it keeps, bounded. `dsn` and the texts

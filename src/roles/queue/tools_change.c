@@ -138,7 +138,7 @@ static void change_active(struct run *run, struct message *active, size_t index)
 {
     struct envelope *envelope = &active->envelope;
 
-    if (active->is_deleted || active->is_to_requeue)
+    if (active->is_deleted || message_is_to_requeue(active))
         return;
     if (run->action == QUEUE_TOOL_RETRY) { /* it is being tried */
         message_retry(active);
@@ -149,8 +149,6 @@ static void change_active(struct run *run, struct message *active, size_t index)
         queue_envelope_change(envelope, run->action, clock_wall_ms(), &active->due_ms);
     if (effect == 0)
         return;
-    active->is_to_hold = (envelope->flags & ENVELOPE_HELD) != 0;
-    active->is_to_requeue = (envelope->flags & ENVELOPE_REQUEUED) != 0;
     active->is_changed = true;
     struct change *change = change_new(run, active->queue_id, index, effect);
     envelope_encode(envelope, &change->bytes);
@@ -165,7 +163,7 @@ static void change_active(struct run *run, struct message *active, size_t index)
 static bool is_selected(const struct queue_selection *selection, const struct message *active)
 {
     return queue_selection_has(selection, QUEUE_ACTIVE) ||
-           (active->is_to_hold && queue_selection_has(selection, QUEUE_HOLD));
+           (message_is_to_hold(active) && queue_selection_has(selection, QUEUE_HOLD));
 }
 
 /* A message whose end is being written is left alone for that moment. */

@@ -110,7 +110,6 @@ static void fail_job(struct attempt *attempt, enum content_kind kind, const stru
                   "%s: its content fails the checksum (%s); the message is on hold: restore it, "
                   "or delete it with postsuper -d %s",
                   message->id.text, error->message, message->id.text);
-        message->is_to_hold = true;
         message->envelope.flags |= ENVELOPE_HELD;
     } else if (kind == CONTENT_FAILED) {
         log_warning(qmgr, "%s: cannot read its content: %s", message->id.text, error->message);
