@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a service manager (systemd) is told: ready, reloading, alive, stopping."""
+import contextlib
 import os
 import signal
 import socket
 import subprocess
 
 import pytest
-from world import PATIENCE, Instance, wait_until
+from world import BUILD, PATIENCE, ROOT, Client, Instance, wait_until
 
 
 class Manager:
@@ -67,3 +68,30 @@ def test_a_failed_reload_is_told_as_status(managed):
     os.kill(relay.master_pid(), signal.SIGHUP)
     manager.wait("STATUS=Relaying mail; the last reload failed, see the mail log")
     wait_until(lambda: "stays in force" in relay.log(), "the reason")
+
+
+def test_in_the_foreground_it_says_why_it_cannot_start():
+    relay = Instance(maillog_file_prefixes="/nowhere")
+    try:
+        done = relay.run("postfix", "start-fg", check=False)
+        assert done.returncode != 0
+        assert "is outside of maillog_file_prefixes (/nowhere)" in done.stderr
+    finally:
+        relay.__exit__(None)
+
+
+def test_make_run_serves_until_it_is_interrupted():
+    process = subprocess.Popen([ROOT / "scripts" / "run-instance", BUILD], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def greets():
+        assert process.poll() is None, process.stdout.read()
+        with contextlib.suppress(OSError), Client("127.0.0.1", 2525) as client:
+            return client.banner[0] == 220
+        return False
+    try:
+        wait_until(greets, "a greeting on port 2525")
+    finally:
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0 and "swaks --server 127.0.0.1:2525" in said

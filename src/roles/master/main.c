@@ -205,6 +205,9 @@ static void start_failed(void *argument, const char *reason)
 {
     struct master *master = argument;
 
+    /* In the foreground nobody reads a report, and the log may be what fails. */
+    if (master->ready_fd < 0)
+        fprintf(stderr, "postfix/master: fatal: %s\n", reason);
     tell_starter(master, reason);
     master->exit_status = EXIT_FAILURE;
     table_watch_stop(master->table_watch);
