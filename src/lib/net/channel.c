@@ -79,12 +79,12 @@ static void wake_room_waiters(struct channel *channel)
 static struct {
     void (*ended)(void *argument, int fd);
     void *argument;
-} listener;
+} hearer; /* of channel_hear_ends */
 
 void channel_hear_ends(void (*ended)(void *argument, int fd), void *argument)
 {
-    listener.ended = ended;
-    listener.argument = argument;
+    hearer.ended = ended;
+    hearer.argument = argument;
 }
 
 /* `closed` follows from the timer, outside of any other call. */
@@ -93,8 +93,8 @@ static void channel_end(struct channel *channel, const char *reason)
     if (channel->closed_reason != NULL)
         return;
     channel->closed_reason = reason;
-    if (listener.ended != NULL)
-        listener.ended(listener.argument, channel->fd);
+    if (hearer.ended != NULL)
+        hearer.ended(hearer.argument, channel->fd);
     watch_close(channel->loop, &channel->watch);
     wake_room_waiters(channel);
     timer_set(channel->loop, &channel->later, loop_now_ms(channel->loop), channel->later.expired);
