@@ -78,37 +78,42 @@ bool user_access_is_given(const struct user_access *access, uid_t uid)
     return access->right != USER_RIGHT_SUBMIT && (uid == 0 || uid == access->owner);
 }
 
-bool user_access_check(struct user_access *access, uid_t uid, struct str name, struct error *error)
+enum user_verdict user_access_check(struct user_access *access, uid_t uid, struct str name,
+                                    struct error *error)
 {
     if (user_access_is_given(access, uid))
-        return true;
-    if (access->list == NULL)
-        return error_set(error, "%s", access->problem.message);
+        return USER_ALLOWED;
+    if (access->list == NULL) {
+        error_set(error, "%s", access->problem.message);
+        return USER_UNCLEAR;
+    }
     if (name.len == 0)
         name = STR("unknown");
     switch (match_list_find_name(access->list, name, error)) {
     case MATCH_FOUND:
-        return true;
+        return USER_ALLOWED;
     case MATCH_ABSENT:
-        return error_set(error, "User %.*s(%ld) is not allowed to %s", STR_ARGS(name), (long)uid,
-                         actions[access->right]);
+        error_set(error, "User %.*s(%ld) is not allowed to %s", STR_ARGS(name), (long)uid,
+                  actions[access->right]);
+        return USER_FORBIDDEN;
     case MATCH_FAILED:
-        return error_context(error, "%.*s", STR_ARGS(list_name(access->right)));
+        error_context(error, "%.*s", STR_ARGS(list_name(access->right)));
+        return USER_UNCLEAR;
     }
     unreachable();
 }
 
-bool user_access_check_caller(const struct config *config, enum user_right right,
-                              struct error *error)
+enum user_verdict user_access_check_caller(const struct config *config, enum user_right right,
+                                           struct error *error)
 {
     autoclear_arena struct arena scratch = { 0 };
     const struct passwd *owner = getpwnam(arena_text(&scratch, config->mail_owner));
     uid_t uid = getuid();
     struct user_access *access = user_access_new(config, right, owner != NULL ? owner->pw_uid : 0);
     const struct passwd *user = user_access_is_given(access, uid) ? NULL : getpwuid(uid);
-    bool is_allowed =
+    enum user_verdict verdict =
         user_access_check(access, uid, user != NULL ? str_from(user->pw_name) : STR(""), error);
 
     user_access_free(&access);
-    return is_allowed;
+    return verdict;
 }

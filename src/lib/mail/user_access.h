@@ -27,10 +27,14 @@ void user_access_free(struct user_access **access);
 
 /* Whether the user has the right whatever the name is: that need not be looked up then. */
 bool user_access_is_given(const struct user_access *access, uid_t uid);
-/* `name` is the login name; empty: nobody has this number. False with `error`: not allowed, or the
- * list cannot tell. */
-must_check bool user_access_check(struct user_access *access, uid_t uid, struct str name,
-                                  struct error *error);
+enum user_verdict {
+    USER_ALLOWED,
+    USER_FORBIDDEN, /* `error` says so in Postfix's words */
+    USER_UNCLEAR,   /* the list cannot tell now; `error` says why */
+};
+/* `name` is the login name; empty: nobody has this number. */
+must_check enum user_verdict user_access_check(struct user_access *access, uid_t uid,
+                                               struct str name, struct error *error);
 /* For whoever called this process: its real user. */
-must_check bool user_access_check_caller(const struct config *config, enum user_right right,
-                                         struct error *error);
+must_check enum user_verdict user_access_check_caller(const struct config *config,
+                                                      enum user_right right, struct error *error);

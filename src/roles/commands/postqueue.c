@@ -158,7 +158,7 @@ static bool may(const struct tool *tool, enum user_right right)
 {
     struct error error = { 0 };
 
-    if (user_access_check_caller(tool->config, right, &error))
+    if (user_access_check_caller(tool->config, right, &error) == USER_ALLOWED)
         return true;
     tool_fail(tool, EX_UNAVAILABLE, "%s", error.message);
     return false;

@@ -393,7 +393,7 @@ static int act(struct tool *tool, const struct sendmail_options *options, int ar
     }
     if (!tool_configure(tool, folder))
         return EX_CONFIG;
-    if (!user_access_check_caller(tool->config, USER_RIGHT_SUBMIT, &error))
+    if (user_access_check_caller(tool->config, USER_RIGHT_SUBMIT, &error) != USER_ALLOWED)
         return tool_fail(tool, EX_TEMPFAIL, "%s", error.message);
     return options->mode == SENDMAIL_SMTP ? sendmail_session_run(tool)
                                           : deliver(tool, options, argc, argv);

@@ -135,8 +135,14 @@ static enum drop_outcome receive_with(const struct config *config, struct error 
     autoclear_arena struct arena arena = { 0 };
     const char *maildrop = arena_printf(&arena, "%.*s/maildrop", STR_ARGS(config->queue_directory));
 
-    if (!user_access_check_caller(config, USER_RIGHT_SUBMIT, error))
+    switch (user_access_check_caller(config, USER_RIGHT_SUBMIT, error)) {
+    case USER_ALLOWED:
+        break;
+    case USER_FORBIDDEN:
         return DROP_FORBIDDEN;
+    case USER_UNCLEAR:
+        return DROP_TRY_AGAIN;
+    }
     enum drop_outcome outcome =
         drop_open(&drop, maildrop, (uint64_t)config->message_size_limit, error);
     return outcome == DROP_OK ? drop_receive(&drop, STDIN_FILENO, error) : outcome;

@@ -54,7 +54,8 @@ static bool has_right(struct tool_client *client, enum user_right right)
     if (user_access_is_given(queue->settings->rights[right], client->uid))
         return true;
     if (queue->options.user_name(queue->options.argument, client->uid, &name, &error) &&
-        user_access_check(queue->settings->rights[right], client->uid, buf_str(&name), &error))
+        user_access_check(queue->settings->rights[right], client->uid, buf_str(&name), &error) ==
+            USER_ALLOWED)
         return true;
     refuse(client, EX_UNAVAILABLE, error.message);
     return false;
