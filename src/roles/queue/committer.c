@@ -26,6 +26,8 @@ struct remark {
     char text[sizeof(struct error)];
 };
 
+enum { COMPANY_STEPS = 6, COMPANY_STEP_MAX_US = 300 };
+
 struct committer {
     struct loop *loop;
     struct committer_events events;
@@ -52,8 +54,10 @@ struct committer {
     bool is_broken;
     int64_t reopened_ms[REOPENS_MAX]; /* when, the latest last */
     int64_t compacted_ms;
+    size_t recent_urgent;     /* how many in one batch somebody waited for, lately; fades */
+    int64_t recent_commit_us; /* what a commit took, lately */
 
-    _Atomic uint64_t commits, committed, largest_batch, commit_us, slowest_commit_us;
+    _Atomic uint64_t commits, committed, waits, largest_batch, commit_us, slowest_commit_us;
 };
 
 /* ---- the thread ---- */
@@ -284,6 +288,9 @@ static void count_commit(struct committer *committer, int64_t started_us)
 
     list_each (link, &committer->batch)
         size++;
+    if (committer->commits == 0)
+        committer->recent_commit_us = (int64_t)took_us;
+    committer->recent_commit_us += ((int64_t)took_us - committer->recent_commit_us) / 8;
     committer->commits++;
     committer->committed += size;
     committer->commit_us += took_us;
@@ -361,6 +368,42 @@ static void compact_if_idle(struct committer *committer)
         remark(committer, SEVERITY_WARNING, false, "%s", error.message);
 }
 
+static size_t count_urgent(const struct list *requests)
+{
+    size_t count = 0;
+
+    list_each (link, requests)
+        count += request_of(link)->is_patient ? 0 : 1;
+    return count;
+}
+
+/* Clients that were answered together come back together, a little apart. A commit that begins at
+ * the first of them leaves the others to the next one: two commits of half the size, and each
+ * client waits for the better part of both. So where batches were larger lately than what waits
+ * now, more is waited for, in steps, until a step brings nothing. All steps together are shorter
+ * than a commit. Who is alone never waits: the batches before were of one. */
+static void wait_for_company(struct committer *committer)
+{
+    int64_t step_us = committer->recent_commit_us / COMPANY_STEPS;
+    size_t count = count_urgent(&committer->waiting);
+
+    if (step_us > COMPANY_STEP_MAX_US)
+        step_us = COMPANY_STEP_MAX_US;
+    for (int step = 0; step < COMPANY_STEPS && count > 0 && count < committer->recent_urgent;
+         step++) {
+        size_t before = count;
+
+        committer->waits++;
+        usleep((useconds_t)step_us);
+        handoff_take(&committer->requests, &committer->waiting);
+        count = count_urgent(&committer->waiting);
+        if (count == before)
+            break;
+    }
+    size_t faded = committer->recent_urgent - (committer->recent_urgent + 7) / 8;
+    committer->recent_urgent = count > faded ? count : faded;
+}
+
 static void *run(void *argument)
 {
     struct committer *committer = argument;
@@ -372,10 +415,12 @@ static void *run(void *argument)
         if (list_is_empty(&committer->waiting))
             compact_if_idle(committer);
         while (!list_is_empty(&committer->waiting)) {
-            if (committer->is_broken)
+            if (committer->is_broken) {
                 fail_all(committer);
-            else
+            } else {
+                wait_for_company(committer);
                 commit_batch(committer);
+            }
             handoff_take(&committer->requests, &committer->waiting);
         }
     }
@@ -462,6 +507,7 @@ void committer_statistics(const struct committer *committer,
         .commits = committer->commits,
         .requests = committer->committed,
         .largest_batch = committer->largest_batch,
+        .waits = committer->waits,
         .commit_us = committer->commit_us,
         .slowest_commit_us = committer->slowest_commit_us,
     };

@@ -3,7 +3,8 @@
  * The committer: the one thread that writes to the store. The loop hands it requests; it takes
  * everything that waits, puts it into one transaction, commits with one flush, and hands the
  * requests back to the loop, each with its outcome. While one commit is on its way to the disk the
- * next batch gathers, so batches grow with the load and no timer is needed.
+ * next batch gathers, so batches grow with the load; where they were larger lately than what has
+ * come so far, it waits for the rest a little, never as long as a commit takes.
  *
  * A request belongs to its owner, who keeps it and all it points at alive and unchanged from
  * committer_submit until `done` has been called. Requests take effect in the order in which they
@@ -84,6 +85,7 @@ struct committer_statistics {
     uint64_t commits;
     uint64_t requests;
     uint64_t largest_batch;
+    uint64_t waits;     /* steps in which a batch waited for more to come */
     uint64_t commit_us; /* in all commits together */
     uint64_t slowest_commit_us;
 };

@@ -133,6 +133,44 @@ static void what_one_iteration_submits_is_committed_together(void **state)
     stop(&scene);
 }
 
+static uint64_t waits(const struct scene *scene)
+{
+    struct committer_statistics statistics;
+
+    committer_statistics(scene->committer, &statistics);
+    return statistics.waits;
+}
+
+static void only_where_batches_were_larger_does_one_wait_for_company(void **state)
+{
+    enum { COUNT = 50 };
+    struct job *jobs[COUNT];
+    struct scene scene;
+
+    start(&scene, state);
+    for (uint64_t id = 0; id < 5; id++)
+        assert_int_equal(run_one(&scene, COMMIT_MESSAGE, id), STORE_OK);
+    assert_int_equal(waits(&scene), 0);
+
+    for (uint64_t i = 0; i < COUNT; i++) {
+        jobs[i] = job_new(&scene, COMMIT_MESSAGE, 100 + i);
+        submit(&scene, jobs[i]);
+    }
+    loop_run(scene.loop);
+    uint64_t before = waits(&scene);
+    assert_int_equal(run_one(&scene, COMMIT_MESSAGE, 500), STORE_OK);
+    assert_true(waits(&scene) > before);
+
+    for (uint64_t id = 600; id < 650; id++) /* the batch fades from memory */
+        assert_int_equal(run_one(&scene, COMMIT_MESSAGE, id), STORE_OK);
+    before = waits(&scene);
+    assert_int_equal(run_one(&scene, COMMIT_MESSAGE, 700), STORE_OK);
+    assert_int_equal(waits(&scene), before);
+    for (uint64_t i = 0; i < COUNT; i++)
+        job_free(jobs[i]);
+    stop(&scene);
+}
+
 static void each_request_has_its_own_outcome(void **state)
 {
     struct scene scene;
@@ -311,6 +349,7 @@ int main(void)
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, spool_setup, spool_teardown)
     static const struct CMUnitTest tests[] = {
         SPOOL_TEST(what_one_iteration_submits_is_committed_together),
+        SPOOL_TEST(only_where_batches_were_larger_does_one_wait_for_company),
         SPOOL_TEST(each_request_has_its_own_outcome),
         SPOOL_TEST(freeing_drains_what_was_submitted),
         SPOOL_TEST(near_full_refuses_new_mail_and_lets_the_rest_proceed),
