@@ -7,7 +7,9 @@
 #include <stdalign.h>
 #include <stdio.h>
 
-enum { BLOCK_BYTES = 2000 };
+/* The first block is one of the pieces that the C library keeps at hand when they are freed; a
+ * command or a small message needs no other. */
+enum { BLOCK_BYTES_FIRST = 1000, BLOCK_BYTES = 4000 };
 
 struct arena_block {
     struct arena_block *next;
@@ -32,15 +34,18 @@ static struct arena_block *block_with_room(struct arena *arena, size_t size_byte
 
     if (first != NULL && first->size_bytes - first->used_bytes >= size_bytes)
         return first;
-    size_t block_bytes = size_bytes > BLOCK_BYTES ? size_bytes : BLOCK_BYTES;
-    struct arena_block *block = memory_new(sizeof *block + block_bytes);
-    block->size_bytes = block_bytes;
-    block->next = first;
+    size_t block_bytes = first == NULL ? BLOCK_BYTES_FIRST : BLOCK_BYTES;
+    if (block_bytes < size_bytes)
+        block_bytes = size_bytes;
+    /* Each piece is zeroed as it is taken. */
+    struct arena_block *block = memory_resize(NULL, sizeof *block + block_bytes);
+    *block = (struct arena_block){ .next = first, .size_bytes = block_bytes };
     arena->first = block;
     return block;
 }
 
-void *arena_new(struct arena *arena, size_t size_bytes)
+/* Not zeroed. */
+static void *take(struct arena *arena, size_t size_bytes)
 {
     ensure(size_bytes < SIZE_MAX / 2);
     size_t aligned = (size_bytes + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
@@ -50,6 +55,11 @@ void *arena_new(struct arena *arena, size_t size_bytes)
     block->used_bytes += aligned;
     arena->used_bytes += aligned;
     return memory;
+}
+
+void *arena_new(struct arena *arena, size_t size_bytes)
+{
+    return memset(take(arena, size_bytes), 0, size_bytes);
 }
 
 void *arena_new_array(struct arena *arena, size_t count, size_t size_bytes)
@@ -67,24 +77,30 @@ struct str arena_copy(struct arena *arena, struct str text)
 
 const char *arena_text(struct arena *arena, struct str text)
 {
-    char *copy = arena_new(arena, text.len + 1);
+    char *copy = take(arena, text.len + 1);
 
     if (text.len > 0)
         memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
     return copy;
 }
 
 const char *arena_printf(struct arena *arena, const char *format, ...)
 {
+    /* Into the room that is there, where most texts fit, and again only where one does not. */
+    struct arena_block *block = block_with_room(arena, 1);
+    size_t room_bytes = block->size_bytes - block->used_bytes;
     va_list arguments;
 
     va_start(arguments, format);
-    int len = vsnprintf(NULL, 0, format, arguments);
+    int len = vsnprintf(block->bytes + block->used_bytes, room_bytes, format, arguments);
     va_end(arguments);
     ensure(len >= 0);
-    char *text = arena_new(arena, (size_t)len + 1);
-    va_start(arguments, format);
-    vsnprintf(text, (size_t)len + 1, format, arguments);
-    va_end(arguments);
+    char *text = take(arena, (size_t)len + 1);
+    if ((size_t)len >= room_bytes) {
+        va_start(arguments, format);
+        vsnprintf(text, (size_t)len + 1, format, arguments);
+        va_end(arguments);
+    }
     return text;
 }

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-enum { CAPACITY_FIRST = 64 };
+enum { CAPACITY_FIRST = 256 };
 
 void buf_init(struct buf *buf, size_t limit)
 {
@@ -70,7 +70,12 @@ void buf_append(struct buf *buf, struct str text)
 
 void buf_append_byte(struct buf *buf, char byte)
 {
-    buf_append(buf, (struct str){ &byte, 1 });
+    char *room = buf_reserve(buf, 1);
+
+    if (room == NULL)
+        return;
+    *room = byte;
+    buf_commit(buf, 1);
 }
 
 void buf_append_text(struct buf *buf, const char *text)
@@ -80,15 +85,20 @@ void buf_append_text(struct buf *buf, const char *text)
 
 void buf_vprintf(struct buf *buf, const char *format, va_list arguments)
 {
+    /* Most texts fit into the room that is there: formatting them twice would only count. */
+    size_t room_bytes = buf->is_overflowed ? 0 : buf->capacity - buf->len;
     va_list again;
 
     va_copy(again, arguments);
-    int len = vsnprintf(NULL, 0, format, arguments);
+    int len = vsnprintf(room_bytes > 0 ? buf->ptr + buf->len : NULL, room_bytes, format, arguments);
     ensure(len >= 0);
     char *room = buf_reserve(buf, (size_t)len);
     if (room != NULL) {
-        vsnprintf(room, (size_t)len + 1, format, again);
+        if ((size_t)len >= room_bytes)
+            vsnprintf(room, (size_t)len + 1, format, again);
         buf_commit(buf, (size_t)len);
+    } else if (room_bytes > 0) {
+        buf->ptr[buf->len] = '\0';
     }
     va_end(again);
 }

@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/str.h"
 
-static bool equal_fold(const char *a, const char *b, size_t len)
+bool str_bytes_equal_fold(const char *a, const char *b, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (ascii_lower(a[i]) != ascii_lower(b[i]))
             return false;
     return true;
-}
-
-bool str_equal(struct str a, struct str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
-bool str_equal_fold(struct str a, struct str b)
-{
-    return a.len == b.len && equal_fold(a.ptr, b.ptr, a.len);
 }
 
 int str_compare(struct str a, struct str b)
@@ -27,16 +17,6 @@ int str_compare(struct str a, struct str b)
     if (order != 0 || a.len == b.len)
         return order;
     return a.len < b.len ? -1 : 1;
-}
-
-bool str_starts_with(struct str s, struct str prefix)
-{
-    return s.len >= prefix.len && str_equal(str_take(s, prefix.len), prefix);
-}
-
-bool str_starts_with_fold(struct str s, struct str prefix)
-{
-    return s.len >= prefix.len && equal_fold(s.ptr, prefix.ptr, prefix.len);
 }
 
 bool str_ends_with(struct str s, struct str suffix)
@@ -70,18 +50,6 @@ ptrdiff_t str_find(struct str s, struct str part)
     return found != NULL ? found - s.ptr : -1;
 }
 
-struct str str_skip(struct str s, size_t count)
-{
-    if (count > s.len)
-        count = s.len;
-    return (struct str){ s.ptr + count, s.len - count };
-}
-
-struct str str_take(struct str s, size_t count)
-{
-    return (struct str){ s.ptr, count < s.len ? count : s.len };
-}
-
 struct str str_trim_start(struct str s)
 {
     while (s.len > 0 && ascii_is_space(s.ptr[0]))
@@ -101,29 +69,63 @@ struct str str_trim(struct str s)
     return str_trim_end(str_trim_start(s));
 }
 
-static bool is_one_of(char byte, const char *set)
+/* A bit for each byte, so that judging one is a look and no search. */
+struct byte_set {
+    uint64_t bits[4];
+};
+
+static struct byte_set byte_set_of(const char *bytes)
 {
-    return byte != '\0' && strchr(set, byte) != NULL;
+    struct byte_set set = { 0 };
+
+    for (; *bytes != '\0'; bytes++)
+        set.bits[(unsigned char)*bytes / 64] |= UINT64_C(1) << ((unsigned char)*bytes % 64);
+    return set;
 }
 
-struct str str_cut(struct str *rest, const char *separators)
+static bool byte_set_has(const struct byte_set *set, char byte)
 {
-    size_t len = 0;
+    return (set->bits[(unsigned char)byte / 64] >> ((unsigned char)byte % 64) & 1) != 0;
+}
 
-    while (len < rest->len && !is_one_of(rest->ptr[len], separators))
-        len++;
+static struct str cut_at(struct str *rest, size_t len)
+{
     struct str head = str_take(*rest, len);
+
     *rest = str_skip(*rest, len + 1);
     return head;
 }
 
+static struct str cut_at_any(struct str *rest, const struct byte_set *separators)
+{
+    size_t len = 0;
+
+    while (len < rest->len && !byte_set_has(separators, rest->ptr[len]))
+        len++;
+    return cut_at(rest, len);
+}
+
+struct str str_cut(struct str *rest, const char *separators)
+{
+    if (separators[0] != '\0' && separators[1] == '\0') {
+        ptrdiff_t at = str_find_byte(*rest, separators[0]);
+        return cut_at(rest, at < 0 ? rest->len : (size_t)at);
+    }
+    struct byte_set set = byte_set_of(separators);
+    return cut_at_any(rest, &set);
+}
+
 bool str_next_word(struct str *rest, const char *separators, struct str *word)
 {
-    while (rest->len > 0 && is_one_of(rest->ptr[0], separators))
-        *rest = str_skip(*rest, 1);
+    struct byte_set set = byte_set_of(separators);
+    size_t blank = 0;
+
+    while (blank < rest->len && byte_set_has(&set, rest->ptr[blank]))
+        blank++;
+    *rest = str_skip(*rest, blank);
     if (rest->len == 0)
         return false;
-    *word = str_cut(rest, separators);
+    *word = cut_at_any(rest, &set);
     return true;
 }
 

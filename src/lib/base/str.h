@@ -40,12 +40,28 @@ static inline bool str_is_empty(struct str s)
     return s.len == 0;
 }
 
-bool str_equal(struct str a, struct str b);
-bool str_equal_fold(struct str a, struct str b);
+/* Both have at least `len` bytes. */
+bool str_bytes_equal_fold(const char *a, const char *b, size_t len);
+
+/* Lengths decide most comparisons, so these look at them where they stand. */
+static inline bool str_equal(struct str a, struct str b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+static inline bool str_equal_fold(struct str a, struct str b)
+{
+    return a.len == b.len && str_bytes_equal_fold(a.ptr, b.ptr, a.len);
+}
 /* Less than, equal to, or greater than zero, like memcmp; a prefix sorts first. */
 int str_compare(struct str a, struct str b);
-bool str_starts_with(struct str s, struct str prefix);
-bool str_starts_with_fold(struct str s, struct str prefix);
+static inline bool str_starts_with(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && (prefix.len == 0 || memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+}
+static inline bool str_starts_with_fold(struct str s, struct str prefix)
+{
+    return s.len >= prefix.len && str_bytes_equal_fold(s.ptr, prefix.ptr, prefix.len);
+}
 bool str_ends_with(struct str s, struct str suffix);
 bool str_ends_with_fold(struct str s, struct str suffix);
 
@@ -56,8 +72,16 @@ ptrdiff_t str_find_last_byte(struct str s, char byte);
 ptrdiff_t str_find(struct str s, struct str part);
 
 /* A part of `s`; both functions clamp to its end. */
-struct str str_skip(struct str s, size_t count);
-struct str str_take(struct str s, size_t count);
+static inline struct str str_skip(struct str s, size_t count)
+{
+    if (count > s.len)
+        count = s.len;
+    return (struct str){ s.ptr + count, s.len - count };
+}
+static inline struct str str_take(struct str s, size_t count)
+{
+    return (struct str){ s.ptr, count < s.len ? count : s.len };
+}
 
 /* Without the given bytes at both ends (white space: space, tab, CR, LF, VT, FF). */
 struct str str_trim(struct str s);

@@ -22,7 +22,23 @@ struct tokens {
 
 static bool is_special(char byte)
 {
-    return byte != '\0' && strchr("<>@,;:.()\"[]", byte) != NULL;
+    switch (byte) {
+    case '<':
+    case '>':
+    case '@':
+    case ',':
+    case ';':
+    case ':':
+    case '.':
+    case '(':
+    case ')':
+    case '"':
+    case '[':
+    case ']':
+        return true;
+    default:
+        return false;
+    }
 }
 
 /* With what is nested inside; to the end where it stays open. */

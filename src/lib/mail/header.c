@@ -66,11 +66,6 @@ struct str header_raw_value(const struct header *header)
     return str_skip(rest, (size_t)str_find_byte(rest, ':') + 1);
 }
 
-bool header_is(const struct header *header, const char *name)
-{
-    return str_equal_fold(header->name, str_from(name));
-}
-
 struct str header_block(struct str content)
 {
     struct str rest = content;

@@ -20,7 +20,10 @@ struct header {
  * then at the body (behind the empty line), or at the first line that is no header. Names are
  * printable ASCII without blank; blanks between name and colon are tolerated (RFC 5322 4.5). */
 bool header_next(struct str *content, struct header *header);
-bool header_is(const struct header *header, const char *name);
+static inline bool header_is(const struct header *header, const char *name)
+{
+    return str_equal_fold(header->name, str_from(name));
+}
 /* The bytes of all headers, without the empty line that ends them. */
 struct str header_block(struct str content);
 

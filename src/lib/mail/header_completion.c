@@ -8,6 +8,8 @@ enum { ENCODED_WORD_BYTES_MAX = 60 };
 
 /* What the message has, as its headers go by. */
 struct seen {
+    struct str *dropped; /* the names in message_drop_headers, cut apart once */
+    size_t dropped_count;
     bool has_message_id, has_date, has_from;
     bool has_resent, has_resent_message_id, has_resent_date, has_resent_from;
     bool has_recipient;
@@ -30,12 +32,18 @@ static void look_at(const struct header *header, struct seen *seen)
     seen->has_recipient |= header_is(header, "Resent-To") || header_is(header, "Resent-Cc");
 }
 
-static bool is_dropped(const struct header *header, struct str drop)
+static void cut_dropped(struct arena *arena, struct str drop, struct seen *seen)
 {
-    struct str name;
+    /* No more names than every other byte. */
+    seen->dropped = arena_new_array(arena, drop.len / 2 + 1, sizeof *seen->dropped);
+    while (str_next_word(&drop, ", \t\r\n", &seen->dropped[seen->dropped_count]))
+        seen->dropped_count++;
+}
 
-    while (str_next_word(&drop, ", \t\r\n", &name))
-        if (str_equal_fold(name, header->name))
+static bool is_dropped(const struct header *header, const struct seen *seen)
+{
+    for (size_t i = 0; i < seen->dropped_count; i++)
+        if (str_equal_fold(seen->dropped[i], header->name))
             return true;
     return false;
 }
@@ -51,27 +59,27 @@ enum header_class { HEADER_OTHER, HEADER_SENDER, HEADER_RECIPIENT };
 static enum header_class class_of(const struct header *header)
 {
     static const struct {
-        const char *name;
+        struct str name;
         enum header_class class;
     } classes[] = {
-        { "From", HEADER_SENDER },
-        { "Sender", HEADER_SENDER },
-        { "Reply-To", HEADER_SENDER },
-        { "Return-Receipt-To", HEADER_SENDER },
-        { "Errors-To", HEADER_SENDER },
-        { "Mail-Followup-To", HEADER_SENDER },
-        { "Disposition-Notification-To", HEADER_SENDER },
-        { "To", HEADER_RECIPIENT },
-        { "Cc", HEADER_RECIPIENT },
-        { "Bcc", HEADER_RECIPIENT },
-        { "Apparently-To", HEADER_RECIPIENT },
+        { STR_INIT("From"), HEADER_SENDER },
+        { STR_INIT("Sender"), HEADER_SENDER },
+        { STR_INIT("Reply-To"), HEADER_SENDER },
+        { STR_INIT("Return-Receipt-To"), HEADER_SENDER },
+        { STR_INIT("Errors-To"), HEADER_SENDER },
+        { STR_INIT("Mail-Followup-To"), HEADER_SENDER },
+        { STR_INIT("Disposition-Notification-To"), HEADER_SENDER },
+        { STR_INIT("To"), HEADER_RECIPIENT },
+        { STR_INIT("Cc"), HEADER_RECIPIENT },
+        { STR_INIT("Bcc"), HEADER_RECIPIENT },
+        { STR_INIT("Apparently-To"), HEADER_RECIPIENT },
     };
-    struct header plain = *header;
+    struct str name = header->name;
 
-    if (str_starts_with_fold(plain.name, STR("resent-")))
-        plain.name = str_skip(plain.name, 7);
+    if (str_starts_with_fold(name, STR("resent-")))
+        name = str_skip(name, 7);
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        if (header_is(&plain, classes[i].name))
+        if (str_equal_fold(name, classes[i].name))
             return classes[i].class;
     return HEADER_OTHER;
 }
@@ -293,7 +301,7 @@ static bool take_header(struct arena *arena, const struct header_completion *com
         seen->message_id = arena_copy(arena, header->value);
     if (completion->is_8bit != NULL)
         *completion->is_8bit |= says_8bit(header);
-    return is_dropped(header, completion->drop) || put_header(completion, header, out);
+    return is_dropped(header, seen) || put_header(completion, header, out);
 }
 
 static bool take_opening(struct arena *arena, const struct header_completion *completion,
@@ -315,6 +323,7 @@ bool header_complete(struct arena *arena, const struct header_completion *comple
     struct header header;
 
     *message_id = STR("");
+    cut_dropped(arena, completion->drop, &seen);
     if (!take_opening(arena, completion, &seen, out))
         return false;
     put_mailbox_lines(&content, out);

@@ -23,11 +23,13 @@ static void add(struct transcript *transcript, struct str direction, struct str 
         return;
     line = str_take(line, LINE_BYTES_MAX);
     buf_append(&transcript->lines, direction);
-    for (size_t i = 0; i < line.len; i++) {
-        unsigned char byte = (unsigned char)line.ptr[i];
-        buf_append_byte(&transcript->lines, byte < 0x20 || byte >= 0x7f ? '?' : (char)byte);
-    }
-    buf_append_byte(&transcript->lines, '\n');
+    char *room = buf_reserve(&transcript->lines, line.len + 1);
+    if (room == NULL)
+        return;
+    for (size_t i = 0; i < line.len; i++)
+        room[i] = ascii_is_print(line.ptr[i]) ? line.ptr[i] : '?';
+    room[line.len] = '\n';
+    buf_commit(&transcript->lines, line.len + 1);
     transcript->line_count++;
 }
 

@@ -26,8 +26,10 @@ static void trace(struct conversation *conversation, char direction, struct str 
     struct str shown = str_take(text, LINE_BYTES_MAX);
 
     if (session->history.wanted != 0) {
-        struct str line =
-            str_from(arena_printf(&conversation->scratch, "%.*s%s", STR_ARGS(shown), hidden));
+        struct str line = shown;
+        if (hidden[0] != '\0')
+            line =
+                str_from(arena_printf(&conversation->scratch, "%.*s%s", STR_ARGS(shown), hidden));
         if (direction == '<')
             transcript_add_in(&session->history, line);
         else
