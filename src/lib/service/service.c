@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -497,6 +498,7 @@ int service_main(const struct role *role)
     struct service *service = &skeleton.service;
     struct error error = { 0 };
 
+    prctl(PR_SET_NAME, role->name);
     service->role = role;
     service->log = log_new_socket(LOG_FD);
     service->log_context = (struct log_context){ service->log, str_from(role->log_name) };
