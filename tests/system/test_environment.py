@@ -26,6 +26,7 @@ def test_processes_have_what_is_imported_and_nothing_else():
         for pids in relay.role_pids().values():
             found = environment_of(pids[0])
             assert found.pop("PATH")
+            assert found.pop("GLIBC_TUNABLES").startswith("glibc.malloc.")
             assert {name: value for name, value in found.items() if "SAN_" not in name} == {
                 "KEPT": "of the caller", "TZ": "THERE-9", "WORDS": "a, b", "LANG": "C"}
         assert relay.wait_log(r"^\w{3} [ \d]\d (\d\d):")[-1] in hour_there()

@@ -90,14 +90,17 @@ static bool parse_into(const struct parameter *parameter, struct str text, void 
 static bool fill_field(struct builder *builder, const struct parameter *parameter)
 {
     struct config *config = builder->config;
-    struct config_value *value = config_values_find(config->values, parameter->name);
+    void *field = (char *)config + parameter->offset;
     struct str text;
 
+    if (config_values_has_plain_default(config->values, parameter))
+        return parse_into(parameter, parameter->default_text, field, builder->error);
+    struct config_value *value = config_values_find(config->values, parameter->name);
     if (!config_values_expand(config->values, value, &text, builder->error))
         return false;
     if (parameter_is_one_word(parameter))
         text = drop_comment(builder, value, text);
-    return parse_into(parameter, text, (char *)config + parameter->offset, builder->error) ||
+    return parse_into(parameter, text, field, builder->error) ||
            error_context(builder->error, "%s: %.*s", place_of(value), STR_ARGS(parameter->name));
 }
 

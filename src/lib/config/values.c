@@ -22,6 +22,7 @@ static struct config_value *add(struct config_values *values, struct str name, s
     if (value == NULL) {
         value = arena_new(&values->arena, sizeof *value);
         value->name = name;
+        value->parameter = parameter_find(name);
         map_set(values->by_name, name, value);
     }
     value->raw = raw;
@@ -66,8 +67,6 @@ struct config_values *config_values_new(const struct config_source *source,
     values->source = source;
     values->service = service;
     values->by_name = map_new();
-    for (size_t i = 0; i < parameter_count; i++)
-        add(values, parameters[i].name, parameters[i].default_text)->parameter = &parameters[i];
     add(values, STR("config_directory"), source->folder);
     add(values, STR("process_id"), str_from(arena_printf(&values->arena, "%d", (int)getpid())));
     add_main_cf(values);
@@ -170,10 +169,21 @@ struct config_value *config_values_find(struct config_values *values, struct str
 
     if (value != NULL)
         return value;
-    const struct transport_parameter *parameter = transport_parameter_find(name, &transport);
-    if (parameter == NULL || !master_cf_has_name(&values->source->master_cf, transport))
+    const struct parameter *parameter = parameter_find(name);
+    if (parameter != NULL)
+        return add(values, parameter->name, parameter->default_text);
+    const struct transport_parameter *of_transport = transport_parameter_find(name, &transport);
+    if (of_transport == NULL || !master_cf_has_name(&values->source->master_cf, transport))
         return NULL;
-    return config_values_find(values, parameter->default_name);
+    return config_values_find(values, of_transport->default_name);
+}
+
+bool config_values_has_plain_default(const struct config_values *values,
+                                     const struct parameter *parameter)
+{
+    return !str_is_empty(parameter->default_text) &&
+           str_find_byte(parameter->default_text, '$') < 0 &&
+           map_find(values->by_name, parameter->name) == NULL;
 }
 
 static bool find_for_expansion(void *argument, struct str name, struct expand_value *found)

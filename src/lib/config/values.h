@@ -31,6 +31,10 @@ void config_values_free(struct config_values **values);
 /* The value of a name, unexpanded; NULL when it has none. A parameter of a transport has the
  * default for all transports where it is not set. */
 struct config_value *config_values_find(struct config_values *values, struct str name);
+/* Whether nothing but the parameter's default counts, and that stands for itself. Most do; asking
+ * for them by config_values_find would only make room for each. */
+bool config_values_has_plain_default(const struct config_values *values,
+                                     const struct parameter *parameter);
 /* The same, expanded; the text lives as long as the values. The error names the place. */
 must_check bool config_values_expand(struct config_values *values, struct config_value *value,
                                      struct str *text, struct error *error);

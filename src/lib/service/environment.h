@@ -11,7 +11,8 @@
 /* The next entry of a list, without its braces. False: none is left. */
 bool environment_next(struct str *list, struct str *word);
 /* What the master's children are given: "NAME=value" each, ended by NULL, in the arena. A path,
- * what import_environment takes over or sets, and the options of sanitizer builds. */
+ * settings of the C library's memory, what import_environment takes over or sets, and the options
+ * of sanitizer builds. */
 const char *const *environment_import(struct arena *arena, const struct config *config);
 /* Sets what import_environment has a value for, in this process. */
 void environment_enforce(const struct config *config);
