@@ -108,6 +108,11 @@ must_check bool value_read(const struct store *store, MDB_val value, size_t offs
                            char *out, struct error *error);
 /* Whether the value's pages are what LMDB will take them for when it frees them. */
 bool value_is_deletable(const struct store *store, MDB_val value);
+/* Both in one look at the disk: the first `len` bytes (VALUE_START_MAX at most), and whether the
+ * value is deletable. */
+enum { VALUE_START_MAX = 64 };
+must_check bool value_read_start(const struct store *store, MDB_val value, size_t len, char *out,
+                                 bool *is_deletable, struct error *error);
 
 /* ---- space.c ---- */
 /* Extends the file so that `reserve_bytes` lie behind its last used page. Only what is there

@@ -55,6 +55,17 @@ bool value_read(const struct store *store, MDB_val value, size_t offset, size_t 
     return true;
 }
 
+static bool is_run_of(const struct run_header *header, off_t offset, size_t value_bytes)
+{
+    return header->page == (uint64_t)offset / PAGE_BYTES && header->flags == RUN_FLAG &&
+           header->pages == pages_of_value(value_bytes);
+}
+
+static off_t run_offset(const struct store *store, MDB_val value)
+{
+    return (const char *)value.mv_data - store->base - PAGE_HEADER_BYTES;
+}
+
 bool value_is_deletable(const struct store *store, MDB_val value)
 {
     struct run_header header;
@@ -62,8 +73,26 @@ bool value_is_deletable(const struct store *store, MDB_val value)
 
     if (!is_mapped_run(store, value))
         return true;
-    off_t offset = (const char *)value.mv_data - store->base - PAGE_HEADER_BYTES;
+    off_t offset = run_offset(store, value);
     return read_at(store->data_fd, offset, sizeof header, (char *)&header, &ignored) &&
-           header.page == (uint64_t)offset / PAGE_BYTES && header.flags == RUN_FLAG &&
-           header.pages == pages_of_value(value.mv_size);
+           is_run_of(&header, offset, value.mv_size);
+}
+
+bool value_read_start(const struct store *store, MDB_val value, size_t len, char *out,
+                      bool *is_deletable, struct error *error)
+{
+    struct {
+        struct run_header header;
+        char start[VALUE_START_MAX];
+    } both;
+
+    *is_deletable = true;
+    if (!is_mapped_run(store, value))
+        return value_read(store, value, 0, len, out, error);
+    off_t offset = run_offset(store, value);
+    if (!read_at(store->data_fd, offset, sizeof both.header + len, (char *)&both, error))
+        return false;
+    *is_deletable = is_run_of(&both.header, offset, value.mv_size);
+    memcpy(out, both.start, len);
+    return true;
 }

@@ -51,10 +51,21 @@ static enum store_outcome put(struct store *store, struct record_key key, size_t
     return environment_outcome(store, code, "write to the queue", error);
 }
 
+/* Of a value in a leaf, or one that is known to be deletable. */
+static enum store_outcome remove_sound_key(struct store *store, struct record_key key,
+                                           struct error *error)
+{
+    MDB_val key_value = value_of_key(&key);
+
+    store->batch_pages += PAGES_PER_CHANGE;
+    int code = mdb_del(store->batch, store->dbi, &key_value, NULL);
+    return environment_outcome(store, code, "remove from the queue", error);
+}
+
 static enum store_outcome remove_key(struct store *store, struct record_key key,
                                      struct error *error)
 {
-    MDB_val key_value = value_of_key(&key), value;
+    MDB_val value;
     int code;
 
     if (!find(store, key, &value, &code))
@@ -63,9 +74,7 @@ static enum store_outcome remove_key(struct store *store, struct record_key key,
         error_set(error, "the pages of a record are damaged: it cannot be removed");
         return STORE_DAMAGED;
     }
-    store->batch_pages += PAGES_PER_CHANGE;
-    code = mdb_del(store->batch, store->dbi, &key_value, NULL);
-    return environment_outcome(store, code, "remove from the queue", error);
+    return remove_sound_key(store, key, error);
 }
 
 /* ---- begin and commit ---- */
@@ -301,7 +310,8 @@ enum store_outcome store_put_message(struct store *store, const struct store_mes
 
 /* Only the header is read, and not the checksum: what it names is checked where it is used. */
 static enum store_outcome read_header(struct store *store, enum record_type type, uint64_t queue_id,
-                                      struct message_header *header, struct error *error)
+                                      struct message_header *header, bool *is_deletable,
+                                      struct error *error)
 {
     char head[MESSAGE_HEADER_BYTES];
     MDB_val value;
@@ -309,7 +319,8 @@ static enum store_outcome read_header(struct store *store, enum record_type type
 
     if (!find(store, record_key_message(type, queue_id), &value, &code))
         return environment_outcome(store, code, "look in the queue", error);
-    if (value.mv_size < sizeof head || !value_read(store, value, 0, sizeof head, head, error) ||
+    if (value.mv_size < sizeof head ||
+        !value_read_start(store, value, sizeof head, head, is_deletable, error) ||
         !message_header_parse(type, queue_id, str_of(head, sizeof head), value.mv_size, header)) {
         error_set(error, "the message's record is damaged");
         return STORE_DAMAGED;
@@ -317,24 +328,32 @@ static enum store_outcome read_header(struct store *store, enum record_type type
     return STORE_OK;
 }
 
-/* Where the message stands in the schedule; `header` is that of the record as accepted. */
-static enum store_outcome read_schedule(struct store *store, uint64_t queue_id, int64_t *due_ms,
-                                        struct message_header *header, bool *has_update,
-                                        struct error *error)
+/* What is to be known of a message to change or remove it. */
+struct standing {
+    struct message_header header; /* of the record as accepted */
+    bool is_deletable;            /* that record */
+    bool has_update;
+    int64_t due_ms; /* where it stands in the schedule */
+};
+
+static enum store_outcome read_standing(struct store *store, uint64_t queue_id,
+                                        struct standing *standing, struct error *error)
 {
     struct message_header update;
-    enum store_outcome outcome = read_header(store, RECORD_MESSAGE, queue_id, header, error);
+    bool ignored;
+    enum store_outcome outcome = read_header(store, RECORD_MESSAGE, queue_id, &standing->header,
+                                             &standing->is_deletable, error);
 
-    *has_update = false;
+    standing->has_update = false;
     if (outcome != STORE_OK)
         return outcome;
-    *due_ms = header->due_ms;
-    outcome = read_header(store, RECORD_UPDATE, queue_id, &update, error);
+    standing->due_ms = standing->header.due_ms;
+    outcome = read_header(store, RECORD_UPDATE, queue_id, &update, &ignored, error);
     if (outcome == STORE_ABSENT)
         return STORE_OK;
-    *has_update = true;
+    standing->has_update = true;
     if (outcome == STORE_OK)
-        *due_ms = update.due_ms;
+        standing->due_ms = update.due_ms;
     return outcome;
 }
 
@@ -366,12 +385,12 @@ static enum store_outcome find_due(struct store *store, uint64_t queue_id, int64
 static enum store_outcome remove_due(struct store *store, int64_t due_ms, uint64_t queue_id,
                                      struct error *error)
 {
-    enum store_outcome outcome = remove_key(store, record_key_due(due_ms, queue_id), error);
+    enum store_outcome outcome = remove_sound_key(store, record_key_due(due_ms, queue_id), error);
 
     if (outcome != STORE_ABSENT)
         return outcome;
     outcome = find_due(store, queue_id, &due_ms, error);
-    return outcome == STORE_OK ? remove_key(store, record_key_due(due_ms, queue_id), error)
+    return outcome == STORE_OK ? remove_sound_key(store, record_key_due(due_ms, queue_id), error)
                                : outcome;
 }
 
@@ -379,34 +398,32 @@ enum store_outcome store_update_message(struct store *store, uint64_t queue_id, 
                                         int64_t due_ms, struct error *error)
 {
     struct message_record record = { queue_id, due_ms, 0, envelope, STR("") };
-    struct message_header header;
-    int64_t old_due_ms;
-    bool has_update;
-    enum store_outcome outcome =
-        read_schedule(store, queue_id, &old_due_ms, &header, &has_update, error);
+    struct standing standing;
+    enum store_outcome outcome = read_standing(store, queue_id, &standing, error);
 
     if (outcome != STORE_OK)
         return outcome;
     outcome = put_record(store, RECORD_UPDATE, &record, 0, error);
-    if (outcome != STORE_OK || old_due_ms == due_ms)
+    if (outcome != STORE_OK || standing.due_ms == due_ms)
         return outcome;
-    outcome = remove_due(store, old_due_ms, queue_id, error);
+    outcome = remove_due(store, standing.due_ms, queue_id, error);
     return is_spoilt(outcome) ? outcome : put_due(store, due_ms, queue_id, error);
 }
 
-static enum store_outcome remove_records(struct store *store, uint64_t queue_id, int64_t due_ms,
-                                         bool has_update, struct error *error)
+static enum store_outcome remove_records(struct store *store, uint64_t queue_id,
+                                         const struct standing *standing, struct error *error)
 {
-    enum store_outcome outcome =
-        remove_key(store, record_key_message(RECORD_MESSAGE, queue_id), error);
+    struct record_key key = record_key_message(RECORD_MESSAGE, queue_id);
+    enum store_outcome outcome = standing->is_deletable ? remove_sound_key(store, key, error)
+                                                        : remove_key(store, key, error);
 
     if (outcome != STORE_OK)
         return outcome;
     store->next.message_count--;
-    outcome = remove_due(store, due_ms, queue_id, error);
+    outcome = remove_due(store, standing->due_ms, queue_id, error);
     if (is_spoilt(outcome))
         return outcome;
-    if (has_update)
+    if (standing->has_update)
         outcome = remove_key(store, record_key_message(RECORD_UPDATE, queue_id), error);
     return is_spoilt(outcome) ? outcome : STORE_OK;
 }
@@ -423,24 +440,22 @@ static uint32_t count_chunks(struct store *store, uint64_t queue_id)
 static enum store_outcome delete_damaged(struct store *store, uint64_t queue_id,
                                          struct error *error)
 {
+    const struct standing unknown = { .has_update = true };
     uint32_t chunk_count = count_chunks(store, queue_id);
-    enum store_outcome outcome = remove_records(store, queue_id, 0, true, error);
+    enum store_outcome outcome = remove_records(store, queue_id, &unknown, error);
     return outcome == STORE_OK ? remove_chunks(store, queue_id, chunk_count, error) : outcome;
 }
 
 enum store_outcome store_delete_message(struct store *store, uint64_t queue_id, struct error *error)
 {
-    struct message_header header;
-    int64_t due_ms;
-    bool has_update;
-    enum store_outcome outcome =
-        read_schedule(store, queue_id, &due_ms, &header, &has_update, error);
+    struct standing standing;
+    enum store_outcome outcome = read_standing(store, queue_id, &standing, error);
 
     if (outcome == STORE_DAMAGED)
         return delete_damaged(store, queue_id, error);
     if (outcome == STORE_OK)
-        outcome = remove_records(store, queue_id, due_ms, has_update, error);
+        outcome = remove_records(store, queue_id, &standing, error);
     if (outcome == STORE_OK)
-        outcome = remove_chunks(store, queue_id, header.chunk_count, error);
+        outcome = remove_chunks(store, queue_id, standing.header.chunk_count, error);
     return outcome;
 }
