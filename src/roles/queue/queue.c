@@ -212,12 +212,14 @@ void queue_status(struct queue *queue, struct buf *out)
                (unsigned long long)completion->deferred_total,
                (unsigned long long)completion->bounced_total,
                (unsigned long long)completion->expired_total);
-    buf_printf(out,
-               "commits: %llu with %llu requests (largest %llu), mean %llu us, slowest %llu us\n",
-               (unsigned long long)commits.commits, (unsigned long long)commits.requests,
-               (unsigned long long)commits.largest_batch,
-               (unsigned long long)(commits.commits > 0 ? commits.commit_us / commits.commits : 0),
-               (unsigned long long)commits.slowest_commit_us);
+    buf_printf(
+        out,
+        "commits: %llu with %llu requests (largest %llu, %llu waits for more), mean %llu us, "
+        "slowest %llu us\n",
+        (unsigned long long)commits.commits, (unsigned long long)commits.requests,
+        (unsigned long long)commits.largest_batch, (unsigned long long)commits.waits,
+        (unsigned long long)(commits.commits > 0 ? commits.commit_us / commits.commits : 0),
+        (unsigned long long)commits.slowest_commit_us);
     buf_printf(out, "content kept in memory: %zu bytes; new mail is %s\n",
                queue->content_cache.used_bytes,
                queue->intake.is_gate_open ? "accepted" : "refused: not enough disk space");
