@@ -12,6 +12,7 @@ int master_main(int argc, char **argv);
 
 extern const struct role local_role;
 extern const struct role anvil_role;
+extern const struct role keys_role;
 extern const struct role log_role;
 extern const struct role pickup_role;
 extern const struct role proxywrite_role;

@@ -2,6 +2,7 @@
 """What code can do that has taken a role over: system calls made inside the running process. A call
 that every role must be able to make succeeds in the same way, so a refusal means something."""
 import contextlib
+import functools
 import os
 import pathlib
 import signal
@@ -10,6 +11,7 @@ import socket
 import pytest
 
 import inside
+from certificates import Certificates
 from inside import Killed, error_of
 from world import IS_SANITIZED, MASTER_CF, Instance, wait_until
 
@@ -17,16 +19,24 @@ pytestmark = pytest.mark.skipif(not inside.is_possible or IS_SANITIZED,
                                 reason="needs root and x86_64; sanitizers do not bear a filter")
 
 # local is root by its nature and runs programs: what it does instead, test_local.py shows.
-ROLES = ["log", "queue", "resolver", "anvil", "verify", "smtp", "smtpd", "pickup"]
+ROLES = ["log", "queue", "resolver", "anvil", "verify", "smtp", "smtpd", "pickup",
+         "keys"]
 FILES = {"queue", "pickup"}                      # see some files, fenced by Landlock
 INET, UNIX = {"smtp", "resolver"}, {"log"}       # make sockets
 THREADS = {"queue", "resolver"}
 PROT_READ, PROT_WRITE, PROT_EXEC, MAP_PRIVATE, MAP_ANONYMOUS = 1, 2, 4, 2, 32
 
 
+@functools.cache
+def certificate():
+    return Certificates().make("relay.example.test")
+
+
 def instance():
+    certificate_file, key_file = certificate()
     master_cf = MASTER_CF + "verify unix - - n - 1 verify\n"
-    return Instance(master_cf=master_cf, address_verify_map="",
+    return Instance(master_cf=master_cf, address_verify_map="", smtpd_tls_security_level="may",
+                    smtpd_tls_cert_file=certificate_file, smtpd_tls_key_file=key_file,
                     smtpd_recipient_restrictions="permit_mynetworks, reject_unverified_recipient")
 
 

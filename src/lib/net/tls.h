@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS, with OpenSSL behind it and no type of it shown. A context holds what is read from files
- * (keys, certificates, authorities) and is made before its role is confined; a connection
+ * (certificates, authorities) and is made before its role is confined; private keys are in another
+ * process (net/tls_keys.h). A connection
  * (struct tls) belongs to a stream, which moves its bytes: see stream_start_tls. Single-threaded,
  * as the streams are.
  */
@@ -10,6 +11,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/error.h"
+#include "net/tls_files.h"
+#include "net/tls_keys.h"
 #include "net/tls_settings.h"
 #include "net/tls_tickets.h"
 
@@ -19,23 +22,18 @@
 
 struct tls_context;
 
-/* File names as main.cf has them; empty ones are absent. */
-struct tls_files {
-    struct str chain_files; /* a list; the others below are then not looked at */
-    struct str rsa_cert, rsa_key, dsa_cert, dsa_key, ec_cert, ec_key;
-    struct str ca_file, ca_path;
-    bool appends_default_ca;
-};
-
 enum tls_chain_outcome {
     TLS_CHAIN_FOUND,
     TLS_CHAIN_ABSENT, /* the name has none of its own: the usual one serves */
     TLS_CHAIN_FAILED, /* cannot be told: the handshake fails */
+    TLS_CHAIN_BROKEN, /* it has, but they are of no use: the handshake fails */
 };
 
 struct tls_context_options {
     bool is_server;
-    struct tls_files files;
+    struct tls_files files;        /* of keys only their certificates are read */
+    struct tls_key_holder *holder; /* who has the keys; borrowed; NULL: there are none */
+    struct str key_owner;          /* whose they are for it */
     struct tls_protocols protocols;
     struct str cipher_list; /* OpenSSL's syntax; empty: its default */
     struct str curves;      /* tls_eecdh_auto_curves and tls_ffdhe_auto_groups */
@@ -47,19 +45,21 @@ struct tls_context_options {
     int64_t session_lifetime_s;
     struct tls_tickets *tickets; /* borrowed; NULL: no tickets */
     struct str listener;         /* whose tickets are no other listener's */
-    /* Server: keys and certificates by the name a client asks for. NULL: always the same ones. The
-     * PEM text goes to `chain`. */
+    /* Server: certificates by the name a client asks for. NULL: always the same ones. Their PEM
+     * text, with blank keys as tls_pem_blank makes them, goes to `chain`. It may suspend the
+     * fiber. */
     enum tls_chain_outcome (*find_chain)(void *argument, struct str name, struct buf *chain);
     void *argument;
-    /* Hears, in Postfix's words, why something does not work. */
-    void (*warning)(void *argument, const char *text);
-    void *warning_argument;
+    struct tls_warning warning;
 };
 
 /* NULL where TLS cannot be offered with these options; `warning` has said why. Strings are copied.
  */
 struct tls_context *tls_context_new(const struct tls_context_options *options);
 void tls_context_free(struct tls_context **context);
+/* The names of the keys that its own certificates need, one after the other, from `*at` = 0 on;
+ * false at the end. */
+bool tls_context_next_key(const struct tls_context *context, size_t *at, struct str *key);
 
 /* ---- connections ---- */
 

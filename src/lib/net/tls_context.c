@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
 #include "base/ensure.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "net/tls_openssl.h"
 
@@ -9,224 +8,7 @@
 #include <errno.h>
 #include <openssl/core_names.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/rand.h>
-
-enum { PEM_BYTES_MAX = 1024 * 1024 };
-
-/* ---- words ---- */
-
-__attribute__((format(printf, 2, 3))) static void warn(const struct tls_context_options *options,
-                                                       const char *format, ...)
-{
-    autofree_buf struct buf text = { 0 };
-    va_list arguments;
-
-    va_start(arguments, format);
-    buf_vprintf(&text, format, arguments);
-    va_end(arguments);
-    if (options->warning != NULL)
-        options->warning(options->warning_argument, buf_text(&text));
-}
-
-/* Says why, then OpenSSL's own words. */
-static bool give_up(const struct tls_context_options *options, const char *what, const char *kind,
-                    const char *file)
-{
-    autofree_buf struct buf problems = { 0 };
-    struct str rest, line;
-
-    tls_problems_take(&problems);
-    warn(options, "cannot get %s %s from file \"%s\": disabling TLS support", kind, what, file);
-    rest = buf_str(&problems);
-    while (str_next_word(&rest, "\n", &line))
-        warn(options, "TLS library problem: %.*s", STR_ARGS(line));
-    return false;
-}
-
-/* ---- keys and certificates ---- */
-
-/* A key that wants a password is of no use to a server that starts alone. */
-static int no_password(char *room, int room_bytes, int is_writing, void *argument)
-{
-    (void)room;
-    (void)room_bytes;
-    (void)is_writing;
-    (void)argument;
-    return 0;
-}
-
-static bool load_pair(const struct tls_context_options *options, SSL_CTX *library, struct str cert,
-                      struct str key, const char *kind)
-{
-    autoclear_arena struct arena arena = { 0 };
-    const char *cert_file = arena_text(&arena, cert);
-    const char *key_file = arena_text(&arena, key.len > 0 ? key : cert);
-
-    if (cert.len == 0 || str_equal_fold(cert, STR("none")))
-        return true;
-    if (SSL_CTX_use_certificate_chain_file(library, cert_file) <= 0)
-        return give_up(options, "certificate", kind, cert_file);
-    if (SSL_CTX_use_PrivateKey_file(library, key_file, SSL_FILETYPE_PEM) <= 0)
-        return give_up(options, "private key", kind, key_file);
-    if (SSL_CTX_check_private_key(library) == 1)
-        return true;
-    ERR_clear_error();
-    warn(options, "%s private key in %s does not match public key in %s: disabling TLS support",
-         kind, key_file, cert_file);
-    return false;
-}
-
-/* What chain_load has read and not handed over yet. */
-struct chain {
-    SSL_CTX *context;
-    SSL *library; /* one of the two */
-    EVP_PKEY *key;
-    X509 *leaf;
-    STACK_OF(X509) * rest;
-    int count;
-};
-
-static bool chain_flush(struct chain *chain, const char *name, struct error *error)
-{
-    int status = 1;
-
-    if (chain->key == NULL)
-        return true;
-    if (chain->leaf == NULL)
-        return error_set(error, "%s: a key is not followed by its certificate", name);
-    status =
-        chain->library != NULL
-            ? SSL_use_cert_and_key(chain->library, chain->leaf, chain->key, chain->rest, 1)
-            : SSL_CTX_use_cert_and_key(chain->context, chain->leaf, chain->key, chain->rest, 1);
-    EVP_PKEY_free(chain->key);
-    X509_free(chain->leaf);
-    sk_X509_pop_free(chain->rest, X509_free);
-    chain->key = NULL;
-    chain->leaf = NULL;
-    chain->rest = NULL;
-    chain->count++;
-    ERR_clear_error();
-    return status == 1 ||
-           error_set(error, "%s: a key does not match the certificate behind it", name);
-}
-
-static bool chain_add_certificate(struct chain *chain, X509 *certificate, const char *name,
-                                  struct error *error)
-{
-    if (chain->key == NULL) {
-        X509_free(certificate);
-        return error_set(error, "%s: a certificate stands before the first key", name);
-    }
-    if (chain->leaf == NULL) {
-        chain->leaf = certificate;
-        return true;
-    }
-    if (chain->rest == NULL)
-        chain->rest = sk_X509_new_null();
-    ensure(chain->rest != NULL && sk_X509_push(chain->rest, certificate) > 0);
-    return true;
-}
-
-/* One PEM object of `type`. */
-static bool chain_add(struct chain *chain, const char *type, const unsigned char *bytes, long len,
-                      const char *name, struct error *error)
-{
-    bool is_key = str_ends_with(str_from(type), STR("PRIVATE KEY"));
-    bool is_certificate = strcmp(type, PEM_STRING_X509) == 0 ||
-                          strcmp(type, PEM_STRING_X509_OLD) == 0 ||
-                          strcmp(type, PEM_STRING_X509_TRUSTED) == 0;
-
-    if (is_key) {
-        if (!chain_flush(chain, name, error))
-            return false;
-        chain->key = d2i_AutoPrivateKey(NULL, &bytes, len);
-        ERR_clear_error();
-        return chain->key != NULL || error_set(error, "%s: a private key cannot be read", name);
-    }
-    if (!is_certificate)
-        return true; /* parameters and such */
-    X509 *certificate = d2i_X509_AUX(NULL, &bytes, len);
-    ERR_clear_error();
-    if (certificate == NULL)
-        return error_set(error, "%s: a certificate cannot be read", name);
-    return chain_add_certificate(chain, certificate, name, error);
-}
-
-static bool chain_read(struct chain *chain, BIO *in, const char *name, struct error *error)
-{
-    char *type, *header;
-    unsigned char *bytes;
-    bool is_fine = true;
-    long len;
-
-    while (is_fine && PEM_read_bio(in, &type, &header, &bytes, &len) == 1) {
-        is_fine = *header == '\0' ? chain_add(chain, type, bytes, len, name, error)
-                                  : error_set(error, "%s: a key wants a password", name);
-        OPENSSL_free(type);
-        OPENSSL_free(header);
-        OPENSSL_clear_free(bytes, (size_t)len);
-    }
-    ERR_clear_error(); /* the end of the text is one */
-    return is_fine;
-}
-
-bool tls_chain_load(SSL_CTX *context, SSL *library, struct str pem, const char *name,
-                    struct error *error)
-{
-    struct chain chain = { .context = context, .library = library };
-    BIO *in = BIO_new_mem_buf(pem.ptr, (int)str_take(pem, PEM_BYTES_MAX).len);
-
-    ensure(in != NULL);
-    bool is_fine = chain_read(&chain, in, name, error) && chain_flush(&chain, name, error);
-    BIO_free(in);
-    EVP_PKEY_free(chain.key);
-    X509_free(chain.leaf);
-    sk_X509_pop_free(chain.rest, X509_free);
-    if (is_fine && chain.count == 0)
-        return error_set(error, "%s: no key and certificate in it", name);
-    return is_fine;
-}
-
-static bool load_chain_files(const struct tls_context_options *options, SSL_CTX *library)
-{
-    autofree_buf struct buf pem = { 0 };
-    autoclear_arena struct arena arena = { 0 };
-    struct str rest = options->files.chain_files, word;
-    struct error error;
-
-    while (str_next_word(&rest, ", \t\r\n", &word)) {
-        if (!file_read(arena_text(&arena, word), PEM_BYTES_MAX, &pem, &error)) {
-            warn(options, "error opening chain file: %s", error.message);
-            return false;
-        }
-        buf_append_byte(&pem, '\n');
-    }
-    bool is_loaded = tls_chain_load(library, NULL, buf_str(&pem), "chain", &error);
-    OPENSSL_cleanse(pem.ptr, pem.len);
-    if (!is_loaded)
-        warn(options, "error loading private keys and certificates from: %.*s: %s",
-             STR_ARGS(options->files.chain_files), error.message);
-    return is_loaded;
-}
-
-static bool load_keys(const struct tls_context_options *options, SSL_CTX *library)
-{
-    const struct tls_files *files = &options->files;
-
-    SSL_CTX_set_default_passwd_cb(library, no_password);
-    if (files->chain_files.len > 0)
-        return load_chain_files(options, library);
-    return load_pair(options, library, files->rsa_cert, files->rsa_key, "RSA") &&
-           load_pair(options, library, files->dsa_cert, files->dsa_key, "DSA") &&
-           load_pair(options, library, files->ec_cert, files->ec_key, "ECDSA");
-}
-
-static bool has_keys(const struct tls_files *files)
-{
-    return files->chain_files.len > 0 || files->rsa_cert.len > 0 || files->dsa_cert.len > 0 ||
-           files->ec_cert.len > 0;
-}
 
 /* ---- authorities ---- */
 
@@ -266,12 +48,12 @@ static bool load_authorities(const struct tls_context_options *options, SSL_CTX 
 
     if (*file != '\0' && X509_STORE_load_file(store, file) != 1) {
         tls_problems_take(&problems);
-        warn(options,
-             "cannot load Certification Authority data, CAfile=\"%s\": disabling TLS support",
-             file);
+        tls_warn(&options->warning,
+                 "cannot load Certification Authority data, CAfile=\"%s\": disabling TLS support",
+                 file);
         rest = buf_str(&problems);
         while (str_next_word(&rest, "\n", &line))
-            warn(options, "TLS library problem: %.*s", STR_ARGS(line));
+            tls_warn(&options->warning, "TLS library problem: %.*s", STR_ARGS(line));
         return false;
     }
     if (options->is_server && !options->asks_for_certificate)
@@ -386,11 +168,13 @@ static int servername_arrived(SSL *library, int *alert, void *argument)
     case TLS_CHAIN_ABSENT:
         return refuse_name(tls, name, TLS_NAME_UNMATCHED);
     case TLS_CHAIN_FOUND:
-        if (tls_chain_load(NULL, library, buf_str(&chain), "SNI chain", &error)) {
-            OPENSSL_cleanse(chain.ptr, chain.len);
+        if (tls_chain_use(tls->context, library, buf_str(&chain), "SNI chain", &error)) {
             tls->servername = arena_copy(&tls->arena, name);
             return SSL_TLSEXT_ERR_OK;
         }
+        (void)refuse_name(tls, name, TLS_NAME_BROKEN);
+        break;
+    case TLS_CHAIN_BROKEN:
         (void)refuse_name(tls, name, TLS_NAME_BROKEN);
         break;
     case TLS_CHAIN_FAILED:
@@ -461,13 +245,14 @@ static bool set_rules(struct tls_context *context, const struct tls_context_opti
     context->fingerprint_digest =
         EVP_get_digestbyname(arena_text(&arena, options->fingerprint_digest));
     if (context->fingerprint_digest == NULL) {
-        warn(options, "digest algorithm \"%.*s\" not found", STR_ARGS(options->fingerprint_digest));
+        tls_warn(&options->warning, "digest algorithm \"%.*s\" not found",
+                 STR_ARGS(options->fingerprint_digest));
         return false;
     }
     if (options->cipher_list.len > 0 &&
         SSL_CTX_set_cipher_list(library, arena_text(&arena, options->cipher_list)) != 1) {
         ERR_clear_error();
-        warn(options, "no cipher in \"%.*s\"", STR_ARGS(options->cipher_list));
+        tls_warn(&options->warning, "no cipher in \"%.*s\"", STR_ARGS(options->cipher_list));
         return false;
     }
     return true;
@@ -518,14 +303,14 @@ static bool set_transport(struct tls_context *context)
 
 static bool fill(struct tls_context *context, const struct tls_context_options *options)
 {
-    if (options->is_server && !has_keys(&options->files)) {
-        warn(options, "No server certs available. TLS won't be enabled");
+    if (options->is_server && !tls_files_have_keys(&options->files)) {
+        tls_warn(&options->warning, "No server certs available. TLS won't be enabled");
         return false;
     }
     context->library = SSL_CTX_new(options->is_server ? TLS_server_method() : TLS_client_method());
     ensure(context->library != NULL && set_transport(context));
     if (!set_rules(context, options) || !load_authorities(options, context->library) ||
-        !load_keys(options, context->library))
+        !tls_chains_load(context, options))
         return false;
     set_sessions(context, options);
     if (options->is_server) {
@@ -548,6 +333,8 @@ struct tls_context *tls_context_new(const struct tls_context_options *options)
 
     context->is_server = options->is_server;
     context->tickets = options->tickets;
+    context->holder = options->holder;
+    context->key_owner = arena_copy(&context->arena, options->key_owner);
     context->listener = arena_copy(&context->arena, options->listener);
     context->find_chain = options->find_chain;
     context->argument = options->argument;
@@ -565,4 +352,17 @@ void tls_context_free(struct tls_context **context)
     arena_clear(&(*context)->arena);
     memory_free(*context);
     *context = NULL;
+}
+
+bool tls_context_next_key(const struct tls_context *context, size_t *at, struct str *key)
+{
+    const struct tls_key_name *name = context->keys;
+
+    for (size_t i = 0; name != NULL && i < *at; i++)
+        name = name->next;
+    if (name == NULL)
+        return false;
+    *key = str_of((const char *)name->bytes, sizeof name->bytes);
+    (*at)++;
+    return true;
 }

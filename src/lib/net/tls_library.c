@@ -27,8 +27,8 @@ struct tls_context *tls_context_new(const struct tls_context_options *options)
 
     if (tls_library_load(&error))
         return library->tls_context_new(options);
-    if (options->warning != NULL)
-        options->warning(options->warning_argument, error.message);
+    if (options->warning.say != NULL)
+        options->warning.say(options->warning.argument, error.message);
     return NULL;
 }
 
@@ -36,6 +36,11 @@ void tls_context_free(struct tls_context **context)
 {
     if (*context != NULL)
         library->tls_context_free(context);
+}
+
+bool tls_context_next_key(const struct tls_context *context, size_t *at, struct str *key)
+{
+    return library->tls_context_next_key(context, at, key);
 }
 
 struct tls *tls_new_server(struct tls_context *context, struct error *error)
@@ -114,6 +119,48 @@ enum tls_pair_outcome tls_pair_inspect(const char *certificate_file, const char 
         return TLS_PAIR_UNREADABLE;
     return library->tls_pair_inspect(certificate_file, key_file, valid_from_s, valid_until_s,
                                      error);
+}
+
+/* ---- net/tls_keys.h ---- */
+
+void tls_key_holder_clear(struct tls_key_holder *holder)
+{
+    if (holder->provider != NULL)
+        library->tls_key_holder_clear(holder);
+}
+
+struct tls_keys *tls_keys_new(struct error *error)
+{
+    return tls_library_load(error) ? library->tls_keys_new(error) : NULL;
+}
+
+void tls_keys_free(struct tls_keys **keys)
+{
+    if (*keys != NULL)
+        library->tls_keys_free(keys);
+}
+
+bool tls_keys_add_files(struct tls_keys *keys, const struct tls_files *files, struct str owner,
+                        const struct tls_warning *warning)
+{
+    return library->tls_keys_add_files(keys, files, owner, warning);
+}
+
+bool tls_keys_add_chain(struct tls_keys *keys, struct str pem, struct str owner,
+                        struct error *error)
+{
+    return library->tls_keys_add_chain(keys, pem, owner, error);
+}
+
+size_t tls_keys_count(const struct tls_keys *keys)
+{
+    return library->tls_keys_count(keys);
+}
+
+enum tls_key_outcome tls_keys_use(struct tls_keys *keys, const struct tls_key_request *request,
+                                  struct buf *result)
+{
+    return library->tls_keys_use(keys, request, result);
 }
 
 /* ---- net/crypto.h ---- */

@@ -4,9 +4,9 @@
  * first TLS context or digest. Every process that has libssl and libcrypto loaded pays half a
  * megabyte for their relocated tables, and most roles, and all commands, never need them.
  *
- * The functions of net/tls.h, net/tls_pair.h and net/crypto.h exist twice: in the module, where
- * they do the work, and in the program, where they find the module's (tls_library.c). The module
- * shows its own in one struct.
+ * The functions of net/tls.h, net/tls_keys.h, net/tls_pair.h and net/crypto.h exist twice: in the
+ * module, where they do the work, and in the program, where they find the module's (tls_library.c).
+ * The module shows its own in one struct.
  */
 #pragma once
 
@@ -17,6 +17,14 @@
 #define TLS_LIBRARY_FUNCTIONS(F)                                                                   \
     F(tls_context_new)                                                                             \
     F(tls_context_free)                                                                            \
+    F(tls_context_next_key)                                                                        \
+    F(tls_key_holder_clear)                                                                        \
+    F(tls_keys_new)                                                                                \
+    F(tls_keys_free)                                                                               \
+    F(tls_keys_add_files)                                                                          \
+    F(tls_keys_add_chain)                                                                          \
+    F(tls_keys_count)                                                                              \
+    F(tls_keys_use)                                                                                \
     F(tls_new_server)                                                                              \
     F(tls_new_client)                                                                              \
     F(tls_free)                                                                                    \

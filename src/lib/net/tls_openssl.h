@@ -6,12 +6,23 @@
 
 #include <openssl/ssl.h>
 
+enum { TLS_PEM_BYTES_MAX = 1024 * 1024 };
+
+/* By which the holder knows a key. */
+struct tls_key_name {
+    struct tls_key_name *next;
+    unsigned char bytes[TLS_KEY_NAME_BYTES];
+};
+
 struct tls_context {
     SSL_CTX *library;
     BIO_METHOD *transport; /* how OpenSSL reaches struct tls_transport */
     bool is_server;
     const EVP_MD *fingerprint_digest;
     struct tls_tickets *tickets;
+    struct tls_key_holder *holder;
+    struct str key_owner;
+    struct tls_key_name *keys; /* of its own certificates */
     struct str listener;
     enum tls_chain_outcome (*find_chain)(void *argument, struct str name, struct buf *chain);
     void *argument;
@@ -47,9 +58,42 @@ void tls_problems_take(struct buf *out);
 /* The versions as OpenSSL's options: SSL_OP_NO_TLSv1 and so on. */
 uint64_t tls_protocols_refused(struct tls_protocols protocols);
 
-/* Loads "key, certificate, chain, key, …" from PEM text, into a context or a connection. */
-must_check bool tls_chain_load(SSL_CTX *context, SSL *library, struct str pem, const char *name,
+/* ---- tls_chain.c ---- */
+
+__attribute__((format(printf, 2, 3))) void tls_warn(const struct tls_warning *warning,
+                                                    const char *format, ...);
+/* A pem_password_cb: there is none. */
+int tls_no_password(char *room, int room_bytes, int is_writing, void *argument);
+
+/* One key with its certificate and those above. */
+struct tls_chain {
+    EVP_PKEY *key; /* NULL where keys are not read */
+    X509 *leaf;
+    STACK_OF(X509) * rest; /* NULL: none */
+};
+struct tls_chain_reader {
+    bool reads_keys; /* or only notes where they stand: they may be blank */
+    bool is_one; /* certificates of one key, which is elsewhere: those in between are no marks */
+    const char *name; /* for errors */
+    bool (*take)(void *argument, const struct tls_chain *chain, struct error *error);
+    void *argument;
+};
+/* Reads "key, certificate, chain, key, …" from PEM text; each is lent to `take`. */
+must_check bool tls_chain_read(struct str pem, const struct tls_chain_reader *reader,
                                struct error *error);
+/* The certificates that the options name, with keys that the holder has. */
+must_check bool tls_chains_load(struct tls_context *context,
+                                const struct tls_context_options *options);
+/* PEM text with blank keys, for one connection. */
+must_check bool tls_chain_use(struct tls_context *context, SSL *library, struct str pem,
+                              const char *name, struct error *error);
+
+/* ---- tls_provider.c ---- */
+
+/* The key of a certificate, which the context's holder has. It lives no longer than the context.
+ * NULL: it is of no kind that we know. */
+EVP_PKEY *tls_provider_key(const struct tls_context *context, const X509 *certificate);
+must_check bool tls_key_name(const X509 *certificate, unsigned char name[TLS_KEY_NAME_BYTES]);
 
 /* tls_certificate.c: what the other end showed. */
 void tls_certificate_facts(const struct tls *tls, struct arena *arena, struct tls_facts *facts);

@@ -153,6 +153,8 @@ static bool is_list(struct str name)
 
 static unsigned use_of(struct str name)
 {
+    if (str_equal(name, STR("tls_server_sni_maps")))
+        return TABLE_USE_KEYS;
     if (str_starts_with(name, STR("smtp_")) || str_starts_with(name, STR("lmtp_")))
         return TABLE_USE_CLIENT;
     return str_starts_with(name, STR("smtpd_")) ? TABLE_USE_SERVER : TABLE_USE_COMMON;

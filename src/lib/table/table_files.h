@@ -15,6 +15,7 @@
 enum table_use {
     TABLE_USE_SERVER = 1, /* smtpd_...: receives mail */
     TABLE_USE_CLIENT = 2, /* smtp_..., lmtp_...: delivers over the network */
+    TABLE_USE_KEYS = 8,   /* tls_server_sni_maps */
     TABLE_USE_COMMON = 4, /* everything else: addresses, routing, content */
 };
 

@@ -122,6 +122,24 @@ struct channel *asker_channel_of(const struct asker *asker, uint64_t number)
     return NULL;
 }
 
+uint64_t asker_newest(const struct asker *asker)
+{
+    const struct peer *peer = newest(asker);
+
+    return peer == NULL ? 0 : peer->number;
+}
+
+/* The newest is the first, so numbers get smaller. */
+uint64_t asker_peer_before(const struct asker *asker, uint64_t number)
+{
+    list_each (link, &asker->peers) {
+        const struct peer *peer = list_entry(link, struct peer, link);
+        if (peer->number < number)
+            return peer->number;
+    }
+    return 0;
+}
+
 static void begin(struct asker *asker, struct question *question)
 {
     if (question->id == 0)

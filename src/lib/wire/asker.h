@@ -2,8 +2,8 @@
 /*
  * Asking another role over a channel: a fiber sends a question with a number and is suspended until
  * the answer with that number, its deadline, or the end of the channel. What the messages are
- * the caller knows (dns_client.c, service/anvil.c, verify.c, cyrus.c, login_cache.c); this keeps
- * account of who waits for what. In the loop.
+ * the caller knows (dns_client.c, service/anvil.c, verify.c, cyrus.c, login_cache.c, keys.c); this
+ * keeps account of who waits for what. In the loop.
  *
  * A peer that is replaced (a reload) may still answer what it was asked: its channel is kept until
  * the peer closes it, while new questions go to its successor. What a peer has not answered when
@@ -56,6 +56,11 @@ must_check bool asker_attach(struct asker *asker, int fd, struct error *error);
 struct channel *asker_channel(const struct asker *asker);
 /* The channel to that peer; NULL when it is gone. */
 struct channel *asker_channel_of(const struct asker *asker, uint64_t peer);
+
+/* Their numbers, as in struct question: the newest one's; and that of the next older one, which may
+ * be gone itself. 0: there is none. */
+uint64_t asker_newest(const struct asker *asker);
+uint64_t asker_peer_before(const struct asker *asker, uint64_t peer);
 
 /* Sends the question, as soon as there is a peer, and suspends the fiber; true when there is an
  * answer. `what` is for the dump of fibers. */

@@ -9,8 +9,8 @@
 #include <sysexits.h>
 
 static const struct role *const roles[] = {
-    &anvil_role,    &local_role, &log_role,  &pickup_role, &proxywrite_role, &queue_role,
-    &resolver_role, &sasl_role,  &smtp_role, &smtpd_role,  &verify_role,
+    &anvil_role, &keys_role,     &local_role, &log_role,  &pickup_role, &proxywrite_role,
+    &queue_role, &resolver_role, &sasl_role,  &smtp_role, &smtpd_role,  &verify_role,
 };
 
 int role_main(int argc, char **argv)

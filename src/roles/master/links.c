@@ -29,6 +29,8 @@ static const struct link_row topology[] = {
     { "smtpd", "anvil", NULL, NULL },
     { "smtpd", "verify", NULL, NULL },
     { "smtpd", "sasl", NULL, NULL },
+    { "smtpd", "keys", NULL, NULL },
+    { "smtp", "keys", NULL, NULL },
     { "verify", "queue", NULL, NULL },
 };
 

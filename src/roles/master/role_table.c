@@ -2,6 +2,7 @@
 #include "role_table.h"
 
 #include "config/twins.h"
+#include "net/tls_files.h"
 #include "service/login_cache.h"
 #include "table/table_files.h"
 
@@ -112,6 +113,16 @@ static int proxywrite_workers(const struct config *config)
                : 0;
 }
 
+/* Only where some service needs a private key. */
+static int keys_workers(const struct config *config)
+{
+    return some_service_wants(config, STR("smtpd"), tls_files_server_wants_keys) ||
+                   some_service_wants(config, STR("smtp"), tls_files_client_wants_keys) ||
+                   some_service_wants(config, STR("lmtp"), tls_files_client_wants_keys)
+               ? 1
+               : 0;
+}
+
 const struct role_row role_table[ROLE_COUNT] = {
     { "log", one, false, false, STAGE_LOG, 0 },
     { "queue", one, true, false, STAGE_QUEUE, TABLE_USE_COMMON },
@@ -120,6 +131,8 @@ const struct role_row role_table[ROLE_COUNT] = {
     { "verify", verify_workers, true, false, STAGE_QUEUE, 0 },
     { "sasl", sasl_workers, false, false, STAGE_QUEUE, 0 },
     { "proxywrite", proxywrite_workers, true, false, STAGE_QUEUE, 0 },
+    /* Before those that ask it: with each reload they have the new one from their start. */
+    { "keys", keys_workers, false, false, STAGE_QUEUE, TABLE_USE_KEYS },
     { "smtp", smtp_workers, false, true, STAGE_CONVERSATIONS, TABLE_USE_CLIENT },
     { "smtpd", smtpd_workers, false, true, STAGE_CONVERSATIONS,
       TABLE_USE_SERVER | TABLE_USE_COMMON },

@@ -4,7 +4,7 @@
 
 #include "config/config.h"
 
-enum { WORKERS_MAX = 64, ROLE_COUNT = 11 };
+enum { WORKERS_MAX = 64, ROLE_COUNT = 12 };
 
 /* The order of the stages at an orderly stop. */
 enum stop_stage { STAGE_CONVERSATIONS, STAGE_QUEUE, STAGE_LOG, STAGE_COUNT };

@@ -51,6 +51,8 @@ static bool smtp_peer(struct service *service, struct str role, uint32_t worker,
         return dns_client_attach(state->worker.dns, fd, error);
     if (str_equal(role, STR("proxywrite")))
         return login_cache_attach(state->worker.login_cache, fd, error);
+    if (str_equal(role, STR("keys")))
+        return keys_client_attach(state->worker.keys, fd, error);
     fd_close(&fd);
     return error_set(error, "a channel to \"%.*s\" is of no use to smtp", STR_ARGS(role));
 }

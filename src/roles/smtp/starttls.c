@@ -35,7 +35,7 @@ bool starttls_check_offer(struct session *session, bool *is_wanted)
                  STR_ARGS(session->host));
     if (policy->level == TLS_LEVEL_NONE)
         return true;
-    *is_wanted = is_offered && policy->context != NULL;
+    *is_wanted = is_offered && tls_policy_can_start(session->transport->tls, policy);
     if (*is_wanted || policy->level == TLS_LEVEL_MAY)
         return true;
     if (!is_offered)
@@ -180,7 +180,7 @@ bool starttls_shake_hands(struct session *session)
         return give_up(session, "4.7.5", "host %.*s sent plaintext behind its reply to STARTTLS",
                        STR_ARGS(session->name));
     }
-    if (policy->context == NULL)
+    if (!tls_policy_can_start(session->transport->tls, policy))
         return give_up(session, "4.7.5", "TLS is required, but our TLS engine is unavailable");
     if (policy->keeps_sessions) {
         session->tls_key = session_key(session);

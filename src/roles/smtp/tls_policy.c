@@ -6,6 +6,7 @@
 #include "delivery.h"
 #include "mail/header.h"
 #include "named_trust.h"
+#include "service/keys.h"
 #include "table/table_list.h"
 
 struct tls_rules {
@@ -14,6 +15,7 @@ struct tls_rules {
     const char *prefix; /* "smtp" or "lmtp", for messages */
     enum tls_level level;
     struct table_list *maps, *per_site;
+    struct keys_client *keys;    /* the worker's */
     struct tls_context *context; /* NULL: not wanted, or it does not work */
     unsigned log_bits;
     struct dane_rules dane;
@@ -67,42 +69,41 @@ static void read_anchors(struct tls_rules *rules)
     rules->anchors.count = 0;
 }
 
+static struct str service_name(const struct config *config)
+{
+    return config->service != NULL ? config->service->name : STR("smtp");
+}
+
 static void make_context(struct tls_rules *rules)
 {
     const struct config *config = rules->config;
     struct tls_context_options options = {
-        .files = { .chain_files = config->smtp_tls_chain_files,
-                   .rsa_cert = config->smtp_tls_cert_file,
-                   .rsa_key = config->smtp_tls_key_file,
-                   .dsa_cert = config->smtp_tls_dcert_file,
-                   .dsa_key = config->smtp_tls_dkey_file,
-                   .ec_cert = config->smtp_tls_eccert_file,
-                   .ec_key = config->smtp_tls_eckey_file,
-                   .ca_file = config->smtp_tls_CAfile,
-                   .ca_path = config->smtp_tls_CApath,
-                   .appends_default_ca = config->tls_append_default_CA },
+        .files = tls_files_of_client(config),
+        .key_owner = service_name(config),
+        .holder = keys_client_holder(rules->keys),
         .protocols = { .allowed = (1u << TLS_PROTOCOLS) - 1 },
         .curves = str_from(arena_printf(&rules->arena, "%.*s %.*s",
                                         STR_ARGS(config->tls_eecdh_auto_curves),
                                         STR_ARGS(config->tls_ffdhe_auto_groups))),
         .fingerprint_digest = config->smtp_tls_fingerprint_digest,
         .verify_depth = config->smtp_tls_scert_verifydepth,
-        .warning = warn,
-        .warning_argument = rules,
+        .warning = { .say = warn, .argument = rules },
     };
 
     rules->context = tls_context_new(&options);
 }
 
-struct tls_rules *tls_rules_new(const struct config *config, const struct log_context *log,
-                                bool is_lmtp, struct error *error)
+struct tls_rules *tls_rules_new(const struct tls_rules_options *own, struct error *error)
 {
+    const struct config *config = own->config;
+    const struct log_context *log = own->log;
     struct tls_rules *rules = memory_new(sizeof *rules);
     struct table_options options = { .warning = warn, .argument = rules };
 
     rules->config = config;
     rules->log = log;
-    rules->prefix = is_lmtp ? "lmtp" : "smtp";
+    rules->keys = own->keys;
+    rules->prefix = own->is_lmtp ? "lmtp" : "smtp";
     if (!set_level(rules, error) || !dane_rules_init(config, log, &rules->dane, error)) {
         tls_rules_free(&rules);
         return NULL;
@@ -132,6 +133,12 @@ void tls_rules_free(struct tls_rules **rules)
     arena_clear(&(*rules)->arena);
     memory_free(*rules);
     *rules = NULL;
+}
+
+bool tls_policy_can_start(const struct tls_rules *rules, const struct tls_policy *policy)
+{
+    return policy->context != NULL &&
+           keys_client_has(rules->keys, service_name(rules->config), policy->context);
 }
 
 bool tls_policy_is_waived(const struct tls_rules *rules, struct str content)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How much TLS mail to a server must have: what a transport's configuration says of it
- * (struct tls_rules, with its keys and authorities, made before the role is confined), and what
- * follows for one destination and server.
+ * (struct tls_rules, with its certificates and authorities, made before the role is confined), and
+ * what follows for one destination and server.
  */
 #pragma once
 
@@ -16,9 +16,15 @@ struct tls_rules;
 struct delivery;
 struct target;
 
-/* Borrows `config` and `log`. NULL with `error`: the configuration does not make sense. */
-struct tls_rules *tls_rules_new(const struct config *config, const struct log_context *log,
-                                bool is_lmtp, struct error *error);
+struct tls_rules_options {
+    const struct config *config;
+    const struct log_context *log;
+    struct keys_client *keys; /* who has the private keys */
+    bool is_lmtp;
+};
+
+/* Borrows what the options name. NULL with `error`: the configuration does not make sense. */
+struct tls_rules *tls_rules_new(const struct tls_rules_options *options, struct error *error);
 void tls_rules_free(struct tls_rules **rules);
 
 /* Whom it is about. */
@@ -51,5 +57,8 @@ struct tls_policy {
 bool tls_policy_find(const struct tls_rules *rules, struct delivery *delivery,
                      const struct tls_site *site, struct tls_policy *policy,
                      const struct failure **failure);
+/* Whether TLS can be begun now: there is a context, and whoever has its keys is there. May suspend
+ * the fiber. */
+bool tls_policy_can_start(const struct tls_rules *rules, const struct tls_policy *policy);
 /* The message says that it needs no protection: "TLS-Required: no" (RFC 8689). */
 bool tls_policy_is_waived(const struct tls_rules *rules, struct str content);

@@ -8,9 +8,10 @@
 #include "service/login_cache.h"
 
 void transports_init(struct transports *transports, const struct config_source *source,
-                     struct log *log)
+                     struct log *log, struct keys_client *keys)
 {
-    *transports = (struct transports){ .source = source, .log = log, .by_name = map_new() };
+    *transports =
+        (struct transports){ .source = source, .log = log, .keys = keys, .by_name = map_new() };
 }
 
 static void free_lists(struct transport *transport)
@@ -186,7 +187,11 @@ static bool fill_transport(struct transports *transports, struct transport *tran
     if (!set_flags(transport, error))
         return false;
     client_tables_open(&transport->tables, config, &transport->log);
-    transport->tls = tls_rules_new(config, &transport->log, transport->is_lmtp, error);
+    const struct tls_rules_options tls = { .config = config,
+                                           .log = &transport->log,
+                                           .keys = transports->keys,
+                                           .is_lmtp = transport->is_lmtp };
+    transport->tls = tls_rules_new(&tls, error);
     if (transport->tls == NULL)
         return false;
     transport->checks = content_checks_new_for_delivery(config, &transport->log);

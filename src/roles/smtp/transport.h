@@ -51,12 +51,13 @@ struct transport {
 struct transports {
     const struct config_source *source;
     struct log *log;
+    struct keys_client *keys; /* the worker's */
     struct map *by_name;
     struct arena arena;
 };
 
 void transports_init(struct transports *transports, const struct config_source *source,
-                     struct log *log);
+                     struct log *log, struct keys_client *keys);
 /* Makes those of all smtp and lmtp services, while files can be opened. What is wrong with one is
  * said when it is used. */
 void transports_open_all(struct transports *transports);

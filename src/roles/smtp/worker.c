@@ -103,7 +103,8 @@ bool worker_init(struct worker *worker, const struct worker_options *options, st
                                       .has_long_queue_ids = options->config->enable_long_queue_ids,
                                       .drained = options->drained,
                                       .argument = options->argument });
-    transports_init(&worker->transports, options->source, options->log.log);
+    worker->keys = keys_client_new(options->loop);
+    transports_init(&worker->transports, options->source, options->log.log, worker->keys);
     transports_open_all(&worker->transports);
     connection_cache_init(&worker->cache, options->loop, look_for_end, worker);
     worker->tls_sessions = tls_sessions_new();
@@ -147,6 +148,7 @@ void worker_clear(struct worker *worker)
     dns_client_free(&worker->dns);
     login_cache_free(&worker->login_cache);
     transports_clear(&worker->transports);
+    keys_client_free(&worker->keys);
     local_servers_free(&worker->local_servers);
     buf_free(&worker->scratch);
     arena_clear(&worker->arena);

@@ -13,6 +13,7 @@
 #include "net/dns.h"
 #include "own_host.h"
 #include "service/jobs.h"
+#include "service/keys.h"
 #include "service/login_cache.h"
 #include "transport.h"
 
@@ -26,6 +27,7 @@ struct worker {
     struct dns_client *dns;
     struct search_domains search_domains; /* of resolv.conf */
     struct login_cache *login_cache;
+    struct keys_client *keys;
     struct str best_mx_transport;        /* empty: none */
     struct local_servers *local_servers; /* NULL: none */
     struct connection_cache cache;

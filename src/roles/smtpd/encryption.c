@@ -5,7 +5,7 @@
 #include "ehlo.h"
 #include "limits.h"
 #include "mail/tls_line.h"
-#include "sni_maps.h"
+#include "service/keys.h"
 
 struct encryption {
     const struct config *config;
@@ -13,8 +13,8 @@ struct encryption {
     enum tls_level level;          /* none, may or encrypt */
     bool asks_for_certificate, needs_certificate;
     unsigned log_bits;           /* enum tls_log */
-    struct sni_maps *sni_maps;   /* NULL: none */
-    struct tls_context *context; /* NULL: the keys do not work; 454 */
+    struct keys_client *keys;    /* the worker's; NULL: there are none */
+    struct tls_context *context; /* NULL: the certificates do not work; 454 */
     struct arena arena;
 };
 
@@ -113,21 +113,29 @@ static bool set_agreement(struct encryption *encryption, struct tls_context_opti
     return true;
 }
 
+static struct str service_name(const struct config *config)
+{
+    return config->service != NULL ? config->service->name : STR("smtpd");
+}
+
+static enum tls_chain_outcome find_chain(void *argument, struct str name, struct buf *chain)
+{
+    const struct encryption *encryption = argument;
+
+    return keys_client_find_chain(encryption->keys, service_name(encryption->config),
+                                  encryption->config->tls_server_sni_maps, name, chain);
+}
+
 static void make_context(struct encryption *encryption, struct service *service)
 {
     const struct config *config = encryption->config;
+    bool has_sni_maps =
+        encryption->keys != NULL && !str_is_empty(str_trim(config->tls_server_sni_maps));
     struct tls_context_options options = {
         .is_server = true,
-        .files = { .chain_files = config->smtpd_tls_chain_files,
-                   .rsa_cert = config->smtpd_tls_cert_file,
-                   .rsa_key = config->smtpd_tls_key_file,
-                   .dsa_cert = config->smtpd_tls_dcert_file,
-                   .dsa_key = config->smtpd_tls_dkey_file,
-                   .ec_cert = config->smtpd_tls_eccert_file,
-                   .ec_key = config->smtpd_tls_eckey_file,
-                   .ca_file = config->smtpd_tls_CAfile,
-                   .ca_path = config->smtpd_tls_CApath,
-                   .appends_default_ca = config->tls_append_default_CA },
+        .files = tls_files_of_server(config),
+        .key_owner = service_name(config),
+        .holder = encryption->keys != NULL ? keys_client_holder(encryption->keys) : NULL,
         .curves = curves(encryption),
         .fingerprint_digest = config->smtpd_tls_fingerprint_digest,
         .verify_depth = config->smtpd_tls_ccert_verifydepth,
@@ -135,24 +143,24 @@ static void make_context(struct encryption *encryption, struct service *service)
         .prefers_own_ciphers = config->tls_preempt_cipherlist,
         .session_lifetime_s = config->smtpd_tls_session_cache_timeout,
         .tickets = service != NULL ? service->tickets : NULL,
-        .listener = config->service != NULL ? config->service->name : STR("smtpd"),
-        .find_chain = encryption->sni_maps != NULL ? sni_maps_find : NULL,
-        .argument = encryption->sni_maps,
-        .warning = warn,
-        .warning_argument = encryption,
+        .listener = service_name(config),
+        .find_chain = has_sni_maps ? find_chain : NULL,
+        .argument = encryption,
+        .warning = { .say = warn, .argument = encryption },
     };
 
     if (set_agreement(encryption, &options))
         encryption->context = tls_context_new(&options);
 }
 
-struct encryption *encryption_new(struct service *service, const struct config *config,
-                                  const struct log_context *log, struct error *error)
+struct encryption *encryption_new(const struct encryption_options *options, struct error *error)
 {
     struct encryption *encryption = memory_new(sizeof *encryption);
+    const struct config *config = options->config;
 
     encryption->config = config;
-    encryption->log = log;
+    encryption->log = options->log;
+    encryption->keys = options->keys;
     if (!set_level(encryption, error)) {
         encryption_free(&encryption);
         return NULL;
@@ -163,8 +171,7 @@ struct encryption *encryption_new(struct service *service, const struct config *
     set_certificate_wishes(encryption);
     if (!encryption->needs_certificate)
         encryption->log_bits &= ~(unsigned)TLS_LOG_UNTRUSTED;
-    encryption->sni_maps = sni_maps_new(config, log);
-    make_context(encryption, service);
+    make_context(encryption, options->service);
     return encryption;
 }
 
@@ -173,7 +180,6 @@ void encryption_free(struct encryption **encryption)
     if (*encryption == NULL)
         return;
     tls_context_free(&(*encryption)->context);
-    sni_maps_free(&(*encryption)->sni_maps);
     arena_clear(&(*encryption)->arena);
     memory_free(*encryption);
     *encryption = NULL;
@@ -195,6 +201,15 @@ bool encryption_is_offered(const struct conversation *conversation)
 bool encryption_is_missing(const struct conversation *conversation)
 {
     return conversation->policy->encryption->level == TLS_LEVEL_ENCRYPT && !is_active(conversation);
+}
+
+/* Now: the process that has the keys may be away, or may have found them of no use. */
+static bool can_start(const struct encryption *encryption)
+{
+    return encryption->context != NULL &&
+           (encryption->keys == NULL ||
+            keys_client_has(encryption->keys, service_name(encryption->config),
+                            encryption->context));
 }
 
 bool encryption_must_precede_authentication(const struct conversation *conversation)
@@ -337,7 +352,7 @@ enum next encryption_start(struct conversation *conversation, struct str argumen
         return reply(conversation, REPLY_NOT_IMPLEMENTED);
     if (session_in_transaction(session))
         return reply(conversation, REPLY_IN_MAIL);
-    if (conversation->policy->encryption->context == NULL)
+    if (!can_start(conversation->policy->encryption))
         return reply(conversation, REPLY_NO_TLS);
     /* Words in clear that came along could pass for words inside: nobody honest sends them. */
     if (!str_is_empty(stream_pending(conversation->stream))) {
@@ -364,7 +379,7 @@ enum next encryption_wrap(struct conversation *conversation)
 
     if (!policy->config->smtpd_tls_wrappermode)
         return NEXT_COMMAND;
-    if (policy->encryption->context != NULL)
+    if (can_start(policy->encryption))
         return limits_allow_wrapper(conversation) ? shake_hands(conversation) : NEXT_CLOSE;
     log_warning(&policy->log,
                 "Wrapper-mode request dropped from %.*s for service %.*s. TLS context "

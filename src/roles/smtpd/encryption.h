@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * TLS with clients: STARTTLS (RFC 3207) and the wrapper mode of port 465. What one smtpd line of
- * master.cf wants of it, with its keys; and the handshake of a conversation. What a handshake came
- * to is in session->tls.
+ * master.cf wants of it, with its certificates (the keys are the role keys'); and the handshake of
+ * a conversation. What a handshake came to is in session->tls.
  */
 #pragma once
 
@@ -11,11 +11,17 @@
 
 struct encryption;
 
-/* Before the role is confined; borrows `config` and `log`. `service` may be NULL: no tickets. NULL
- * with `error`: the operator must mend the configuration. Keys that do not load are no error: TLS
- * is then refused with 454, as in Postfix, and the log says why. */
-struct encryption *encryption_new(struct service *service, const struct config *config,
-                                  const struct log_context *log, struct error *error);
+struct encryption_options {
+    struct service *service;  /* NULL: no tickets */
+    struct keys_client *keys; /* who has the private keys; NULL only where there are none */
+    const struct config *config;
+    const struct log_context *log;
+};
+
+/* Before the role is confined; borrows what the options name. NULL with `error`: the operator must
+ * mend the configuration. Keys and certificates that do not load are no error: TLS is then refused
+ * with 454, as in Postfix, and the log says why. */
+struct encryption *encryption_new(const struct encryption_options *options, struct error *error);
 void encryption_free(struct encryption **encryption);
 
 /* Whether EHLO offers STARTTLS to this conversation. */

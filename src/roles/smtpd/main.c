@@ -55,19 +55,22 @@ static bool smtpd_start(struct service *service, struct error *error)
     smtpd->server.dns = dns_client_new(service->loop);
     smtpd->server.anvil = anvil_client_new(service->loop);
     smtpd->server.cyrus = cyrus_client_new(service->loop);
+    smtpd->server.keys = keys_client_new(service->loop);
     smtpd->server.verify = verify_client_new(service->loop);
     return true;
 }
 
-static struct policy *policy_for_line(struct service *service, const struct master_service *line,
+static struct policy *policy_for_line(const struct smtpd *smtpd, const struct master_service *line,
                                       struct error *error)
 {
+    struct service *service = smtpd->service;
     struct config *config = config_new(service->source, line, NULL, NULL, error);
 
     if (config == NULL)
         return NULL;
     struct policy_options options = {
         .service = service,
+        .keys = smtpd->server.keys,
         .config = config,
         .service_name = line->name,
         .log = service_log_context(service, config, "smtpd"),
@@ -94,7 +97,7 @@ static bool smtpd_listener(struct service *service, const struct master_service 
     struct policy *policy = policy_of_line(smtpd, line);
 
     if (policy == NULL)
-        policy = policy_for_line(service, line, error);
+        policy = policy_for_line(smtpd, line, error);
     if (policy == NULL) {
         close(fd);
         return false;
@@ -121,6 +124,8 @@ static bool smtpd_peer(struct service *service, struct str role, uint32_t worker
         return anvil_client_attach(smtpd->server.anvil, fd, error);
     if (str_equal(role, STR("sasl")))
         return cyrus_client_attach(smtpd->server.cyrus, fd, error);
+    if (str_equal(role, STR("keys")))
+        return keys_client_attach(smtpd->server.keys, fd, error);
     if (str_equal(role, STR("verify")))
         return verify_client_attach(smtpd->server.verify, fd, error);
     close(fd);
@@ -223,6 +228,7 @@ static void smtpd_stop(struct service *service)
     dns_client_free(&smtpd->server.dns);
     anvil_client_free(&smtpd->server.anvil);
     cyrus_client_free(&smtpd->server.cyrus);
+    keys_client_free(&smtpd->server.keys);
     verify_client_free(&smtpd->server.verify);
     memory_free(smtpd);
     service->state = NULL;

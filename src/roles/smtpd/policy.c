@@ -169,9 +169,15 @@ static bool set_authentication(struct policy *policy, struct service *service, s
     return policy->authentication != NULL;
 }
 
-static bool set_encryption(struct policy *policy, struct service *service, struct error *error)
+static bool set_encryption(struct policy *policy, const struct policy_options *options,
+                           struct error *error)
 {
-    policy->encryption = encryption_new(service, policy->config, &policy->log, error);
+    const struct encryption_options own = { .service = options->service,
+                                            .keys = options->keys,
+                                            .config = policy->config,
+                                            .log = &policy->log };
+
+    policy->encryption = encryption_new(&own, error);
     return policy->encryption != NULL;
 }
 
@@ -310,7 +316,7 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     policy->service_name = options->service_name;
     if (!policy_fill(policy, options->service, error) ||
         !set_authentication(policy, options->service, error) ||
-        !set_encryption(policy, options->service, error))
+        !set_encryption(policy, options, error))
         policy_free(&policy);
     return policy;
 }

@@ -54,8 +54,9 @@ struct policy {
 };
 
 struct policy_options {
-    struct service *service; /* needed only where the configuration names servers */
-    struct config *config;   /* taken over, also on failure */
+    struct service *service;  /* needed only where the configuration names servers */
+    struct keys_client *keys; /* needed only where it has keys for TLS; lent */
+    struct config *config;    /* taken over, also on failure */
     struct str service_name;
     struct log_context log;
     struct log_context cleanup_log;

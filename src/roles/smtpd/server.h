@@ -9,6 +9,7 @@
 #include "loop/fiber.h"
 #include "net/dns.h"
 #include "service/cyrus.h"
+#include "service/keys.h"
 #include "service/submission.h"
 #include "service/verify.h"
 
@@ -18,6 +19,7 @@ struct server {
     struct dns_client *dns;
     struct anvil_client *anvil;   /* may be NULL: nothing is limited */
     struct cyrus_client *cyrus;   /* may be NULL: nobody logs in by Cyrus SASL */
+    struct keys_client *keys;     /* may be NULL: no service has keys for TLS */
     struct verify_client *verify; /* may be NULL: nothing can be verified */
     struct list conversations;    /* struct conversation, by link */
     size_t conversation_count;

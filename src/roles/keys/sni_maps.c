@@ -6,26 +6,27 @@
 #include "table/table_value.h"
 
 struct sni_maps {
-    const struct log_context *log;
+    struct str text;
+    struct log_context log;
     struct table_list *tables;
+    struct arena arena;
 };
 
 static void warn(void *argument, const char *text)
 {
     const struct sni_maps *maps = argument;
 
-    log_warning(maps->log, "%s", text);
+    log_warning(&maps->log, "%s", text);
 }
 
-struct sni_maps *sni_maps_new(const struct config *config, const struct log_context *log)
+struct sni_maps *sni_maps_new(struct str text, const struct log_context *log)
 {
-    if (str_is_empty(str_trim(config->tls_server_sni_maps)))
-        return NULL;
     struct sni_maps *maps = memory_new(sizeof *maps);
     struct table_options options = { .values_are_files = true, .warning = warn, .argument = maps };
-    maps->log = log;
-    maps->tables =
-        table_list_new(STR("tls_server_sni_maps"), config->tls_server_sni_maps, &options, NULL);
+
+    maps->text = arena_copy(&maps->arena, text);
+    maps->log = (struct log_context){ log->log, arena_copy(&maps->arena, log->tag) };
+    maps->tables = table_list_new(STR("tls_server_sni_maps"), maps->text, &options, NULL);
     return maps;
 }
 
@@ -34,8 +35,14 @@ void sni_maps_free(struct sni_maps **maps)
     if (*maps == NULL)
         return;
     table_list_free(&(*maps)->tables);
+    arena_clear(&(*maps)->arena);
     memory_free(*maps);
     *maps = NULL;
+}
+
+struct str sni_maps_text(const struct sni_maps *maps)
+{
+    return maps->text;
 }
 
 /* The name itself, then ".example.com" for each domain above it. */
@@ -53,9 +60,9 @@ static enum lookup_outcome find_value(const struct sni_maps *maps, struct arena 
     return outcome;
 }
 
-enum tls_chain_outcome sni_maps_find(void *argument, struct str name, struct buf *chain)
+enum tls_chain_outcome sni_maps_find(const struct sni_maps *maps, struct str name,
+                                     struct buf *chain)
 {
-    const struct sni_maps *maps = argument;
     autoclear_arena struct arena scratch = { 0 };
     struct error error = { 0 };
     struct str value;
@@ -70,7 +77,7 @@ enum tls_chain_outcome sni_maps_find(void *argument, struct str name, struct buf
     case LOOKUP_FAILED:
         break;
     }
-    log_warning(maps->log, "tls_server_sni_maps: %.*s map lookup problem: %s", STR_ARGS(name),
+    log_warning(&maps->log, "tls_server_sni_maps: %.*s map lookup problem: %s", STR_ARGS(name),
                 error.message);
     return TLS_CHAIN_FAILED;
 }
