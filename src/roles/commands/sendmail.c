@@ -134,9 +134,8 @@ static bool read_message(struct submission_run *run)
     while (is_good && (len = getline(&line, &capacity, stdin)) > 0) {
         struct str text = str_of(line, (size_t)len);
         if (str_ends_with(text, STR("\n")))
-            text.len--;
-        if (str_ends_with(text, STR("\r")))
-            text.len--;
+            for (text.len--; str_ends_with(text, STR("\r"));)
+                text.len--;
         if (!run->options->ignores_dots && str_equal(text, STR(".")))
             break;
         is_good = take_line(run, text);
