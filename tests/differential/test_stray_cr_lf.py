@@ -3,6 +3,7 @@
 the next host gets. Debian's Postfix with smtpd_forbid_bare_newline for everybody, and Waypost with
 whatever value."""
 import concurrent.futures
+import contextlib
 import itertools
 import re
 import subprocess
@@ -141,3 +142,34 @@ def test_submitted_text_is_mended_as_by_postfix(both):
         list(pool.map(submit, range(len(SUBMITTED))))
     count, found = differences(both, r"text-\d+@", SUBMITTED)
     assert count == len(SUBMITTED) and not found, "\n".join(found)
+
+
+@contextlib.contextmanager
+def changed(main_cf, line):
+    """For commands; nothing is reloaded."""
+    before = main_cf.read_text()
+    main_cf.write_text(f"{before}{line}\n")
+    try:
+        yield
+    finally:
+        main_cf.write_text(before)
+
+
+@pytest.mark.parametrize("value", ["never", "strict", "Always"])
+def test_sendmail_fixes_line_endings_where_postfix_does(both, value):
+    theirs, ours = both.sides
+    text = b"Subject: x\r\nX-Two: y\r\r\n\r\nbody\n\r\r\n.\r\n"
+    texts = [text, text.replace(b"x\r", b"x"), text.replace(b"x\r", b"x\r\r")]
+    exits = []
+    for number, each in enumerate(texts):
+        arguments = ["-i", "-f", f"{value}-{number}@local.example", "to@b.example"]
+        for side in both.sides:
+            with changed(side.system.config / "main.cf", f"sendmail_fix_line_endings = {value}"):
+                command = ["/usr/sbin/sendmail"] if side is theirs else [ours.system.bin / "sendmail"]
+                done = subprocess.run([*command, "-C", side.system.config, *arguments], input=each,
+                                      timeout=PATIENCE, stderr=subprocess.DEVNULL,
+                                      env=None if side is theirs else ours.system.environment)
+                exits.append(done.returncode)
+    assert exits[::2] == exits[1::2]
+    count, found = differences(both, rf"{value}-\d+@", texts)
+    assert count == exits.count(0) // 2 and not found, "\n".join(found)
