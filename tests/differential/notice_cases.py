@@ -8,7 +8,6 @@ import re
 import subprocess
 import time
 
-import pair as pair_module
 from pair import COMMON, PATIENCE, Content, Dialogue, Pair
 from scripted import Servers
 from world import Sink, wait_until
@@ -22,7 +21,6 @@ REPLIES = {
     "bare": "550 no status here",
     "odd": "503 5.5.1 odd: bad sequence of commands",
 }
-PICKUP = "pickup unix n - n 60 1 pickup\n"
 
 
 def script(*keywords):
@@ -37,13 +35,8 @@ class NoticePair(Pair):
     without DSN, ascii.example one without SMTPUTF8."""
 
     def __init__(self, parameters, services, **more):
-        services_before = pair_module.SERVICES
-        pair_module.SERVICES = services_before + PICKUP
-        try:
-            super().__init__({**COMMON, "transport_maps": "texthash:$config_directory/transport",
-                              "mail_name": "Postfix", **parameters}, services, **more)
-        finally:
-            pair_module.SERVICES = services_before
+        super().__init__({**COMMON, "transport_maps": "texthash:$config_directory/transport",
+                          "mail_name": "Postfix", **parameters}, services, **more)
         for side in self.sides:
             side.sink = Sink(decode_data=False, port=side.sink.port, enable_SMTPUTF8=True)
             side.servers = Servers({"127.0.0.2": script("SMTPUTF8"),

@@ -55,6 +55,7 @@ COMMON = {
 }
 
 SERVICES = """\
+pickup unix n - n 1 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
 rewrite unix - - n - - trivial-rewrite

@@ -79,7 +79,6 @@ class Side:
         self.system = kind(parameters, {"in": {}}, self.port)
         (self.system.config / "transport").write_text(hosts)
         with (self.system.config / "master.cf").open("a") as file:
-            file.write("pickup unix n - n 60 1 pickup\n")
             for each in TRANSPORTS:
                 file.write(f"{each} unix - - n - {PROCESS_LIMITS.get(each, '-')} smtp\n")
 

@@ -46,6 +46,24 @@ From: postmaster@reports.example
 Arrived.
 EOF
 """
+# Texts beyond ASCII; where none is named, the character set does not allow them.
+TEMPLATES_BEYOND_ASCII = """\
+failure_template = <<END
+Charset: {charset}
+From: Postbüro <mailer-daemon@mail.example.test>
+Subject: Nicht zugestellt: geht nicht
+Postmaster-Subject: Für den Postmeister
+
+Grüße von $myhostname: „Ihre Mail“ kam nach ${{maximal_queue_lifetime_hours}} Stunden nicht an – schade.
+END
+success_template = <<END
+Charset: utf-8
+From: MAILER-DAEMON (Mail)
+Subject: Arrived
+
+Angekommen, schön.
+END
+"""
 FILES = {"virtual": VIRTUAL, "aliases": ALIASES, "templates": TEMPLATES}
 BASE = {"virtual_alias_maps": "texthash:$config_directory/virtual",
         "smtpd_reject_unlisted_recipient": "no"}
@@ -112,6 +130,21 @@ def test_templates_of_a_file_are_used_word_for_word():
             dialogue("fine", ["<good@plain.example> NOTIFY=SUCCESS"]),
             dialogue("late", ["<late@plain.example>"]),
         ], 4)
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "UTF-8", "us-ascii"])
+def test_templates_beyond_ascii_are_used_or_left_like_by_postfix(charset):
+    files = {**FILES, "beyond": TEMPLATES_BEYOND_ASCII.format(charset=charset)}
+    with NoticePair({**BASE, "bounce_template_file": "$config_directory/beyond",
+                     "notify_classes": "bounce"}, SERVICES, files=files) as pair:
+        compare(pair, [
+            dialogue("failed", ["<bad@plain.example>"]),
+            dialogue("headers", ["<bad@plain.example>"], " RET=HDRS BODY=8BITMIME",
+                     body="Grüße\r\n".encode()),
+            dialogue("fine", ["<good@plain.example> NOTIFY=SUCCESS"]),
+            dialogue("utf", ["<bad@plain.example> ORCPT=utf-8;bäd@plain.example"],
+                     " SMTPUTF8 BODY=8BITMIME"),
+        ], 7)
 
 
 def test_the_postmaster_gets_copies_and_double_bounces():

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where mail goes of which an access table, a header check or a body check says FILTER, REDIRECT or
-BCC: Debian's Postfix and Waypost side by side."""
+BCC, and what it has of a PREPEND: Debian's Postfix and Waypost side by side."""
 import re
 
 import pytest
@@ -20,8 +20,11 @@ TARGETS = ["plain@c.example", "  spaced@c.example  ", "<angle@c.example>", "UPPE
 FILTERS = ["other:[127.0.0.1]:25", "other:", "other", ":dest.example", "error:no mail",
            "error:5.7.9 no mail", "smtp:nonesuch.example", "other:b.example more",
            "nonesuch:x", "retry:later", "  discard:  ", "error:"]
+HEADERS = ["X-One: y", "X-One:y", "X-One:", "X-One : y", "X One: y", "no colon", ":", ": y", "",
+           "X-One: \x07y", "X-\u00e9: y", "X-One\x01: y", "X-One: " + "long " * 300]
 ACTIONS = [f"{verb} {target}" for verb in ("REDIRECT", "BCC") for target in TARGETS] + \
-          [f"FILTER {target}" for target in FILTERS] + [
+          [f"FILTER {target}" for target in FILTERS] + \
+          [f"PREPEND {header}" for header in HEADERS] + [
               "redirect lower@c.example", "REDIRECT\tx@c.example", "BCC one@b.example",
               "FILTER error:first"]
 WHERE = ["access", "header", "body"]
@@ -48,8 +51,12 @@ EXPLAINED = [
 ]
 
 
+def action_of(service):
+    return ACTIONS[int(re.sub(r"\D", "", service))]
+
+
 def is_explained(service):
-    where, action = re.sub(r"\d", "", service), ACTIONS[int(re.sub(r"\D", "", service))]
+    where, action = re.sub(r"\d", "", service), action_of(service)
     return any(re.fullmatch(pattern, action) and re.fullmatch(places, where)
                for pattern, places, _ in EXPLAINED)
 
@@ -73,7 +80,14 @@ def dialogue(service, sender):
     return Dialogue(service, [b"EHLO client.example", b"MAIL FROM:<" + sender + b">",
                               b"RCPT TO:<one@b.example>", b"RCPT TO:<two@b.example>", b"DATA",
                               Content(b"Subject: x" + header + b"\r\n\r\n" + word + b"\r\n.\r\n"),
-                              b"QUIT"], name=ACTIONS[int(re.sub(r"\D", "", service))])
+                              b"QUIT"], name=action_of(service))
+
+
+def delivered(side):
+    """{service: content}"""
+    return {each.sender.split("@")[0]:
+            re.sub(r"(?ms)^(?:Received|Message-Id|Date): .*?\r\n(?=\S|\r)", "", each.text)
+            for each in side.sink.messages}
 
 
 def ends(side):
@@ -91,6 +105,19 @@ def test_actions_are_answered_as_by_postfix(both):
     found = both.compare([dialogue(service, f"{service}@s.example".encode())
                           for service in SERVICES])
     assert not found, "\n".join(map(str, found))
+
+
+def test_prepended_text_is_that_of_postfix(both):
+    """Of those the test before has sent."""
+    prepends = [each for each in SERVICES if action_of(each).startswith("PREPEND")]
+    contents = []
+    for side in both.sides:
+        wait_until(lambda side=side: set(prepends) <= set(delivered(side)), "all of them")
+        contents.append(delivered(side))
+    theirs, ours = contents
+    different = [f"{each} {action_of(each)!r}: {theirs[each]} {ours[each]}" for each in prepends
+                 if theirs[each] != ours[each] and not is_explained(each)]
+    assert not different, "\n".join(different)
 
 
 def test_actions_are_logged_as_by_postfix(both):

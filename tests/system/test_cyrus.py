@@ -2,6 +2,7 @@
 """Logins by Cyrus SASL with a real sasldb: what Debian's Postfix says to them, and what the role that
 has the library may do."""
 import base64
+import contextlib
 import hashlib
 import hmac
 import os
@@ -14,7 +15,7 @@ import smtplib
 import pytest
 
 import reference
-from cyrus import Cyrus, is_installed
+from cyrus import Cyrus, Saslauthd, is_installed
 from world import IS_SANITIZED, MASTER_CF, Instance, free_port, wait_until
 
 pytestmark = pytest.mark.skipif(not is_installed() or not reference.is_installed() or
@@ -58,25 +59,32 @@ def common(cyrus):
             "smtpd_sender_login_maps": "inline:{joe@example.test=joe@relay.example.test}"}
 
 
-@pytest.fixture(scope="module")
-def pair(cyrus):
+@contextlib.contextmanager
+def both(settings, services, folder):
+    """Postfix and Waypost with the SASL configuration of the folder; a port for each service."""
     def listeners():
-        ports = {name: free_port() for name in SERVICES}
+        ports = {name: free_port() for name in services}
         lines = []
         for name, port in ports.items():
             lines.append(f"127.0.0.1:{port} inet n - n - - smtpd\n")
-            lines += [f"  -o {{ {key} = {value} }}\n" for key, value in SERVICES[name].items()]
+            lines += [f"  -o {{ {key} = {value} }}\n" for key, value in services[name].items()]
         return ports, "".join(lines)
 
     (ports, lines), (our_ports, our_lines) = listeners(), listeners()
-    postfix = reference.Reference(services=lines, **common(cyrus))
-    relay = Instance(master_cf=MASTER_CF + our_lines, **common(cyrus))
+    postfix = reference.Reference(services=lines, **settings)
+    relay = Instance(master_cf=MASTER_CF + our_lines, **settings)
     for each in (postfix, relay):  # Debian's Postfix looks here, whatever the parameter says
         (each.config / "sasl").mkdir()
-        shutil.copy(cyrus.folder / "smtpd.conf", each.config / "sasl")
+        shutil.copy(folder / "smtpd.conf", each.config / "sasl")
     with postfix, relay:
         postfix.ports, relay.ports = ports, our_ports
         yield postfix, relay
+
+
+@pytest.fixture(scope="module")
+def pair(cyrus):
+    with both(common(cyrus), SERVICES, cyrus.folder) as made:
+        yield made
 
 
 def talk(server, service, *lines):
@@ -222,3 +230,28 @@ def test_reloads_disturb_no_login(relay):
 def test_the_role_is_there_only_where_it_is_wanted():
     with Instance() as instance:
         assert "sasl" not in instance.role_pids()
+
+
+def test_saslauthd_is_asked_and_its_absence_is_no_wrong_password():
+    daemon = Saslauthd(USERS)
+    logins = [[plain("joe", USERS["joe"]), "NOOP"],
+              ["AUTH LOGIN", b64("joe"), b64(USERS["joe"])],
+              [plain("joe", "wrong"), plain("nobody", "wrong"), plain("joe", "")],
+              ["AUTH LOGIN", b64("joe"), b64("wrong")]]
+    try:
+        daemon.start()
+        with both(common(None), {"plain": {}}, daemon.folder) as servers:
+            codes = []
+            for is_there in (True, False, True):
+                for lines in logins:
+                    theirs, ours = (talk(server, "plain", *lines) for server in servers)
+                    assert ours == theirs
+                    codes.append(ours[-1][0])
+                if is_there:
+                    daemon.stop()
+                else:
+                    daemon.start()
+            assert codes == [250, 235, 535, 535, 250, 454, 454, 454, 250, 235, 535, 535]
+    finally:
+        daemon.stop()
+        daemon.remove()

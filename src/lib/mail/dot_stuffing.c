@@ -11,9 +11,11 @@ enum decoder_state {
     AFTER_CRLF, /* at the start of a line; the start of content counts as one */
     AFTER_LF,   /* at the start of a line behind a bare LF: a dot here cannot end DATA */
     IN_LINE,
-    IN_LINE_CR, /* a CR, withheld */
-    ON_DOT,     /* a dot behind CRLF, dropped */
-    ON_DOT_CR,  /* CRLF "." CR: LF now is the end */
+    IN_LINE_CR,   /* a CR, withheld */
+    ON_DOT,       /* a dot behind CRLF, dropped */
+    ON_DOT_CR,    /* CRLF "." CR: LF now is the end */
+    ON_LF_DOT,    /* a dot behind a bare LF, dropped */
+    ON_LF_DOT_CR, /* LF "." CR */
 };
 
 static void decode_in_line(struct dot_decoder *decoder, char byte, struct buf *out)
@@ -39,6 +41,21 @@ static void decode_bare_return(struct dot_decoder *decoder, char byte, struct bu
     decode_in_line(decoder, byte, out);
 }
 
+/* The byte behind a dot at the start of a line. A dot alone in its line is nobody's content: meant
+ * as the end of DATA, which it is only between CRLFs. */
+static void decode_behind_dot(struct dot_decoder *decoder, char byte, enum decoder_state behind_cr,
+                              struct buf *out)
+{
+    if (byte == '\r') {
+        decoder->state = behind_cr;
+    } else if (byte == '\n') {
+        decoder->has_bare_newline = true;
+        decoder->state = AFTER_LF;
+    } else {
+        decode_in_line(decoder, byte, out);
+    }
+}
+
 static void decode_byte(struct dot_decoder *decoder, char byte, struct buf *out)
 {
     switch ((enum decoder_state)decoder->state) {
@@ -50,7 +67,7 @@ static void decode_byte(struct dot_decoder *decoder, char byte, struct buf *out)
         return;
     case AFTER_LF:
         if (byte == '.' && !decoder->is_plain)
-            decoder->state = IN_LINE;
+            decoder->state = ON_LF_DOT;
         else
             decode_in_line(decoder, byte, out);
         return;
@@ -67,10 +84,16 @@ static void decode_byte(struct dot_decoder *decoder, char byte, struct buf *out)
         decoder->state = AFTER_CRLF;
         return;
     case ON_DOT:
-        if (byte == '\r')
-            decoder->state = ON_DOT_CR;
+        decode_behind_dot(decoder, byte, ON_DOT_CR, out);
+        return;
+    case ON_LF_DOT:
+        decode_behind_dot(decoder, byte, ON_LF_DOT_CR, out);
+        return;
+    case ON_LF_DOT_CR:
+        if (byte == '\n')
+            decoder->state = AFTER_CRLF;
         else
-            decode_in_line(decoder, byte, out);
+            decode_bare_return(decoder, byte, out);
         return;
     case ON_DOT_CR:
         if (byte == '\n')

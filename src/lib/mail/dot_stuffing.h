@@ -3,7 +3,8 @@
  * The content of DATA: the decoder that smtpd reads it with, and the one encoder that anything
  * leaves by. Between them content is normalised: lines end in CRLF, and there is no other CR or
  * LF. Whatever the bytes and however they are cut into portions, only CRLF "." CRLF ends DATA
- * (SMTP smuggling), and the encoder never produces that before the end.
+ * (SMTP smuggling), and the encoder never produces that before the end. A line with a lone dot and
+ * other ends is left out. A CR that no LF follows is a blank, also one before CRLF.
  */
 #pragma once
 

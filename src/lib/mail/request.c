@@ -20,6 +20,8 @@ static struct str trim_blanks(struct str text)
 bool request_parse(struct str line, struct request *request)
 {
     *request = (struct request){ .verb = STR(""), .argument = STR("") };
+    while (str_ends_with(line, STR("\r")))
+        line.len--;
     for (size_t i = 0; i < line.len; i++)
         request->has_control |= is_control(line.ptr[i]);
     line = trim_blanks(line);

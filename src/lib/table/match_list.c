@@ -159,7 +159,7 @@ static bool parse_word(struct match_list *list, struct str word, int depth, bool
         add_table(list, word, entry.is_negated);
         return true;
     }
-    if (looks_like_network(word)) {
+    if (!list->options.has_plain_words && looks_like_network(word)) {
         entry.kind = ENTRY_NETWORK;
         entry.text = arena_copy(&list->arena, word);
         if (!network_parse(word, &entry.network, error))
@@ -236,7 +236,7 @@ static enum match_outcome find_in_table(const struct match_list *list, struct ta
     autoclear_arena struct arena scratch = { 0 };
     enum match_outcome outcome = find_key(table, name, &scratch, error);
 
-    while (outcome == MATCH_ABSENT) {
+    while (outcome == MATCH_ABSENT && !list->options.has_plain_words) {
         ptrdiff_t dot = str_find_byte(str_skip(name, 1), '.');
         if (dot < 0)
             return MATCH_ABSENT;
@@ -250,7 +250,7 @@ static enum match_outcome find_in_table(const struct match_list *list, struct ta
 
 static bool name_matches(const struct match_list *list, struct str pattern, struct str name)
 {
-    if (name.len == pattern.len)
+    if (name.len == pattern.len || list->options.has_plain_words)
         return str_equal_fold(name, pattern);
     if (name.len < pattern.len || !str_ends_with_fold(name, pattern))
         return false;

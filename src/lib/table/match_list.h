@@ -22,6 +22,7 @@ struct match_list_options {
     struct str name;             /* "mynetworks", for messages */
     bool matches_parent_domains; /* "example.com" matches a.example.com too
                                     (parent_domain_matches_subdomains); else ".example.com" does */
+    bool has_plain_words;        /* of commands and the like: no parents, no networks */
     void (*warning)(void *argument, const char *text);
     void *argument;
 };

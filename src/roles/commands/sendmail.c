@@ -60,6 +60,7 @@ struct submission_run {
     struct arena *arena;
     struct buf headers; /* with -t: what was read so far of them */
     bool is_in_headers;
+    enum cr_at_end { CR_UNDECIDED, CR_DROPPED, CR_KEPT } cr_at_end; /* of lines */
     bool may_skip_from; /* an mbox "From " line may stand in front */
 };
 
@@ -123,6 +124,31 @@ static bool take_line(struct submission_run *run, struct str line)
     return posting_add(run->posting, line) && posting_add(run->posting, STR("\n"));
 }
 
+/* sendmail_fix_line_endings. */
+static bool set_line_endings(struct submission_run *run)
+{
+    struct str value = run->tool->config->sendmail_fix_line_endings;
+
+    if (str_equal(value, STR("always")))
+        run->cr_at_end = CR_DROPPED;
+    else if (str_equal(value, STR("never")))
+        run->cr_at_end = CR_KEPT;
+    return run->cr_at_end != CR_UNDECIDED || str_equal(value, STR("strict"));
+}
+
+/* The line without its end. A last line may have none. */
+static struct str without_end(struct submission_run *run, struct str line)
+{
+    if (!str_ends_with(line, STR("\n")))
+        return line;
+    line.len--;
+    if (run->cr_at_end == CR_UNDECIDED)
+        run->cr_at_end = str_ends_with(line, STR("\r")) ? CR_DROPPED : CR_KEPT;
+    while (run->cr_at_end == CR_DROPPED && str_ends_with(line, STR("\r")))
+        line.len--;
+    return line;
+}
+
 /* Up to the end of input, or the line with the single dot. */
 static bool read_message(struct submission_run *run)
 {
@@ -132,11 +158,7 @@ static bool read_message(struct submission_run *run)
     bool is_good = true;
 
     while (is_good && (len = getline(&line, &capacity, stdin)) > 0) {
-        struct str text = str_of(line, (size_t)len);
-        if (str_ends_with(text, STR("\n")))
-            text.len--;
-        if (str_ends_with(text, STR("\r")))
-            text.len--;
+        struct str text = without_end(run, str_of(line, (size_t)len));
         if (!run->options->ignores_dots && str_equal(text, STR(".")))
             break;
         is_good = take_line(run, text);
@@ -321,6 +343,9 @@ static int deliver(struct tool *tool, const struct sendmail_options *options, in
     };
     int status = prepare(tool, options, &arena, &envelope);
 
+    if (status == EX_OK && !set_line_endings(&run))
+        status = tool_fail(tool, EX_TEMPFAIL, "invalid sendmail_fix_line_endings value: %.*s",
+                           STR_ARGS(tool->config->sendmail_fix_line_endings));
     for (int i = options->first_recipient; status == EX_OK && i < argc; i++)
         add_recipients(&arena, &envelope, options->dsn_notify, str_from(argv[i]));
     if (status == EX_OK && envelope.envelope.recipient_count == 0 &&

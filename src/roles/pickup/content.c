@@ -8,21 +8,10 @@ static void end_line(struct content *content, struct buf *out)
     content->is_in_line = false;
 }
 
-/* A CR that no LF followed: a blank, as Postfix's cleanup writes it. */
-static void resolve_cr(struct content *content, struct buf *out)
-{
-    if (content->has_pending_cr) {
-        buf_append_byte(out, ' ');
-        content->is_in_line = true;
-    }
-    content->has_pending_cr = false;
-}
-
 static void add_run(struct content *content, struct str run, struct buf *out)
 {
     if (run.len == 0)
         return;
-    resolve_cr(content, out);
     for (size_t i = 0; i < run.len && !content->has_8bit; i++)
         content->has_8bit = (unsigned char)run.ptr[i] >= 0x80;
     buf_append(out, run);
@@ -36,20 +25,16 @@ void content_add(struct content *content, struct str portion, struct buf *out)
         while (run < portion.len && portion.ptr[run] != '\n' && portion.ptr[run] != '\r')
             run++;
         add_run(content, str_take(portion, run), out);
-        if (run < portion.len && portion.ptr[run] == '\r') {
-            resolve_cr(content, out);
-            content->has_pending_cr = true;
-        } else if (run < portion.len) {
-            content->has_pending_cr = false;
+        if (run < portion.len && portion.ptr[run] == '\r')
+            add_run(content, STR(" "), out);
+        else if (run < portion.len)
             end_line(content, out);
-        }
         portion = str_skip(portion, run + 1);
     }
 }
 
 void content_end(struct content *content, struct buf *out)
 {
-    resolve_cr(content, out);
     if (content->is_in_line)
         end_line(content, out);
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A user's text as mail content: every line ends in CRLF, whatever it ended in, and there is no
- * other CR or LF. Portions may be cut anywhere.
+ * A user's text, whose lines end in LF, as mail content: they end in CRLF, and a CR of the text is
+ * a blank (sendmail has taken those of line ends out). Portions may be cut anywhere.
  */
 #pragma once
 
 #include "base/buf.h"
 
 struct content {
-    bool has_pending_cr; /* private: a CR at the end of the last portion */
-    bool is_in_line;     /* the last line has no end yet */
+    bool is_in_line; /* the last line has no end yet */
     bool has_8bit;
     uint64_t line_count; /* line ends written */
 };

@@ -241,19 +241,18 @@ static enum rule_outcome act_bcc(const struct action *action)
     return RULE_PASSED_ON;
 }
 
-/* A name of printable characters, a colon, and no byte that could end the line. */
+/* A name of printable characters, blanks perhaps, a colon, and no byte that could end the line. */
 static bool is_header(struct str text)
 {
-    ptrdiff_t colon = str_find_byte(text, ':');
+    struct str value = text, name = str_trim(str_cut(&value, ":"));
 
-    if (colon < 1)
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if ((unsigned char)text.ptr[i] < 0x20 || text.ptr[i] == 0x7f ||
-            (i < (size_t)colon && text.ptr[i] == ' '))
+    for (size_t i = 0; i < name.len; i++)
+        if (name.ptr[i] <= ' ' || name.ptr[i] >= 0x7f)
             return false;
-    }
-    return true;
+    for (size_t i = 0; i < value.len; i++)
+        if (value.ptr[i] == '\r' || value.ptr[i] == '\n' || value.ptr[i] == '\0')
+            return false;
+    return name.len > 0 && name.ptr == text.ptr && str_find_byte(text, ':') >= 0;
 }
 
 static enum rule_outcome act_prepend(const struct action *action)

@@ -5,10 +5,7 @@
 #include "base/memory.h"
 #include "encryption.h"
 #include "mail/flush_domains.h"
-
-/* The one pattern that Postfix has in the default of smtpd_forbidden_commands: a verb that does
- * not begin with a letter. Taken as a word of its own until there are regexp: tables. */
-static const struct str no_letter_pattern = STR_INIT("regexp:{{/^[^A-Z]/ Bogus}}");
+#include "table/table_source.h"
 
 static void warn(void *argument, const char *text)
 {
@@ -19,68 +16,55 @@ static void warn(void *argument, const char *text)
 
 /* ---- words in lists ---- */
 
-/* The next word; a { … } with what is in it, blanks too, belongs to its word. */
-static bool next_word(struct str *rest, struct str *word)
-{
-    size_t depth = 0;
-    size_t len = 0;
-
-    *rest = str_trim(*rest);
-    while (rest->len > 0 && rest->ptr[0] == ',')
-        *rest = str_trim(str_skip(*rest, 1));
-    for (; len < rest->len; len++) {
-        char byte = rest->ptr[len];
-        if (byte == '{')
-            depth++;
-        else if (byte == '}' && depth > 0)
-            depth--;
-        else if (depth == 0 && (byte == ',' || ascii_is_space(byte)))
-            break;
-    }
-    *word = str_take(*rest, len);
-    *rest = str_skip(*rest, len);
-    return len > 0;
-}
-
 bool policy_list_has_word(struct str list, struct str wanted)
 {
     struct str word;
 
-    while (next_word(&list, &word)) {
+    while (table_next_word(&list, &word)) {
         if (str_equal_fold(word, wanted))
             return true;
     }
     return false;
 }
 
+static bool set_command_lists(struct policy *policy, struct error *error)
+{
+    struct match_list_options options = { .name = STR("smtpd_forbidden_commands"),
+                                          .has_plain_words = true,
+                                          .warning = warn,
+                                          .argument = policy };
+
+    policy->forbidden_commands =
+        match_list_new(policy->config->smtpd_forbidden_commands, &options, error);
+    options.name = STR("smtpd_noop_commands");
+    policy->noop_commands =
+        policy->forbidden_commands == NULL
+            ? NULL
+            : match_list_new(policy->config->smtpd_noop_commands, &options, error);
+    return policy->noop_commands != NULL;
+}
+
+/* What a table cannot say of a command is no reason to treat it as another one. */
+static bool has_command(const struct policy *policy, const char *parameter, struct match_list *list,
+                        struct str verb)
+{
+    struct error error;
+    enum match_outcome outcome = match_list_find_name(list, verb, &error);
+
+    if (outcome == MATCH_FAILED)
+        log_warning(&policy->log, "%s: %s", parameter, error.message);
+    return outcome == MATCH_FOUND;
+}
+
 bool policy_forbids_command(const struct policy *policy, struct str verb)
 {
-    struct str list = policy->config->smtpd_forbidden_commands;
-    ptrdiff_t colon = str_find_byte(verb, ':');
-
-    if (colon > 0)
-        return true;
-    if (!str_is_empty(verb) && !ascii_is_alpha(verb.ptr[0]) &&
-        policy_list_has_word(list, no_letter_pattern))
-        return true;
-    return policy_list_has_word(list, verb);
+    return str_find_byte(verb, ':') > 0 ||
+           has_command(policy, "smtpd_forbidden_commands", policy->forbidden_commands, verb);
 }
 
 bool policy_ignores_command(const struct policy *policy, struct str verb)
 {
-    return policy_list_has_word(policy->config->smtpd_noop_commands, verb);
-}
-
-static void warn_of_tables(const struct policy *policy, const char *parameter, struct str list)
-{
-    struct str word;
-
-    while (next_word(&list, &word)) {
-        if (str_find_byte(word, ':') >= 0 && !str_equal(word, no_letter_pattern))
-            log_warning(&policy->log,
-                        "parameter %s: tables are not built yet, \"%.*s\" matches nothing",
-                        parameter, STR_ARGS(word));
-    }
+    return has_command(policy, "smtpd_noop_commands", policy->noop_commands, verb);
 }
 
 /* ---- replies that never change ---- */
@@ -215,7 +199,7 @@ static bool make_rewrite_clients(struct policy *policy, struct error *error)
     autofree_buf struct buf tables = { 0 };
     struct str word;
 
-    while (next_word(&rest, &word)) {
+    while (table_next_word(&rest, &word)) {
         if (!table_is_specification(word))
             continue;
         buf_append(&tables, word);
@@ -295,15 +279,11 @@ static bool policy_fill(struct policy *policy, struct service *service, struct e
     };
     policy->restrictions = restrictions_new(&options, error);
     if (policy->restrictions == NULL || !set_bare_newline(policy, error) ||
-        !set_client_lists(policy, error) || !make_lists(policy, error) ||
-        !make_banner(policy, error))
+        !set_client_lists(policy, error) || !set_command_lists(policy, error) ||
+        !make_lists(policy, error) || !make_banner(policy, error))
         return false;
     policy->flush_domains = flush_domains_new(config, warn, policy, error);
-    if (policy->flush_domains == NULL || !make_cleanup(policy, error))
-        return false;
-    warn_of_tables(policy, "smtpd_forbidden_commands", config->smtpd_forbidden_commands);
-    warn_of_tables(policy, "smtpd_noop_commands", config->smtpd_noop_commands);
-    return true;
+    return policy->flush_domains != NULL && make_cleanup(policy, error);
 }
 
 struct policy *policy_new(const struct policy_options *options, struct error *error)
@@ -331,6 +311,8 @@ void policy_free(struct policy **policy)
     match_list_free(&(*policy)->xclient_hosts);
     match_list_free(&(*policy)->xforward_hosts);
     match_list_free(&(*policy)->verp_clients);
+    match_list_free(&(*policy)->forbidden_commands);
+    match_list_free(&(*policy)->noop_commands);
     match_list_free(&(*policy)->flush_domains);
     table_list_free(&(*policy)->discard_maps);
     table_list_free(&(*policy)->footer_maps);

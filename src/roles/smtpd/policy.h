@@ -37,6 +37,7 @@ struct policy {
     struct match_list *logged_permits;  /* smtpd_log_access_permit_actions */
     struct match_list *bare_newline_exclusions;
     struct match_list *xclient_hosts, *xforward_hosts, *verp_clients;
+    struct match_list *forbidden_commands, *noop_commands;
     struct match_list *flush_domains;      /* fast_flush_domains */
     struct authentication *authentication; /* NULL: smtpd_sasl_auth_enable = no */
     struct encryption *encryption;

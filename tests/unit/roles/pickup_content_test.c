@@ -18,7 +18,7 @@ static void normalise(struct str text, size_t portion_bytes, struct content *con
     content_end(content, out);
 }
 
-static void every_line_ends_in_crlf_however_the_input_is_cut(void **state)
+static void every_line_ends_in_crlf_and_cr_is_a_blank_however_the_input_is_cut(void **state)
 {
     static const struct {
         struct str in, out;
@@ -27,11 +27,11 @@ static void every_line_ends_in_crlf_however_the_input_is_cut(void **state)
         { STR_INIT(""), STR_INIT(""), 0 },
         { STR_INIT("a"), STR_INIT("a\r\n"), 1 },
         { STR_INIT("a\n"), STR_INIT("a\r\n"), 1 },
-        { STR_INIT("a\r\n"), STR_INIT("a\r\n"), 1 },
-        { STR_INIT("a\r\nb\nc"), STR_INIT("a\r\nb\r\nc\r\n"), 3 },
+        { STR_INIT("a\r\n"), STR_INIT("a \r\n"), 1 },
+        { STR_INIT("a\nb\nc"), STR_INIT("a\r\nb\r\nc\r\n"), 3 },
         { STR_INIT("\n\n"), STR_INIT("\r\n\r\n"), 2 },
         { STR_INIT("a\rb\n"), STR_INIT("a b\r\n"), 1 },
-        { STR_INIT("a\r\r\nb"), STR_INIT("a \r\nb\r\n"), 2 },
+        { STR_INIT("a\r\r\nb"), STR_INIT("a  \r\nb\r\n"), 2 },
         { STR_INIT("a\r"), STR_INIT("a \r\n"), 1 },
         { STR_INIT("\r"), STR_INIT(" \r\n"), 1 },
         { STR_INIT(".\n.\r.\n"), STR_INIT(".\r\n. .\r\n"), 2 },
@@ -63,7 +63,7 @@ static void eight_bit_content_is_noticed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_line_ends_in_crlf_however_the_input_is_cut),
+        cmocka_unit_test(every_line_ends_in_crlf_and_cr_is_a_blank_however_the_input_is_cut),
         cmocka_unit_test(eight_bit_content_is_noticed),
     };
 

@@ -21,8 +21,9 @@ static void note_warning(void *argument, const char *text)
 
 static struct match_list *parse(const char *text, bool matches_parent_domains, struct error *error)
 {
-    struct match_list_options options = { STR("mynetworks"), matches_parent_domains, note_warning,
-                                          NULL };
+    struct match_list_options options = { .name = STR("mynetworks"),
+                                          .matches_parent_domains = matches_parent_domains,
+                                          .warning = note_warning };
 
     warnings[0] = '\0';
     return match_list_new(str_from(text), &options, error);
@@ -103,6 +104,32 @@ static void domains_match_parents_as_told(void **state)
         struct match_list *list = parse(cases[i].list, cases[i].matches_parent_domains, &error);
         assert_non_null(list);
         if (match_list_find_name(list, str_from(cases[i].name), &error) != cases[i].outcome)
+            fail_msg("case %zu: %s", i, cases[i].list);
+        match_list_free(&list);
+    }
+}
+
+static void plain_words_match_as_they_stand(void **state)
+{
+    static const struct {
+        const char *list, *word;
+        enum match_outcome outcome;
+    } cases[] = {
+        { "GET a/b 192.0.2.1/24", "get", MATCH_FOUND },
+        { "GET a/b 192.0.2.1/24", "a/b", MATCH_FOUND },
+        { "192.0.2.1/24", "192.0.2.7", MATCH_ABSENT },
+        { ".get", "a.get", MATCH_ABSENT },
+        { "inline:{ .get=x }", "a.get", MATCH_ABSENT },
+        { "!inline:{ get=x } static:all", "get", MATCH_ABSENT },
+        { "!inline:{ get=x } static:all", "post", MATCH_FOUND },
+    };
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct error error = { 0 };
+        struct match_list_options options = { .name = STR("words"), .has_plain_words = true };
+        struct match_list *list = match_list_new(str_from(cases[i].list), &options, &error);
+        assert_non_null(list);
+        if (match_list_find_name(list, str_from(cases[i].word), &error) != cases[i].outcome)
             fail_msg("case %zu: %s", i, cases[i].list);
         match_list_free(&list);
     }
@@ -197,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_match_networks_names_and_negations),
         cmocka_unit_test(domains_match_parents_as_told),
+        cmocka_unit_test(plain_words_match_as_they_stand),
         cmocka_unit_test(bad_entries_are_named),
         cmocka_unit_test(too_broad_networks_are_told),
         cmocka_unit_test(files_hold_entries_and_comments),
