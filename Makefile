@@ -9,6 +9,7 @@
 #   make check      the unit tests alone
 #   make sanitize   the unit tests under ASan+UBSan and TSan
 #   make fuzz T=…   one fuzz target for SECONDS seconds
+#   make fuzz-all   every fuzz target for SECONDS seconds, and what their corpora cover
 #   make bench      the store; Waypost beside Postfix, Exim and OpenSMTPD; tables
 #   make install DESTDIR=…
 #   make deb        Debian's package, in build-deb/
@@ -54,7 +55,11 @@ lint: all
 	@scripts/lint
 
 fuzz:
-	@scripts/fuzz "$(T)" "$(SECONDS)"
+	@scripts/fuzz $(T) $(SECONDS)
+
+fuzz-all:
+	@scripts/install-dependencies build fuzz
+	@scripts/fuzz all $(SECONDS)
 
 bench: all
 	@scripts/install-dependencies bench
@@ -72,4 +77,4 @@ deb:
 clean:
 	@rm -rf $(BUILD) build-*
 
-.PHONY: all build-deps deps check test sanitize demo run lint fuzz bench install deb clean
+.PHONY: all build-deps deps check test sanitize demo run lint fuzz fuzz-all bench install deb clean

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Envelopes from a channel or the disk: what decodes encodes to the same bytes. */
+/* Envelopes from a channel or the disk: what decodes encodes to the same bytes; one of an older
+ * version, to one that does. */
 #include "base/ensure.h"
 #include "mail/envelope.h"
 
@@ -18,6 +19,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ensure(arena.used_bytes < 65536 + size * 16);
     ensure(envelope_waiting_count(&envelope) <= envelope.recipient_count);
     envelope_encode(&envelope, &again);
-    ensure(str_equal(buf_str(&again), bytes));
+    if (size > 0 && again.ptr[0] == bytes.ptr[0]) {
+        ensure(str_equal(buf_str(&again), bytes));
+        return 0;
+    }
+    autofree_buf struct buf third = { 0 };
+    ensure(envelope_decode(&arena, buf_str(&again), &envelope, &error));
+    envelope_encode(&envelope, &third);
+    ensure(str_equal(buf_str(&again), buf_str(&third)));
     return 0;
 }

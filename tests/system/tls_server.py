@@ -11,7 +11,8 @@ from world import free_port
 
 class TlsServer:
     """`manner`: "good", "none" (not offered), "refuses", "injects", "garbage", "closes", "silent",
-    "wrapped" (TLS from the first byte), "late" (offers nothing but STARTTLS before it)."""
+    "wrapped" (TLS from the first byte), "late" (offers nothing but STARTTLS before it), "old"
+    (knows no EHLO inside), "mute" (and no HELO either)."""
 
     def __init__(self, certificates, manner="good", name="mx.example.test", configure=None,
                  address="127.0.0.1", port=None):
@@ -73,7 +74,10 @@ class TlsServer:
         connection.sendall(b"220 mx.example.test ESMTP\r\n")
         while line := file.readline():
             verb = line.split()[0].upper() if line.split() else b""
-            if verb == b"EHLO":
+            if is_secure and (self.manner, verb) in (("old", b"EHLO"), ("mute", b"EHLO"),
+                                                     ("mute", b"HELO")):
+                connection.sendall(b"502 5.5.1 what?\r\n")
+            elif verb == b"EHLO":
                 offer = b"" if is_secure or self.manner == "none" else b"250-STARTTLS\r\n"
                 size = b"250-SIZE 10\r\n" if self.manner == "late" and not is_secure else b""
                 connection.sendall(b"250-mx.example.test\r\n" + offer + size + b"250 8BITMIME\r\n")

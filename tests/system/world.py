@@ -224,8 +224,8 @@ class Instance:
         finally:
             with contextlib.suppress(OSError):
                 self.kill_everything()
-            problems = re.findall(
-                r".*(?:panic: |Sanitizer|runtime error|killed by signal (?:6|11)\b).*", self.log())
+            bad = re.compile(r"panic: |Sanitizer|runtime error|killed by signal (?:6|11)\b")
+            problems = [line for line in self.log().splitlines() if bad.search(line)]
             shutil.rmtree(self.folder, ignore_errors=True)
             assert not problems or exception[0], problems
 

@@ -12,7 +12,8 @@ enum token_kind { TOKEN_ATOM, TOKEN_QUOTED, TOKEN_LITERAL, TOKEN_COMMENT, TOKEN_
 struct token {
     enum token_kind kind;
     struct str text;
-    bool is_closed; /* of '<': a '>' follows somewhere; of ':': it starts a group */
+    bool is_closed; /* of '<': a '>' follows somewhere; of ':': it starts a group; of a quoted
+                       string: its second quote is there */
 };
 
 struct tokens {
@@ -57,12 +58,12 @@ static size_t comment_length(struct str text)
     return text.len;
 }
 
-static size_t closed_length(struct str text, char end)
+static size_t closed_length(struct str text, char end, bool *is_closed)
 {
     for (size_t i = 1; i < text.len; i++) {
         if (text.ptr[i] == '\\')
             i++;
-        else if (text.ptr[i] == end)
+        else if ((*is_closed = text.ptr[i] == end))
             return i + 1;
     }
     return text.len;
@@ -85,11 +86,11 @@ static struct token take_token(struct str *rest)
     switch (rest->ptr[0]) {
     case '"':
         token.kind = TOKEN_QUOTED;
-        len = closed_length(*rest, '"');
+        len = closed_length(*rest, '"', &token.is_closed);
         break;
     case '[':
         token.kind = TOKEN_LITERAL;
-        len = closed_length(*rest, ']');
+        len = closed_length(*rest, ']', &token.is_closed);
         break;
     case '(':
         token.kind = TOKEN_COMMENT;
@@ -156,8 +157,9 @@ struct parser {
     struct buf written; /* the address at hand, as it stands there */
     struct buf inside;  /* and in internal form */
     bool has_address;
-    bool is_joined;       /* the next word still belongs to it */
-    struct str *comments; /* before an address, to be put behind it */
+    bool has_route, has_quoted_route; /* '@', '!' or '%', outside and inside quotes */
+    bool is_joined;                   /* the next word still belongs to it */
+    struct str *comments;             /* before an address, to be put behind it */
     size_t comment_count;
 };
 
@@ -181,14 +183,25 @@ static struct str one_line(struct arena *arena, struct str text)
     return str_of(copy, len);
 }
 
+/* What is in a quoted string. In one that stays open a backslash at the end quotes nothing. */
+static struct str inside_quotes(const struct token *token)
+{
+    struct str text = str_skip(token->text, 1);
+    size_t backslashes = 0;
+
+    if (token->is_closed)
+        return str_take(text, text.len - 1);
+    while (backslashes < text.len && text.ptr[text.len - 1 - backslashes] == '\\')
+        backslashes++;
+    return str_take(text, text.len - backslashes % 2);
+}
+
 static void add_unquoted(struct buf *out, const struct token *token)
 {
     struct str text = token->text;
 
-    if (token->kind == TOKEN_QUOTED) {
-        bool is_closed = text.len > 1 && text.ptr[text.len - 1] == '"';
-        text = str_of(text.ptr + 1, text.len - 1 - is_closed);
-    }
+    if (token->kind == TOKEN_QUOTED)
+        text = inside_quotes(token);
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] == '\\' && token->kind != TOKEN_LITERAL && i + 1 < text.len)
             i++;
@@ -201,9 +214,16 @@ static void add_to_address(struct parser *parser, const struct token *token)
     struct token clean = *token;
 
     clean.text = one_line(parser->arena, token->text);
-    buf_append(&parser->written, clean.text);
+    buf_append_text(&parser->written, token->kind == TOKEN_QUOTED ? "\"" : "");
+    buf_append(&parser->written, token->kind == TOKEN_QUOTED ? inside_quotes(&clean) : clean.text);
+    buf_append_text(&parser->written, token->kind == TOKEN_QUOTED ? "\"" : "");
     add_unquoted(&parser->inside, &clean);
     parser->has_address = true;
+    for (size_t i = 0; i < clean.text.len; i++) {
+        bool is_route = strchr("@!%", clean.text.ptr[i]) != NULL && clean.text.ptr[i] != '\0';
+        parser->has_quoted_route |= is_route && token->kind == TOKEN_QUOTED;
+        parser->has_route |= is_route && token->kind != TOKEN_QUOTED;
+    }
 }
 
 static void put_comments(struct parser *parser)
@@ -221,7 +241,9 @@ static void end_address(struct parser *parser, enum list_item_kind kind)
     parser->list->address_count += item->address.len > 0;
     buf_clear(&parser->written);
     buf_clear(&parser->inside);
+    item->is_local = parser->has_quoted_route && !parser->has_route;
     parser->has_address = parser->is_joined = false;
+    parser->has_route = parser->has_quoted_route = false;
     if (kind == LIST_ADDRESS)
         put_comments(parser);
 }

@@ -25,6 +25,7 @@ struct list_item {
     struct str text;    /* as it stood there, without loose blanks and line ends; of an address
                            that was changed: its external form */
     struct str address; /* internal form; of the two kinds of addresses */
+    bool is_local;      /* it has no domain: what looks like one there ("a@b", "a%b") is quoted */
 };
 
 struct address_list {

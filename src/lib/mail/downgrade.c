@@ -122,7 +122,11 @@ static void take_headers(struct walk *walk, struct entity *entity)
         else
             buf_append_text(walk->out, "Content-Transfer-Encoding: 7bit\r\n");
     }
-    buf_append(walk->out, str_take(before, before.len - walk->rest.len)); /* the empty line */
+    struct str empty_line = str_take(before, before.len - walk->rest.len);
+    buf_append(walk->out, empty_line);
+    /* Without one, the beginning of a body that is encoded could look like another header. */
+    if (empty_line.len == 0 && walk->rest.len > 0 && entity->kind == ENTITY_LEAF && entity->is_8bit)
+        buf_append_text(walk->out, "\r\n");
 }
 
 /* ---- bodies ---- */

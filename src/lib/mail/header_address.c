@@ -8,7 +8,11 @@ static bool rewrite_item(const struct header_rewriter *rewriter, struct arena *a
                          bool is_sender, struct list_item *item, bool *is_good)
 {
     autofree_buf struct buf external = { 0 };
-    struct str address = rewrite_address(arena, rewriter->rules, item->address);
+    const struct rewrite_rules *rules = rewriter->rules;
+    bool is_local = item->is_local && rules->may_append_myorigin && rules->myorigin.len > 0;
+    struct str address = rewrite_address(
+        arena, rules,
+        is_local ? address_join(arena, item->address, rules->myorigin) : item->address);
 
     *is_good = rewriter->map == NULL || rewriter->map(rewriter->argument, is_sender, &address);
     address_format(address, &external);

@@ -452,6 +452,16 @@ static bool send_hello(struct session *session, enum command_kind kind)
     return drive(session);
 }
 
+/* EHLO where it `is_extended`, and HELO for a server that does not know it. */
+static bool greet_back(struct session *session, bool is_extended)
+{
+    if (session->transport->is_lmtp)
+        return send_hello(session, COMMAND_LHLO);
+    if (is_extended && !send_hello(session, COMMAND_EHLO))
+        return false;
+    return session->phase == PHASE_READY || send_hello(session, COMMAND_HELO);
+}
+
 /* STARTTLS where the policy wants it; what was learned before is learned again inside. */
 static bool start_tls(struct session *session)
 {
@@ -465,8 +475,7 @@ static bool start_tls(struct session *session)
     send_bytes(session, STR("STARTTLS\r\n"));
     if (!drive(session) || !session->is_tls_granted)
         return session->phase == PHASE_READY && session->refusal == NULL;
-    return starttls_shake_hands(session) &&
-           send_hello(session, session->transport->is_lmtp ? COMMAND_LHLO : COMMAND_EHLO);
+    return starttls_shake_hands(session) && greet_back(session, true);
 }
 
 static bool send_auth(struct session *session)
@@ -501,28 +510,25 @@ static bool log_in(struct session *session)
     return is_fine;
 }
 
+static bool may_extend(const struct session *session)
+{
+    const struct config *config = session->transport->config;
+
+    return !config->smtp_never_send_ehlo && (session->pix_workarounds & PIX_DISABLE_ESMTP) == 0 &&
+           (config->smtp_always_send_ehlo || session->greets_esmtp);
+}
+
 bool dialogue_greet(struct session *session, struct delivery *delivery,
                     const struct failure **failure)
 {
-    const struct config *config = session->transport->config;
     bool is_fine;
 
     session->delivery = delivery;
     session->refusal = NULL;
     is_fine = !session->tls_policy->is_wrapped || starttls_shake_hands(session);
     session_expect_push(session, COMMAND_GREETING, 0);
-    is_fine = is_fine && drive(session);
-    if (is_fine && session->transport->is_lmtp)
-        is_fine = send_hello(session, COMMAND_LHLO);
-    else if (is_fine && !config->smtp_never_send_ehlo &&
-             (session->pix_workarounds & PIX_DISABLE_ESMTP) == 0 &&
-             (config->smtp_always_send_ehlo || session->greets_esmtp))
-        is_fine = send_hello(session, COMMAND_EHLO);
-    if (is_fine && session->phase != PHASE_READY)
-        is_fine = send_hello(session, COMMAND_HELO);
-    is_fine = is_fine && start_tls(session);
-    if (is_fine)
-        is_fine = log_in(session);
+    is_fine = is_fine && drive(session) && greet_back(session, may_extend(session)) &&
+              start_tls(session) && log_in(session);
     *failure = session->refusal;
     session->delivery = NULL;
     return is_fine;

@@ -10,12 +10,22 @@ static bool take_number(struct str *rest, int64_t *number)
     return str_to_i64(field, number) && *number >= 0;
 }
 
+/* It will stand in a reply. */
+static bool is_text(struct str reason)
+{
+    for (size_t i = 0; i < reason.len; i++)
+        if ((unsigned char)reason.ptr[i] < 0x20 || reason.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
 bool entry_parse(struct str text, struct entry *entry)
 {
     int64_t status;
 
     if (!take_number(&text, &status) || status > VERIFY_UNKNOWN ||
-        !take_number(&text, &entry->probed_s) || !take_number(&text, &entry->updated_s))
+        !take_number(&text, &entry->probed_s) || !take_number(&text, &entry->updated_s) ||
+        !is_text(text))
         return false;
     entry->status = (enum verify_status)status;
     entry->reason = text;
@@ -24,8 +34,9 @@ bool entry_parse(struct str text, struct entry *entry)
 
 void entry_format(const struct entry *entry, struct buf *out)
 {
-    buf_printf(out, "%d:%lld:%lld:%.*s", (int)entry->status, (long long)entry->probed_s,
-               (long long)entry->updated_s, STR_ARGS(entry->reason));
+    buf_printf(out, "%d:%lld:%lld:", (int)entry->status, (long long)entry->probed_s,
+               (long long)entry->updated_s);
+    buf_append(out, entry->reason);
 }
 
 struct entry entry_unknown(void)

@@ -45,6 +45,9 @@ static void bodies_become_quoted_printable(void **state)
           "Content-Type: multipart/a; boundary=o\r\n\r\n--o\r\nContent-Type: multipart/b; "
           "boundary=i\r\n\r\n--i\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n=C3=BC\r\n"
           "--o\r\n\r\n--i\r\n\xc3\xbc\r\n--o--\r\n" },
+        /* Without an empty line: what is encoded does not become a header. */
+        { "Content-Transfer-Encoding: 8bit\r\n\xc3: y\r\nX: y\r\n",
+          "Content-Transfer-Encoding: quoted-printable\r\n\r\n=C3: y\r\nX: y\r\n" },
         { "", "" },
     };
 

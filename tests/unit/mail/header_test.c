@@ -208,6 +208,10 @@ static void incomplete_addresses_get_their_domain(void **state)
         { " A@Some.Where, a@[1.2.3.4]", " A@Some.Where, a@[1.2.3.4]" },
         { " <>, ,", " <>, ," },
         { " <open", " \"<open\"@origin.example" },
+        { " \"a@b.c\", \"a%b\"", " \"a@b.c\"@origin.example, a%b@origin.example" },
+        { " \"open <a@b>, c", " \"open <a@b>, c\"@origin.example" },
+        { " a@b.c, <\"d@e>", " a@b.c, \"<d@e>\"@origin.example" },
+        { " \"back\\", " back@origin.example" },
         { "", "" },
     };
 

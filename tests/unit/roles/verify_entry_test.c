@@ -30,8 +30,18 @@ static void entries_go_to_text_and_back(void **state)
 static void entries_that_are_none_are_refused(void **state)
 {
     static const char *const bad[] = {
-        "",       "0",       "0:1",     "0:1:",     "4:1:1:x",
-        "x:1:1:", "-1:1:1:", "0:-1:1:", "0:1:1 :x", "9999999999:1:1:"
+        "",
+        "0",
+        "0:1",
+        "0:1:",
+        "4:1:1:x",
+        "x:1:1:",
+        "-1:1:1:",
+        "0:-1:1:",
+        "0:1:1 :x",
+        "9999999999:1:1:",
+        "0:1:2:a\r\nb",
+        "0:1:2:\177",
     };
     struct entry entry;
 
