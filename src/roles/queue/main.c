@@ -14,7 +14,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { USER_NAME_MS = 15000 };
+enum {
+    USER_NAME_MS = 15000,
+    /* The queue of a master that was killed sees it, ends its commit and goes. */
+    PREDECESSOR_MS = 10000,
+};
 
 /* Descriptors that came before the queue was there. */
 struct early {
@@ -50,6 +54,7 @@ static bool open_store(struct service *service, struct queue_service *state, str
         .folder = spool_path(&scratch, service->config, "store"),
         .may_create = true,
         .may_repair = true,
+        .lock_wait_ms = PREDECESSOR_MS,
         .is_any_filesystem = service->config->store_any_filesystem,
         .notice = store_notice,
         .notice_argument = service,
