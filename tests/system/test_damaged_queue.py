@@ -172,3 +172,77 @@ def test_a_queue_file_that_is_lost_is_waited_for_and_never_made_anew():
         data.write_bytes(copy)
         with Sink(port=port) as sink:
             wait_until(lambda: tokens <= tokens_at(sink), "what was promised")
+
+
+@pytest.fixture
+def ext4():
+    """A small file system of its own, that becomes read-only at its first error."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="waypost-ext4-"))
+    image = folder.with_suffix(".image")
+    with open(image, "wb") as file:
+        file.truncate(256 << 20)
+    made = subprocess.run(["mkfs.ext4", "-q", "-F", image], check=False).returncode == 0 and \
+        mount(image, folder)
+    if not made:
+        image.unlink()
+        pytest.skip("no loop devices here")
+    yield folder, image
+    subprocess.run(["umount", "-l", folder], check=True)
+    folder.rmdir()
+    image.unlink()
+
+
+def mount(image, folder):
+    return subprocess.run(["mount", "-o", "loop,errors=remount-ro", image, folder],
+                          check=False).returncode == 0
+
+
+def make_read_only(folder):
+    """As the kernel does when it finds the file system damaged."""
+    device = pathlib.Path(os.path.realpath(subprocess.run(
+        ["findmnt", "-no", "SOURCE", folder], check=True, capture_output=True,
+        text=True).stdout.strip())).name
+    trigger = pathlib.Path("/sys/fs/ext4") / device / "trigger_fs_error"
+    try:
+        trigger.write_text("a test")
+    except OSError:
+        pytest.skip("this kernel makes no such errors")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount")
+def test_a_file_system_made_read_only_under_load_loses_nothing_that_was_promised(ext4):
+    folder, image = ext4
+    port = free_port()
+    promised, answers, stopped = set(), set(), threading.Event()
+    with relay_to(port, queue_directory=folder / "spool") as relay:
+        relay.queue = folder / "spool"
+
+        def client(number):
+            count = 0
+            while not stopped.is_set():
+                count += 1
+                token = f"load-{number}-{count}."
+                code = send(relay, token)
+                answers.add(code)
+                if code == 250:
+                    promised.add(token)
+        clients = [threading.Thread(target=client, args=(number,)) for number in range(4)]
+        for each in clients:
+            each.start()
+        try:
+            wait_until(lambda: len(promised) > 20, "some load")
+            make_read_only(folder)
+            relay.wait_log(r"fatal: queue: the file system with the queue is read-only, .*mount it again")
+        finally:
+            stopped.set()
+            for each in clients:
+                each.join()
+        assert answers <= {250, 451, 0}
+        relay.kill_everything()  # a stop wants to write, too
+        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["e2fsck", "-p", image], check=False, capture_output=True)
+        assert mount(image, folder)
+        with Sink(port=port) as sink:
+            relay.start()
+            wait_until(lambda: promised <= tokens_at(sink), "what was promised")
+            relay.stop()

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "service/spool.h"
 
+#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,6 +67,11 @@ static bool open_store(struct service *service, struct queue_service *state, str
     state->store = store_open(&options, error);
     if (is_root && (seteuid(0) < 0 || setegid(0) < 0))
         return error_errno(error, "become root again");
+    if (state->store == NULL && error->system_errno == EROFS)
+        return error_set(error,
+                         "the file system with the queue is read-only, and no mail is taken or "
+                         "sent: see the kernel's log (dmesg), check the file system (fsck) and "
+                         "mount it again");
     return state->store != NULL;
 }
 
