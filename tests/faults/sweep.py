@@ -76,9 +76,10 @@ class FaultyInstance(Instance):
         with open(self.order_path, "r+b") as file:
             self.order = mmap.mmap(file.fileno(), ORDER_BYTES)
 
-    def arm(self, fault):
-        self.order[:ORDER.size] = ORDER.pack(fault.role.encode(), fault.call.encode(), fault.wait,
-                                   fault.count, fault.kind, ERRORS[fault.call], 0)
+    def arm(self, fault, error=None):
+        self.order[:ORDER.size] = ORDER.pack(
+            fault.role.encode(), fault.call.encode(), fault.wait, fault.count, fault.kind,
+            error or ERRORS[fault.call], 0)
 
     def step_clock(self, seconds):
         """The wall clock of all its processes is so far ahead from now on."""
