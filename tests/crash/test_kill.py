@@ -6,7 +6,7 @@ import ledger
 
 
 @pytest.mark.parametrize("victim,rounds", [("all", 6), ("queue", 4), ("smtp", 4), ("smtpd", 4),
-                                           ("each", 12)])
+                                           ("each", 8)])
 def test_nothing_promised_is_lost_when_killed(victim, rounds):
     found = ledger.run(rounds, victim=victim)
     assert found.promised > 50

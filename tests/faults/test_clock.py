@@ -35,7 +35,7 @@ def attempts(relay):
         re.findall(r"(\w+): to=<user@example.com>.*status=deferred", relay.log()))
 
 
-@pytest.mark.parametrize("steps", [[-10, 10, 0], [10, 15]])
+@pytest.mark.parametrize("steps", [[-10, 10, 0]])
 def test_a_clock_that_steps_by_years_gives_nothing_up_and_stops_nothing(steps):
     sink = Sink(answers={"RCPT": lambda _: "450 4.2.0 later"})
     with sink, FaultyInstance(relayhost=f"[127.0.0.1]:{sink.port}", minimal_backoff_time="1s",
