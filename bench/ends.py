@@ -9,6 +9,8 @@ import socket
 import subprocess
 import time
 
+from guard import Guard
+
 
 def option_list(options):
     """{"per_connection": 1, "starttls": True} as arguments; a list repeats its option."""
@@ -32,6 +34,7 @@ class End:
         self.process = subprocess.Popen([program, *option_list(options), *map(str, arguments)],
                                         stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        Guard.tell("process", self.process.pid)
         self.text, self.latest, self.line_count = b"", None, 0
 
     def read_some(self, seconds):

@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 import time
 
+from guard import Guard
+
 SYNC_CALLS = ("fsync", "fdatasync", "syncfs", "sync", "sync_file_range", "msync")
 WRITE_CALLS = ("write", "writev", "pwrite64", "pwritev", "pwritev2")
 CALL = re.compile(r"^(\d+) +(?:\d+\.\d+ )?(\w+)\((\d*)(.*)")
@@ -34,6 +36,7 @@ class ProcessGroup:
             group = root / f"bench-{os.getpid()}-{next(serial)}"
             group.mkdir()
             self.group = group
+            Guard.tell("group", group)
 
     def launcher(self):
         """What goes in front of a command so that it and all it starts belong here."""
@@ -43,6 +46,7 @@ class ProcessGroup:
     def started(self, process):
         """Where there is no control group: the root of the tree of processes."""
         self.first = process.pid
+        Guard.tell("process", process.pid)
 
     def pids(self):
         if self.group:

@@ -55,6 +55,7 @@ ERRORS = {
 }
 CAN_BE_SHORT = {"read", "write", "recv", "send", "pwrite"}
 ORDER = struct.Struct("16s16s5i")
+ORDER_BYTES = ORDER.size + 4 + 8  # and padding, and by how much the clock is ahead
 SENDER, RECIPIENT = "sender@example.test", "user@example.com"
 
 
@@ -67,22 +68,27 @@ class FaultyInstance(Instance):
         shutil.copy(PROGRAM, program)
         subprocess.run(["patchelf", "--add-needed", str(SHIM), str(program)], check=True)
         self.order_path = program.with_name("waypost.order")
-        self.order_path.write_bytes(bytes(ORDER.size))
+        self.order_path.write_bytes(bytes(ORDER_BYTES))
         self.order_path.chmod(0o666)
         for name in COMMANDS:
             (self.bin / name).unlink()
             (self.bin / name).symlink_to(program)
         with open(self.order_path, "r+b") as file:
-            self.order = mmap.mmap(file.fileno(), ORDER.size)
+            self.order = mmap.mmap(file.fileno(), ORDER_BYTES)
 
-    def arm(self, fault):
-        self.order[:] = ORDER.pack(fault.role.encode(), fault.call.encode(), fault.wait,
-                                   fault.count, fault.kind, ERRORS[fault.call], 0)
+    def arm(self, fault, error=None):
+        self.order[:ORDER.size] = ORDER.pack(
+            fault.role.encode(), fault.call.encode(), fault.wait, fault.count, fault.kind,
+            error or ERRORS[fault.call], 0)
+
+    def step_clock(self, seconds):
+        """The wall clock of all its processes is so far ahead from now on."""
+        self.order[ORDER.size + 4:] = struct.pack("q", seconds)
 
     def disarm(self):
         """How often the fault struck."""
-        hits = ORDER.unpack(self.order[:])[6]
-        self.order[:] = bytes(ORDER.size)
+        hits = ORDER.unpack(self.order[:ORDER.size])[6]
+        self.order[:ORDER.size] = bytes(ORDER.size)
         return hits
 
 

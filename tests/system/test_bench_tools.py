@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench-load and bench-sink, whose figures others are to believe: beside smtp-source and smtp-sink,
 with Debian's Postfix between them, and with peers that misbehave."""
+import contextlib
 import os
 import pathlib
 import shutil
@@ -14,10 +15,11 @@ import pytest
 
 import reference
 from certificates import Certificates
-from world import BUILD, IS_SANITIZED, PATIENCE, ROOT, Client, Sink, free_port, wait_until
+from world import BUILD, IS_SANITIZED, PATIENCE, ROOT, Client, Sink, free_port, is_alive, wait_until
 
 sys.path.insert(0, str(ROOT / "bench"))
 from ends import BenchLoad, BenchSink, option_list  # noqa: E402
+from guard import family  # noqa: E402
 
 needs_postfix = pytest.mark.skipif(os.geteuid() != 0 or not reference.is_installed(),
                                    reason="needs root and Debian's Postfix")
@@ -177,6 +179,40 @@ def test_relays_are_compared_in_one_run():
     rows = compare("--only", "waypost,postfix", "--no-flushes", "--scenario", "20-sessions,restart")
     assert [row[0] for row in rows] == ["Waypost", "Postfix", "no relay"] * 2
     assert rows[1][2] == rows[1][5] == "1"  # it is what the others are compared with
+
+
+@needs_postfix
+@no_figures
+def test_a_bench_that_is_killed_leaves_nothing_running():
+    place = pathlib.Path(tempfile.mkdtemp(prefix="waypost-killed-", dir="/var/tmp"))
+    place.chmod(0o755)
+    process = subprocess.Popen(
+        [ROOT / "bench" / "run", BUILD, "--rounds", "9", "--folder", place, "--only",
+         "waypost", "--no-flushes", "--scenario", "20-sessions"], stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL)
+
+    def masters():
+        """Processes that were started with a configuration there, the bench itself aside."""
+        return [int(each.parent.name) for each in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+                if f"{place}/".encode() in content_of(each)
+                and int(each.parent.name) != process.pid]
+
+    def roles():
+        return sum([family(pid)[1:] for pid in masters()], [])
+    try:
+        started = wait_until(lambda: len(roles()) > 4 and roles(), "a relay with its processes")
+    finally:
+        process.kill()
+        process.wait()
+    wait_until(lambda: not masters() and not any(map(is_alive, started)), "the end of the relay")
+    wait_until(lambda: not list(place.iterdir()), "its folder to be removed")
+    place.rmdir()
+
+
+def content_of(path):
+    with contextlib.suppress(OSError):
+        return path.read_bytes()
+    return b""
 
 
 @needs_postfix

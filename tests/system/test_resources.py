@@ -5,19 +5,23 @@ import contextlib
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
 
-from world import Client, Instance, Sink, free_port, wait_until
+from world import BUILD, IS_SANITIZED, Client, Instance, Sink, free_port, wait_until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount and to set limits")
 
 DESCRIPTORS = 64
+MEMORY_BYTES = 30 << 20
+DEPTH = 50_000  # messages
 SENDER, RECIPIENT = "sender@example.test", "user@example.com"
 
 
@@ -133,3 +137,86 @@ def test_a_log_that_cannot_be_written_holds_up_no_mail(small_disk):
         filler.unlink()
         assert send(instance, "afterwards") == 250
         instance.wait_log(r"status=sent")
+
+
+@pytest.fixture
+def small_memory():
+    """The file that takes the processes of a control group with little memory."""
+    roots = [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")]
+    for root, limit in roots:
+        group = pathlib.Path(root) / f"waypost-test-{os.getpid()}"
+        with contextlib.suppress(OSError):
+            group.mkdir()
+            (group / limit).write_text(str(MEMORY_BYTES))
+            yield group
+            wait_until(lambda: not (group / "cgroup.procs").read_text(), "the group to be empty")
+            group.rmdir()
+            return
+        with contextlib.suppress(OSError):
+            group.rmdir()
+    pytest.skip("no control groups for memory here")
+
+
+def reached_limit(group):
+    """How often something asked for memory beyond the limit."""
+    with contextlib.suppress(OSError):
+        return int((group / "memory.failcnt").read_text())
+    return int(dict(map(str.split, (group / "memory.events").read_text().splitlines()))["max"])
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="sanitizers need more memory")
+def test_with_little_memory_large_messages_from_many_are_not_lost(small_memory):
+    class Small(Instance):
+        def start(self):
+            self.run("postfix", "start", preexec_fn=lambda: (
+                small_memory / "cgroup.procs").write_text(str(os.getpid())))
+            return self
+
+    def client(number):
+        for count in range(2):
+            token = f"token-{number}-{count}"
+            with contextlib.suppress(OSError, ValueError):
+                if send(instance, token, 800_000) == 250:
+                    promised.add(token)
+    promised = set()
+    with Sink() as sink, Small(relayhost=f"[127.0.0.1]:{sink.port}", minimal_backoff_time="1s",
+                               maximal_backoff_time="2s", queue_run_delay="1s",
+                               smtpd_client_connection_count_limit="0") as instance:
+        clients = [threading.Thread(target=client, args=(number,)) for number in range(10)]
+        for each in clients:
+            each.start()
+        for each in clients:
+            each.join()
+        assert reached_limit(small_memory)
+        wait_until(lambda: promised <= tokens_at(sink), "all that was promised", 40)
+        wait_until(lambda: send(instance, "afterwards") == 250, "mail to be taken afterwards")
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="sanitizers need more memory")
+def test_a_deep_queue_is_delivered_from_at_once_and_fits_into_little_memory():
+    with Sink() as sink, Instance(relayhost=f"[127.0.0.1]:{sink.port}",
+                                  transport_maps="inline:{d0.example=smtp:[127.0.0.1]:"
+                                  f"{sink.port}}}", qmgr_message_active_limit="500") as instance:
+        empty = anonymous_bytes(instance.role_pids()["queue"][0])
+        instance.stop()
+        store = instance.queue / "store"
+        subprocess.run([BUILD / "bench" / "bench-fill", store, str(DEPTH), "1", "0"], check=True)
+        for path in [store, *store.iterdir()]:
+            shutil.chown(path, "postfix", "postfix")
+        begin = time.monotonic()
+        instance.start()
+        sink.wait(1)
+        assert time.monotonic() - begin < 10
+        [pid] = instance.role_pids()["queue"]
+        most = 0
+        while len(sink.messages) < 600:
+            most = max(most, anonymous_bytes(pid))
+            time.sleep(0.05)
+        assert most - empty < 200 * DEPTH, f"{most - empty} bytes for {DEPTH} messages"
+
+
+def anonymous_bytes(pid):
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss_Anon:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"no memory of {pid}")

@@ -377,7 +377,7 @@ struct store *store_open(const struct store_options *options, struct error *erro
         return NULL;
     tune_malloc();
     struct store *store = store_new(options);
-    store->lock_fd = folder_lock(options->folder, error);
+    store->lock_fd = folder_lock(options->folder, options->lock_wait_ms, error);
     if (store->lock_fd >= 0 && open_and_prove(store, error))
         return store;
     store_close(&store);

@@ -125,6 +125,6 @@ must_check bool sweep_orphans(struct store *store, struct error *error);
 
 /* ---- rescue.c ---- */
 /* Replaces the damaged file by a new one with all that can still be read; keeps the old one beside
- * it. On failure `error` is as it was: what the damage is. */
+ * it. `error` says what the damage is, and on failure also why that was not possible. */
 must_check bool rescue_queue(struct store *store, int damaged_fd, const char *path,
                              struct error *error);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/folder.h"
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
 
@@ -14,11 +15,13 @@
 #include <sys/sysmacros.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { XFS_MAGIC = 0x58465342, ZFS_MAGIC = 0x2fc12fc1, DATA_MIN_BYTES = 2 * 4096 };
 enum { MOUNTINFO_MAX_BYTES = 1 << 22, FULL_BELOW_BYTES = 1 << 20 };
 
+static const struct timespec lock_pause = { .tv_nsec = 20 * 1000000 };
 static const char marker_text[] = "waypost queue 1\n";
 
 char *folder_path(const char *folder, const char *name)
@@ -132,11 +135,16 @@ bool folder_prepare(const struct store_options *options, struct error *error)
     return check_filesystem(options, error) && check_mount(options, status.st_dev, error);
 }
 
-int folder_lock(const char *folder, struct error *error)
+int folder_lock(const char *folder, int64_t wait_ms, struct error *error)
 {
     char *path = folder_path(folder, "queue.lock");
+    int64_t deadline_ms = clock_monotonic_ms() + wait_ms;
     int fd = lock_file(path, error);
 
+    while (fd < 0 && error->system_errno == EWOULDBLOCK && clock_monotonic_ms() < deadline_ms) {
+        nanosleep(&lock_pause, NULL);
+        fd = lock_file(path, error);
+    }
     free(path);
     if (fd < 0 && error->system_errno == EWOULDBLOCK)
         error_set(error, "the queue in %s is in use by another process", folder);

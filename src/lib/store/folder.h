@@ -10,8 +10,9 @@
 
 /* Creates it where allowed; refuses file systems that do not keep what they acknowledge. */
 must_check bool folder_prepare(const struct store_options *options, struct error *error);
-/* The lock that makes this process the only one; -1 with `error` on failure. */
-int folder_lock(const char *folder, struct error *error);
+/* The lock that makes this process the only one, waited for that long; -1 with `error` on failure.
+ */
+int folder_lock(const char *folder, int64_t wait_ms, struct error *error);
 /* Whether the data file may be opened: it is whole as far as its size tells, or nothing was ever
  * stored here (is_new) and may_create. */
 must_check bool folder_check_data(const struct store_options *options, bool *is_new,

@@ -101,6 +101,16 @@ enum store_outcome queue_message_read(struct store *store, uint64_t queue_id,
     return STORE_OK;
 }
 
+void queue_message_blank(struct queue_message *message)
+{
+    arena_clear(&message->arena);
+    buf_clear(&message->bytes);
+    message->envelope = (struct envelope){ 0 };
+    message->queue = QUEUE_DEFERRED;
+    message->due_ms = 0;
+    envelope_encode(&message->envelope, &message->bytes);
+}
+
 unsigned queue_envelope_change(struct envelope *envelope, enum queue_tool_action action,
                                int64_t now_ms, int64_t *due_ms)
 {

@@ -71,6 +71,8 @@ struct queue_message {
 void queue_message_clear(struct queue_message *message);
 enum store_outcome queue_message_read(struct store *store, uint64_t queue_id,
                                       struct queue_message *message, struct error *error);
+/* What can be shown of one that is damaged, beside its content: nothing. `queue_id` stays. */
+void queue_message_blank(struct queue_message *message);
 /* Flags and schedule after any change but a deletion. enum queue_tool_effect bits; 0: they are as
  * they were. */
 unsigned queue_envelope_change(struct envelope *envelope, enum queue_tool_action action,

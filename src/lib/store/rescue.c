@@ -131,7 +131,7 @@ static void clean(const char *folder)
 
 bool rescue_queue(struct store *store, int damaged_fd, const char *path, struct error *error)
 {
-    struct error cause = *error;
+    struct error cause = *error, reason;
     struct salvage_report report;
     char *folder = folder_path(store->options.folder, "rescue");
     char *copy = folder_path(folder, "data.mdb");
@@ -139,16 +139,21 @@ bool rescue_queue(struct store *store, int damaged_fd, const char *path, struct 
 
     clean(folder);
     bool is_fine =
-        make_copy(folder, damaged_fd, &report, error) && exchange(path, kept, copy, error);
+        make_copy(folder, damaged_fd, &report, &reason) && exchange(path, kept, copy, &reason);
     clean(folder);
     if (is_fine)
         environment_tell(store,
-                         "the queue's data file was damaged (%s); rescued %llu records, lost %llu; "
-                         "the damaged file is kept as %s",
+                         "the queue's data file was damaged (%s); rescued %llu records%s, lost "
+                         "%llu; the damaged file is kept as %s",
                          cause.message, (unsigned long long)report.records,
+                         report.is_of_commit_before ? " as they were one commit before the last"
+                                                    : "",
                          (unsigned long long)report.lost, kept);
     else
-        *error = cause;
+        error_set(error,
+                  "%s; it cannot be rescued (%s): put a copy of the file in its place, or move the "
+                  "whole folder away to begin with an empty queue",
+                  cause.message, reason.message);
     memory_free(folder);
     memory_free(copy);
     memory_free(kept);

@@ -173,6 +173,14 @@ static void search_page(struct search *search, uint64_t page, unsigned level, st
     }
 }
 
+static void search_tree(struct search *search, uint64_t root)
+{
+    search->seen = memory_new(search->end_page / 8 + 1);
+    search_page(search, root, 0, (struct range){ STR(""), STR("") });
+    memory_free(search->seen);
+    search->seen = NULL;
+}
+
 bool salvage_records(int fd, bool (*found)(void *argument, struct str key, struct str value),
                      void *argument, struct salvage_report *report, struct error *error)
 {
@@ -184,11 +192,12 @@ bool salvage_records(int fd, bool (*found)(void *argument, struct str key, struc
     if (!data_file_metas(fd, metas, &newest, &file_bytes, error))
         return false;
     search.end_page = file_bytes / PAGE;
-    search.seen = memory_new(search.end_page / 8 + 1);
     search.levels = memory_new_array(DEPTH_MAX, PAGE);
-    search_page(&search, metas[newest].trees[MAIN_TREE].root, 0,
-                (struct range){ STR(""), STR("") });
-    memory_free(search.seen);
+    search_tree(&search, metas[newest].trees[MAIN_TREE].root);
+    if (report->records == 0 && !search.is_over) {
+        report->is_of_commit_before = true;
+        search_tree(&search, metas[1 - newest].trees[MAIN_TREE].root);
+    }
     memory_free(search.levels);
     buf_free(&search.value);
     if (search.is_over)

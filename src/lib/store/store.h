@@ -35,6 +35,7 @@ struct store_options {
      * whose structure is damaged, keeping that as data.mdb.damaged. What was damaged is reported
      * message by message as it is read; look at store_was_repaired, and tell. */
     bool may_repair;
+    int64_t lock_wait_ms;   /* how long to wait for another process to let go of the queue */
     uint64_t reserve_bytes; /* preallocated room beyond the live data; 0 = 64 MiB */
     /* What an operator should know beside errors (an unusual file system, a sweep, a repair); may
      * be NULL. Called by the thread that calls the store. */

@@ -33,6 +33,7 @@ struct listing {
     const struct tool *tool;
     bool is_json;
     struct queue_totals totals;
+    size_t damaged_count;
     struct buf text;
 };
 
@@ -53,6 +54,10 @@ static bool on_message(void *argument, uint16_t number, struct str payload)
     autoclear_arena struct arena scratch = { 0 };
     struct queue_listed listed;
 
+    if (queue_listed_is_damaged(listing->tool, number, payload)) {
+        listing->damaged_count++;
+        return true;
+    }
     if (number != WIRE_tool_message ||
         !queue_listed_decode(listing->tool, &scratch, payload, &listed))
         return false;
@@ -119,7 +124,8 @@ static int list_queue(const struct tool *tool, bool is_json)
     queue_client_close(&client);
     list_maildrop(&listing);
     buf_clear(&listing.text);
-    if (!is_json && status == EX_OK)
+    bool is_all_damaged = listing.totals.message_count == 0 && listing.damaged_count > 0;
+    if (!is_json && status == EX_OK && !is_all_damaged)
         queue_format_end(&listing.totals, &listing.text);
     fwrite(buf_text(&listing.text), 1, listing.text.len, stdout);
     buf_free(&listing.text);

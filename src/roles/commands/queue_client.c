@@ -105,6 +105,21 @@ void queue_client_close(struct queue_client *client)
         store_close(&client->store);
 }
 
+bool queue_listed_is_damaged(const struct tool *tool, uint16_t number, struct str payload)
+{
+    struct wire_tool_damaged message;
+
+    if (number != WIRE_tool_damaged || !wire_decode_tool_damaged(NULL, payload, &message))
+        return false;
+    struct queue_id_text id =
+        queue_id_format(message.queue_id, tool->config->enable_long_queue_ids);
+    tool_warn(tool,
+              "%s: its record in the queue is damaged, and it is left alone: look at it with "
+              "postcat -q %s, or delete it with postsuper -d %s",
+              id.text, id.text, id.text);
+    return true;
+}
+
 bool queue_listed_decode(const struct tool *tool, struct arena *arena, struct str payload,
                          struct queue_listed *listed)
 {

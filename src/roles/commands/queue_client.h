@@ -14,7 +14,7 @@ struct store;
 
 struct queue_client {
     const struct tool *tool;
-    int fd;              /* -1: the store itself */
+    int fd; /* -1: the store itself */
     struct channel_input input;
     struct store *store; /* NULL: over the socket, unless */
     bool is_empty;       /* there is no store yet */
@@ -46,6 +46,8 @@ struct queue_listed {
     struct queue_id_text id;
     struct queue_entry entry; /* points to the two above */
 };
+/* Whether an answer of a list is about a message that is damaged; that is told then. */
+bool queue_listed_is_damaged(const struct tool *tool, uint16_t number, struct str payload);
 /* False: the payload is no WIRE_tool_message. Borrows from it, and from `arena`. */
 must_check bool queue_listed_decode(const struct tool *tool, struct arena *arena,
                                     struct str payload, struct queue_listed *listed);

@@ -49,6 +49,11 @@ static bool refuse(struct direct *direct, uint32_t status, const char *reason)
     return true;
 }
 
+static bool is_understood(const struct direct *direct)
+{
+    return !direct->is_answer_bad || error_set(direct->error, "the answer was not understood");
+}
+
 static bool send_message(struct direct *direct, const struct queue_message *message)
 {
     autofree_buf struct buf payload = { 0 };
@@ -70,6 +75,16 @@ static bool on_listed(void *argument, const struct queue_message *message)
     return send_message(direct, message);
 }
 
+static void on_damaged(void *argument, uint64_t queue_id)
+{
+    struct direct *direct = argument;
+    autofree_buf struct buf payload = { 0 };
+
+    wire_encode_tool_damaged(&payload, &(struct wire_tool_damaged){ queue_id });
+    direct->is_answer_bad |=
+        !direct->answer(direct->argument, WIRE_tool_damaged, buf_str(&payload));
+}
+
 static bool list(struct direct *direct, struct str payload)
 {
     struct wire_tool_list request;
@@ -79,7 +94,9 @@ static bool list(struct direct *direct, struct str payload)
         return error_set(direct->error, "malformed request");
     if (!queue_names_parse(request.queue, &selection.queues, direct->error))
         return refuse(direct, EX_USAGE, direct->error->message);
-    return queue_tool_list(direct->store, &selection, on_listed, NULL, direct, direct->error);
+    return queue_tool_list(direct->store, &selection, on_listed, on_damaged, direct,
+                           direct->error) &&
+           is_understood(direct);
 }
 
 static void on_changed(void *argument, size_t index, unsigned effect)
@@ -117,7 +134,7 @@ static bool change(struct direct *direct, struct str payload)
         return false;
     direct->done->count = counts.done;
     direct->done->released = counts.released;
-    return !direct->is_answer_bad || error_set(direct->error, "the answer was not understood");
+    return is_understood(direct);
 }
 
 static bool on_portion(void *argument, struct str bytes)
@@ -135,8 +152,14 @@ static bool show_message(struct direct *direct, uint64_t queue_id)
     enum store_outcome outcome =
         queue_message_read(direct->store, queue_id, &message, direct->error);
 
-    if (outcome == STORE_OK && send_message(direct, &message))
+    struct error content_error;
+    if (outcome == STORE_DAMAGED) {
+        queue_message_blank(&message);
+        if (send_message(direct, &message))
+            (void)store_read_content(direct->store, queue_id, on_portion, direct, &content_error);
+    } else if (outcome == STORE_OK && send_message(direct, &message)) {
         outcome = store_read_content(direct->store, queue_id, on_portion, direct, direct->error);
+    }
     queue_message_clear(&message);
     if (outcome == STORE_ABSENT)
         return refuse(direct, EX_NOINPUT, "no such message in the queue");

@@ -260,6 +260,8 @@ static bool on_message(void *argument, uint16_t number, struct str payload)
     autoclear_arena struct arena scratch = { 0 };
     struct queue_listed listed;
 
+    if (queue_listed_is_damaged(&request->tool, number, payload))
+        return true;
     if (number != WIRE_tool_message ||
         !queue_listed_decode(&request->tool, &scratch, payload, &listed))
         return false;

@@ -22,6 +22,7 @@
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 60 * 1000,
+    BACKOFF_CRASHED_MAX_MS = 1000,
     HEALTHY_MS = 10 * 1000,            /* who ran this long is started again at once */
     RETIRED_DRAIN_MS = 60 * 60 * 1000, /* at a reload, for conversations in flight */
     KILL_AFTER_MS = 2000,              /* beyond its drain time */
@@ -238,17 +239,22 @@ static void restart_due(struct timer *timer)
     start_seat(list_entry(timer, struct seat, restart));
 }
 
-static void restart_later(struct seat *seat, int64_t ran_ms)
+/* `limit_ms`: the longest pause. What could not begin, or gave up by itself, will not be better off
+ * for many tries; what served and was killed while it did serves those in between. */
+static void restart_later(struct seat *seat, int64_t ran_ms, int64_t limit_ms)
 {
     struct supervisor *supervisor = seat->supervisor;
 
     if (ran_ms >= HEALTHY_MS)
         seat->backoff_ms = 0;
+    if (seat->backoff_ms > limit_ms)
+        seat->backoff_ms = limit_ms;
+    if (seat->backoff_ms > BACKOFF_CRASHED_MAX_MS)
+        log_warning(&supervisor->log_context, "process %s is started again in %lld s",
+                    seat->role->name, (long long)(seat->backoff_ms + 500) / 1000);
     timer_set(supervisor->loop, &seat->restart, clock_monotonic_ms() + seat->backoff_ms,
               restart_due);
     seat->backoff_ms = seat->backoff_ms > 0 ? seat->backoff_ms * 2 : BACKOFF_FIRST_MS;
-    if (seat->backoff_ms > BACKOFF_MAX_MS)
-        seat->backoff_ms = BACKOFF_MAX_MS;
 }
 
 static bool open_process(struct seat *seat, struct process *process, struct error *error)
@@ -284,7 +290,7 @@ static void start_seat(struct seat *seat)
         log_warning(&supervisor->log_context, "%s", error.message);
         endpoints_free(&process->endpoints);
         memory_free(process);
-        restart_later(seat, 0);
+        restart_later(seat, 0, BACKOFF_MAX_MS);
         return;
     }
     seat->process = process;
@@ -397,13 +403,14 @@ static void ended(struct process *process, int status)
     struct supervisor *supervisor = process->supervisor;
     struct seat *seat = process->seat;
     int64_t ran_ms = clock_monotonic_ms() - process->started_ms;
+    bool was_serving = process->is_ready && WIFSIGNALED(status);
 
     log_end(process, status);
     /* What it still had to say stands in its channel. */
     process_free(process);
     if (seat != NULL) {
         seat->process = NULL;
-        restart_later(seat, ran_ms);
+        restart_later(seat, ran_ms, was_serving ? BACKOFF_CRASHED_MAX_MS : BACKOFF_MAX_MS);
     }
     if (supervisor->is_stopping)
         stop_on(supervisor);

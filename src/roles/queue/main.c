@@ -11,10 +11,15 @@
 #include "base/memory.h"
 #include "service/spool.h"
 
+#include <errno.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { USER_NAME_MS = 15000 };
+enum {
+    USER_NAME_MS = 15000,
+    /* The queue of a master that was killed sees it, ends its commit and goes. */
+    PREDECESSOR_MS = 10000,
+};
 
 /* Descriptors that came before the queue was there. */
 struct early {
@@ -50,6 +55,7 @@ static bool open_store(struct service *service, struct queue_service *state, str
         .folder = spool_path(&scratch, service->config, "store"),
         .may_create = true,
         .may_repair = true,
+        .lock_wait_ms = PREDECESSOR_MS,
         .is_any_filesystem = service->config->store_any_filesystem,
         .notice = store_notice,
         .notice_argument = service,
@@ -61,6 +67,11 @@ static bool open_store(struct service *service, struct queue_service *state, str
     state->store = store_open(&options, error);
     if (is_root && (seteuid(0) < 0 || setegid(0) < 0))
         return error_errno(error, "become root again");
+    if (state->store == NULL && error->system_errno == EROFS)
+        return error_set(error,
+                         "the file system with the queue is read-only, and no mail is taken or "
+                         "sent: see the kernel's log (dmesg), check the file system (fsck) and "
+                         "mount it again");
     return state->store != NULL;
 }
 

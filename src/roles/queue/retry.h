@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct retry_limits {
@@ -34,11 +35,22 @@ int64_t retry_farthest_ms(const struct retry_limits *limits);
  * clock that has stepped back since, and counts as come. */
 bool retry_is_due(const struct retry_limits *limits, int64_t due_ms, int64_t now_ms);
 
+/* Between two steps of the wall clock. A step falls between two checks: before it is seen, mail may
+ * come with the old time or the new. */
+struct clock_epoch {
+    int64_t offset_ms; /* wall minus monotonic */
+    int64_t begin_ms;  /* monotonic: the last check that the step had not come yet */
+    int64_t seen_ms;   /* monotonic: the check that saw it */
+};
+enum { CLOCK_EPOCHS_MAX = 16 };
+
 /* The clock's steps since the start, from comparing it with the monotonic one. */
 struct wall_clock {
-    int64_t offset_ms;  /* wall minus monotonic, when there was last no step */
-    int64_t ahead_ms;   /* how far the wall has stepped forward since: no time that passed */
-    int64_t stepped_ms; /* wall clock just before that step */
+    struct clock_epoch epochs[CLOCK_EPOCHS_MAX]; /* the first reaches back beyond the start */
+    size_t count;
+    int64_t started_ms, checked_ms; /* monotonic */
+    bool has_forgotten;             /* there were more steps than have room */
+    int64_t forgotten_ms;           /* monotonic: when the first of those began */
 };
 enum { RETRY_STEP_MS = 3600 * 1000 }; /* less than this is no step */
 
@@ -46,5 +58,6 @@ enum clock_step { CLOCK_STEADY, CLOCK_STEPPED_FORWARD, CLOCK_STEPPED_BACK };
 void wall_clock_init(struct wall_clock *clock, int64_t wall_ms, int64_t monotonic_ms);
 /* Call it now and then, and before ages are judged. Tells a new step once. */
 enum clock_step wall_clock_check(struct wall_clock *clock, int64_t wall_ms, int64_t monotonic_ms);
-/* How long a message has been here, without the steps of the clock. */
+/* How long a message has been here, without the steps of the clock: by each epoch that its time of
+ * arrival fits into, and of those the shortest. Rather too short than mail that is given up. */
 int64_t retry_age_ms(const struct wall_clock *clock, int64_t arrival_ms, int64_t now_ms);

@@ -29,8 +29,10 @@ bool tool_client_has_room(struct tool_client *client);
 void tool_client_done(struct tool_client *client, uint32_t status,
                       const struct queue_tool_counts *counts, struct str reason);
 
-/* A message as it is now: an active one is in memory. False: gone, or damaged. */
-bool tool_look_at(struct queue *queue, uint64_t queue_id, struct queue_message *message);
+/* A message as it is now: an active one is in memory. STORE_DAMAGED and STORE_FAILED are in the log
+ * then, and in `error`. */
+enum store_outcome tool_look_at(struct queue *queue, uint64_t queue_id,
+                                struct queue_message *message, struct error *error);
 
 /* Sends a message, shortened so that it fits into a frame. */
 void tool_client_message(struct tool_client *client, struct queue_message *message);

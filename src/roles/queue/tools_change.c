@@ -196,8 +196,12 @@ static void change_one(struct tool_client *client, struct run *run, const struct
             change_active(run, active, walk->index);
         return;
     }
-    if (!tool_look_at(queue, queue_id, message) ||
-        !queue_selection_has(&walk->selection, message->queue))
+    struct error error;
+    enum store_outcome outcome = tool_look_at(queue, queue_id, message, &error);
+    bool is_meant = outcome == STORE_OK
+                        ? queue_selection_has(&walk->selection, message->queue)
+                        : outcome == STORE_DAMAGED && run->action == QUEUE_TOOL_DELETE;
+    if (!is_meant)
         return;
     if (run->action == QUEUE_TOOL_DELETE) {
         submit(change_new(run, queue_id, walk->index, QUEUE_TOOL_DONE));

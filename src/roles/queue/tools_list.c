@@ -4,25 +4,25 @@
 
 #include <sysexits.h>
 
-/* A message as it is now: an active one is in memory. False: gone, or damaged. */
-bool tool_look_at(struct queue *queue, uint64_t queue_id, struct queue_message *message)
+enum store_outcome tool_look_at(struct queue *queue, uint64_t queue_id,
+                                struct queue_message *message, struct error *error)
 {
     const struct message *active = active_find(queue, queue_id);
-    struct error error = { 0 };
 
     if (active == NULL) {
-        enum store_outcome outcome = queue_message_read(queue->store, queue_id, message, &error);
+        enum store_outcome outcome = queue_message_read(queue->store, queue_id, message, error);
         if (outcome != STORE_OK && outcome != STORE_ABSENT)
             log_error(&queue->settings->speakers[SPEAKER_QMGR], "%s: %s",
-                      queue_id_format(queue_id, queue->settings->has_long_ids).text, error.message);
-        return outcome == STORE_OK;
+                      queue_id_format(queue_id, queue->settings->has_long_ids).text,
+                      error->message);
+        return outcome;
     }
     buf_clear(&message->bytes);
     envelope_encode(&active->envelope, &message->bytes);
     message->queue_id = queue_id;
     message->queue = QUEUE_ACTIVE;
     message->due_ms = active->due_ms;
-    return true;
+    return STORE_OK;
 }
 
 /* Where a message has so many recipients that they pass a frame, the first of them are shown. */
@@ -57,6 +57,21 @@ void tool_client_message(struct tool_client *client, struct queue_message *messa
 
 /* ---- list, show ---- */
 
+/* One that is listed; whether it was sent whole. */
+static bool list_one(struct tool_client *client, const struct queue_selection *selection,
+                     uint64_t queue_id, struct queue_message *message)
+{
+    struct error error;
+    enum store_outcome outcome = tool_look_at(client->queue, queue_id, message, &error);
+
+    if (outcome == STORE_DAMAGED)
+        wire_send_tool_damaged(client->channel, &(struct wire_tool_damaged){ queue_id });
+    if (outcome != STORE_OK || !queue_selection_has(selection, message->queue))
+        return false;
+    tool_client_message(client, message);
+    return true;
+}
+
 void tool_do_list(struct tool_client *client, const struct wire_tool_list *request)
 {
     struct queue_selection selection = { .is_all = true };
@@ -74,11 +89,7 @@ void tool_do_list(struct tool_client *client, const struct wire_tool_list *reque
     }
     queue_walk_begin(&walk, &selection);
     while (goes_on && queue_walk_next(&walk, client->queue->store, &queue_id)) {
-        if (tool_look_at(client->queue, queue_id, &message) &&
-            queue_selection_has(&selection, message.queue)) {
-            tool_client_message(client, &message);
-            counts.done++;
-        }
+        counts.done += list_one(client, &selection, queue_id, &message);
         if (++seen % TOOL_PORTION == 0) {
             fiber_yield(client->queue->loop);
             goes_on = tool_client_has_room(client);
@@ -106,19 +117,28 @@ void tool_do_show(struct tool_client *client, const struct wire_tool_show *reque
 {
     static const struct queue_tool_counts none, one = { .done = 1 };
     struct queue_message message = { 0 };
-    struct error error = { 0 };
+    struct error error = { 0 }, content_error = { 0 };
+    enum store_outcome outcome = STORE_ABSENT;
     uint64_t queue_id;
 
-    if (queue_id_parse(request->id, &queue_id) && tool_look_at(client->queue, queue_id, &message)) {
+    if (queue_id_parse(request->id, &queue_id))
+        outcome = tool_look_at(client->queue, queue_id, &message, &error);
+    if (outcome == STORE_DAMAGED)
+        queue_message_blank(&message);
+    if (outcome == STORE_OK || outcome == STORE_DAMAGED) {
         tool_client_message(client, &message);
-        enum store_outcome outcome =
-            store_read_content(client->queue->store, queue_id, send_content, client, &error);
-        if (outcome == STORE_OK || outcome == STORE_ABSENT)
-            tool_client_done(client, EX_OK, &one, STR(""));
-        else
-            tool_client_done(client, EX_DATAERR, &one, str_from(error.message));
-    } else {
-        tool_client_done(client, EX_NOINPUT, &none, STR("no such message in the queue"));
+        enum store_outcome content = store_read_content(client->queue->store, queue_id,
+                                                        send_content, client, &content_error);
+        if (outcome == STORE_OK && content != STORE_OK && content != STORE_ABSENT) {
+            outcome = content;
+            error = content_error;
+        }
     }
+    if (outcome == STORE_OK)
+        tool_client_done(client, EX_OK, &one, STR(""));
+    else if (outcome == STORE_ABSENT)
+        tool_client_done(client, EX_NOINPUT, &none, STR("no such message in the queue"));
+    else
+        tool_client_done(client, EX_DATAERR, &one, str_from(error.message));
     queue_message_clear(&message);
 }

@@ -345,7 +345,7 @@ static void explain_message(struct tool_client *client, uint64_t queue_id,
     struct envelope envelope;
     struct error error;
 
-    if (!tool_look_at(client->queue, queue_id, &message) ||
+    if (tool_look_at(client->queue, queue_id, &message, &error) != STORE_OK ||
         !envelope_decode(&message.arena, buf_str(&message.bytes), &envelope, &error)) {
         tool_client_done(client, EX_NOINPUT, counts, STR("no such message in the queue"));
     } else {

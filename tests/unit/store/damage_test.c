@@ -385,6 +385,75 @@ static void damage_to_the_newest_commit_is_not_taken_for_a_torn_one(void **state
     forget_damaged(spool);
 }
 
+/* Of the newest commit, or the one before it. */
+static uint64_t root_page(struct str bytes, bool is_newest)
+{
+    enum { ROOT_AT = 16 + 24 + 48 + 40 }; /* of the second tree, in a meta page */
+    size_t meta = is_newest ? newest_meta(bytes) : 1 - newest_meta(bytes);
+    uint64_t page;
+
+    memcpy(&page, bytes.ptr + meta * PAGE + ROOT_AT, sizeof page);
+    return page;
+}
+
+/* Its page says no more how much is in it. (One that is not even the page that it should be was
+ * never written: that is a torn commit.) */
+static void garble_root(struct buf *bytes, bool is_newest)
+{
+    enum { LOWER_AT = 12 };
+
+    memset(bytes->ptr + root_page(buf_str(bytes), is_newest) * PAGE + LOWER_AT, 0, 2);
+}
+
+/* And each leaf in turn, so that the commit before it is not whole either. */
+static void without_its_root_the_commit_before_is_rescued(void **state)
+{
+    struct spool *spool = *state;
+    size_t rescued_most = 0;
+    bool is_same;
+
+    spool_open(spool);
+    spool_put(spool, 500, 3000, 1);
+    autofree_buf struct buf bytes = read_data(spool);
+    spool_close(spool);
+    garble_root(&bytes, true);
+    spool->options.may_repair = true;
+    for (size_t page = 2; page < used_pages(buf_str(&bytes)); page++) {
+        if (bytes.ptr[page * PAGE + 10] != 2 || page == root_page(buf_str(&bytes), false))
+            continue;
+        autofree_buf struct buf garbled = { 0 };
+        buf_append(&garbled, buf_str(&bytes));
+        memset(garbled.ptr + page * PAGE, 0xa5, PAGE);
+        write_data(spool, buf_str(&garbled));
+        spool->notices[0] = '\0';
+        spool_open(spool);
+        assert_true(reads_are_honest(spool->store));
+        assert_int_equal(message_check(spool->store, 500, 3000, &is_same), STORE_ABSENT);
+        if (strstr(spool->notices, "one commit before the last") != NULL &&
+            store_message_count(spool->store) > rescued_most)
+            rescued_most = store_message_count(spool->store);
+        spool_close(spool);
+        forget_damaged(spool);
+    }
+    assert_true(rescued_most >= MESSAGE_COUNT / 2);
+}
+
+static void without_either_root_it_is_refused_and_says_what_to_do(void **state)
+{
+    struct spool *spool = *state;
+    autofree_buf struct buf bytes = read_data(spool);
+
+    garble_root(&bytes, true);
+    garble_root(&bytes, false);
+    write_data(spool, buf_str(&bytes));
+    spool->options.may_repair = true;
+    assert_false(spool_try_open(spool));
+    assert_non_null(strstr(spool->error.message, "no record of the queue can be read"));
+    assert_non_null(strstr(spool->error.message, "to begin with an empty queue"));
+    autofree_buf struct buf left = read_data(spool);
+    assert_true(str_equal(buf_str(&left), buf_str(&bytes)));
+}
+
 int main(void)
 {
 #define SPOOL_TEST(name) cmocka_unit_test_setup_teardown(name, memory_setup, spool_teardown)
@@ -392,6 +461,8 @@ int main(void)
         SPOOL_TEST(a_flipped_bit_anywhere_never_crashes_nor_changes_mail),
         SPOOL_TEST(a_flipped_bit_anywhere_can_be_repaired),
         SPOOL_TEST(all_but_a_lost_page_is_rescued),
+        SPOOL_TEST(without_its_root_the_commit_before_is_rescued),
+        SPOOL_TEST(without_either_root_it_is_refused_and_says_what_to_do),
         SPOOL_TEST(damaged_content_is_told_and_can_be_removed),
         SPOOL_TEST(a_missing_or_short_data_file_is_never_made_anew),
         SPOOL_TEST(something_else_in_the_data_file_is_refused),

@@ -104,7 +104,42 @@ static void step_back_is_told_once_and_leaves_ages_alone(void **state)
     wall_clock_init(&clock, wall_ms, 0);
     assert_int_equal(wall_clock_check(&clock, wall_ms - 10 * year_ms, 10), CLOCK_STEPPED_BACK);
     assert_int_equal(wall_clock_check(&clock, wall_ms - 10 * year_ms, 10), CLOCK_STEADY);
-    assert_int_equal(retry_age_ms(&clock, wall_ms, wall_ms - 10 * year_ms), 0);
+    assert_in_range(retry_age_ms(&clock, wall_ms, wall_ms - 10 * year_ms), 0, 10);
+}
+
+static void step_forward_after_one_back_is_no_age(void **state)
+{
+    struct wall_clock clock;
+    int64_t wall_ms = 1700000000000, behind_ms = wall_ms - 10 * year_ms;
+
+    (void)state;
+    wall_clock_init(&clock, wall_ms, 0);
+    assert_int_equal(wall_clock_check(&clock, behind_ms + 1000, 1000), CLOCK_STEPPED_BACK);
+    int64_t ahead_ms = wall_ms + 10 * year_ms + 2000;
+    assert_int_equal(wall_clock_check(&clock, ahead_ms, 2000), CLOCK_STEPPED_FORWARD);
+    assert_int_equal(retry_age_ms(&clock, wall_ms, ahead_ms), 2000);
+    assert_int_equal(retry_age_ms(&clock, wall_ms - 7000, ahead_ms), 9000);
+    assert_int_equal(retry_age_ms(&clock, behind_ms + 1500, ahead_ms), 500);
+    /* What came after the last check before a step may have either time. */
+    assert_int_equal(retry_age_ms(&clock, behind_ms + 500, ahead_ms), 1500);
+    assert_int_equal(retry_age_ms(&clock, wall_ms + 500, ahead_ms), 1500);
+}
+
+static void clock_that_steps_all_the_time_makes_nothing_old(void **state)
+{
+    struct wall_clock clock;
+    int64_t wall_ms = 1700000000000;
+
+    (void)state;
+    wall_clock_init(&clock, wall_ms, 0);
+    for (int64_t i = 1; i <= 1000; i++) {
+        int64_t now_ms = wall_ms + 1000 * i + (i % 7 - 3) * year_ms;
+        assert_int_not_equal(wall_clock_check(&clock, now_ms, 1000 * i), CLOCK_STEADY);
+        for (int64_t j = 1; j <= i; j += 10)
+            assert_in_range(
+                retry_age_ms(&clock, wall_ms + 1000 * j + (j % 7 - 3) * year_ms, now_ms), 0,
+                1000 * i);
+    }
 }
 
 static void slow_discipline_is_no_step(void **state)
@@ -116,7 +151,7 @@ static void slow_discipline_is_no_step(void **state)
     for (int64_t i = 1; i < 10000; i++) /* a second fast in each minute */
         assert_int_equal(wall_clock_check(&clock, 1700000000000 + i * 61000, i * 60000),
                          CLOCK_STEADY);
-    assert_int_equal(clock.ahead_ms, 0);
+    assert_int_equal(clock.count, 1);
 }
 
 static void window_grows_to_its_limit_and_no_further_than_it_is_used(void **state)
@@ -410,6 +445,8 @@ int main(void)
         cmocka_unit_test(what_lies_beyond_any_backoff_is_due),
         cmocka_unit_test(step_of_the_clock_is_no_age),
         cmocka_unit_test(step_back_is_told_once_and_leaves_ages_alone),
+        cmocka_unit_test(step_forward_after_one_back_is_no_age),
+        cmocka_unit_test(clock_that_steps_all_the_time_makes_nothing_old),
         cmocka_unit_test(slow_discipline_is_no_step),
         cmocka_unit_test(window_grows_to_its_limit_and_no_further_than_it_is_used),
         cmocka_unit_test(one_failed_cohort_makes_it_dead),
