@@ -7,6 +7,7 @@
 #   make deps       install what building and testing need
 #   make lint       layers, style, names in the documentation
 #   make check      the unit tests alone
+#   make crash-states  STATES states after a loss of power (100,000: minutes)
 #   make sanitize   the unit tests under ASan+UBSan and TSan
 #   make fuzz T=…   one fuzz target for SECONDS seconds
 #   make bench      the store; Waypost beside Postfix, Exim and OpenSMTPD; tables
@@ -15,6 +16,7 @@
 
 BUILD ?= build
 SECONDS ?= 60
+STATES ?= 100000
 PYTHON := /usr/bin/python3
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -38,6 +40,9 @@ test:
 	@scripts/install-dependencies build test
 	@$(MAKE) --no-print-directory all
 	@scripts/run-tests $(BUILD)
+
+crash-states: all
+	@WAYPOST_CRASH_STATES=$(STATES) $(BUILD)/tests/unit/test-store-power_loss
 
 sanitize:
 	@scripts/run-sanitizers
@@ -72,4 +77,4 @@ deb:
 clean:
 	@rm -rf $(BUILD) build-*
 
-.PHONY: all build-deps deps check test sanitize demo run lint fuzz bench install deb clean
+.PHONY: all build-deps deps check test crash-states sanitize demo run lint fuzz bench install deb clean
