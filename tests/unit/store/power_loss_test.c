@@ -300,7 +300,9 @@ static void first_starts(struct play *play)
     open_it(play);
 }
 
+/* The first has the fewest different states; the others make up for it. */
 static const struct scenario scenarios[] = {
+    { "torn within a sector", prepare_some, group_commits, true },
     { "first start, restart", NULL, first_starts, false },
     { "accept", prepare_nothing, accept_messages, false },
     { "defer", prepare_some, defer, false },
@@ -312,7 +314,6 @@ static const struct scenario scenarios[] = {
     { "requeue, edit", prepare_some, requeue, false },
     { "compaction", prepare_many, compact, false },
     { "mixed group commits", prepare_some, group_commits, false },
-    { "torn within a sector", prepare_some, group_commits, true },
 };
 enum { SCENARIO_COUNT = sizeof scenarios / sizeof *scenarios };
 
