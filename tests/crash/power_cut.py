@@ -32,6 +32,7 @@ from world import Instance, Sink, wait_until
 # What becomes of a recipient: taken at once, after some tries, never (the sender hears of it).
 KINDS = {"taken": 6, "deferred": 3, "refused": 1}
 TRIES_DEFERRED = 2
+PATIENCE_SECONDS = 30  # without a message
 CHECK_EVERY = 5    # cuts, the file system is looked through after one
 REMOVED = re.compile(r"(\w+): removed$", re.MULTILINE)
 DAMAGE = re.compile(r".*(?:(?:is|are|was) damaged|panic: |rescued|went back).*")
@@ -187,27 +188,37 @@ class CutRun:
         promised = [each for each in self.ledger.promises if each.at < cut_at]
         missing = {each.token for each in promised} - arrived
 
-        def is_complete():
-            found, returned = self.ledger.arrived(self.before)
-            return not missing - set(found) - set(returned) and relay.queue_is_empty()
-
-        is_empty = False
-        with contextlib.suppress(AssertionError):
-            is_empty = wait_until(is_complete, "all that was promised", 40)
+        left = self.wait_for_delivery(relay, missing)
         found, returned = self.ledger.arrived(self.before)
         self.result.rounds += 1
         self.result.promised += len(promised)
         self.result.waiting += len(missing)
         self.result.again += len(arrived & set(found))
-        self.note(moment, "lost", missing - set(found) - set(returned))
+        self.note(moment, "lost", {
+            each.token for each in promised if each.token in missing - set(found) - set(returned)
+            and each.queue_id not in left})
         self.note(moment, "damaged", {token for token, each in found.items()
                                       if any(self.ledger.is_damaged(token, one) for one in each)})
         self.note(moment, "came again after their end", {
             each.token for each in promised
             if each.token in found and self.removed.get(each.queue_id, cut_at) < cut_at})
         self.note(moment, "in the log", DAMAGE.findall(relay.log()))
-        if not is_empty:
-            self.note(moment, "left in the queue", [relay.run("mailq", config_option="-C").stdout])
+        if left:
+            self.note(moment, "left in the queue", re.findall(r"^\w{8,}", left, re.MULTILINE))
+
+    def wait_for_delivery(self, relay, missing):
+        """Until the queue is empty, or nothing has come for a while; what mailq then shows."""
+        def is_complete():
+            found, returned = self.ledger.arrived(self.before)
+            return not missing - set(found) - set(returned) and relay.queue_is_empty()
+
+        count = -1
+        while count < len(self.sink.messages):
+            count = len(self.sink.messages)
+            with contextlib.suppress(AssertionError):
+                wait_until(is_complete, "all that was promised", PATIENCE_SECONDS)
+                return ""
+        return relay.run("mailq", config_option="-C").stdout
 
     def note(self, moment, what, which):
         if which:

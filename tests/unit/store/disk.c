@@ -150,15 +150,15 @@ void disk_free(struct disk **disk_pointer)
     *disk_pointer = NULL;
 }
 
-int disk_advance(struct disk *disk)
+bool disk_advance(struct disk *disk)
 {
     if (disk->position == write_log_count())
-        return 0;
+        return false;
     happen(disk, disk->position++);
-    return 1;
+    return true;
 }
 
-int disk_is_in_meta_write(const struct disk *disk)
+bool disk_is_in_meta_write(const struct disk *disk)
 {
     const struct write_log_entry *last = write_log_at(disk->position - 1);
 
@@ -185,7 +185,7 @@ static void count_in(struct loss *loss, uint64_t what)
     loss->number ^= loss->number >> 29;
 }
 
-static int is_kept(struct loss *loss)
+static bool is_kept(struct loss *loss)
 {
     return chance_below(loss->chance, PERCENT) < loss->percent;
 }
@@ -210,7 +210,7 @@ static void apply_cut(struct loss *loss, struct buf *image, const struct write_l
 {
     struct str bytes = buf_str(&entry->bytes);
     size_t cut = 1 + chance_below(loss->chance, bytes.len - 1);
-    int is_front = chance_below(loss->chance, 2) == 0;
+    bool is_front = chance_below(loss->chance, 2) == 0;
 
     count_in(loss, cut * 2 + (size_t)is_front);
     if (is_front)
@@ -226,10 +226,8 @@ static void apply_whole(struct loss *loss, struct buf *image, const struct write
 }
 
 static void apply_some(struct loss *loss, struct buf *image, const struct write_log_entry *entry,
-                       int is_last)
+                       bool is_last)
 {
-    int is_meta = entry->is_synchronous;
-
     switch (loss->kind) {
     case LOSS_ALL:
         return;
@@ -248,7 +246,7 @@ static void apply_some(struct loss *loss, struct buf *image, const struct write_
         }
         break;
     case LOSS_TEARS_SECTOR:
-        if (is_last && is_meta) {
+        if (is_last && entry->is_synchronous) {
             apply_cut(loss, image, entry);
             return;
         }
@@ -310,12 +308,12 @@ uint64_t disk_lose_power(struct disk *disk, enum disk_loss kind, uint64_t *chanc
 
 /* ---- files ---- */
 
-static int is_left(const struct write_log_entry *names, const char *path)
+static bool is_left(const struct write_log_entry *names, const char *path)
 {
     for (size_t i = 0; i < names->name_count; i++)
         if (strcmp(names->names[i].path, path) == 0)
-            return 1;
-    return 0;
+            return true;
+    return false;
 }
 
 static void remove_others(const struct write_log_entry *names, const char *root, const char *below)

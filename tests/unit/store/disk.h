@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,10 +29,10 @@ enum disk_loss {
 
 struct disk *disk_new(void); /* as it was when the record began */
 void disk_free(struct disk **disk);
-/* The next entry of the record happens; 0 at its end. */
-int disk_advance(struct disk *disk);
+/* The next entry of the record happens; false at its end. */
+bool disk_advance(struct disk *disk);
 /* Whether the entry that happened last is a meta page's write, under way. */
-int disk_is_in_meta_write(const struct disk *disk);
+bool disk_is_in_meta_write(const struct disk *disk);
 size_t disk_mark(const struct disk *disk); /* the last mark passed, 0 before */
 
 /* Decides what is left after a loss of power now; two states with the same files and the same mark
