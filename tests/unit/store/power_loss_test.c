@@ -4,7 +4,8 @@
  * record, folders are made as a loss of power could have left them, and each must open and hold
  * exactly what had been acknowledged by then, or that and the commit that was under way.
  *
- * WAYPOST_CRASH_STATES sets how many different states are tried in all (default 10,000; the long
+ * WAYPOST_CRASH_STATES sets how many different states are tried in all (default 10,000, which
+ * has every moment with each of the simple losses; the long
  * run is `make crash-states`), WAYPOST_CRASH_SEED the random numbers.
  */
 #include "disk.h"
@@ -436,11 +437,10 @@ static void pass(struct search *search, size_t number, bool tears_sectors)
     static const enum disk_loss random[] = { LOSS_TEARS_LAST, LOSS_OF_SECTORS, LOSS_OF_PAGES,
                                              LOSS_OF_WRITES };
     enum disk_loss loss = number < LOSS_OF_PAGES ? (enum disk_loss)number : random[number % 4];
-    bool may_stop = number >= (tears_sectors ? 1 : LOSS_OF_PAGES);
     struct disk *disk = disk_new();
 
     for (at.position = write_log_first(); disk_advance(disk); at.position++) {
-        if (may_stop && search->states >= search->wanted)
+        if (search->states >= search->wanted)
             break;
         if (!tears_sectors)
             try_state(search, disk, loss);
