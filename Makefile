@@ -7,6 +7,8 @@
 #   make deps       install what building and testing need
 #   make lint       layers, style, names in the documentation
 #   make check      the unit tests alone
+#   make crash-states  STATES states after a loss of power (100,000: minutes)
+#   make power-cuts    ROUNDS power cuts under a running relay (1,000: half an hour)
 #   make sanitize   the unit tests under ASan+UBSan and TSan
 #   make fuzz T=…   one fuzz target for SECONDS seconds
 #   make fuzz-all   every fuzz target for SECONDS seconds, and what their corpora cover
@@ -16,6 +18,8 @@
 
 BUILD ?= build
 SECONDS ?= 60
+STATES ?= 100000
+ROUNDS ?= 1000
 PYTHON := /usr/bin/python3
 ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -39,6 +43,13 @@ test:
 	@scripts/install-dependencies build test
 	@$(MAKE) --no-print-directory all
 	@scripts/run-tests $(BUILD)
+
+crash-states: all
+	@WAYPOST_CRASH_STATES=$(STATES) $(BUILD)/tests/unit/test-store-power_loss
+
+power-cuts: all
+	@$(ROOT) scripts/in-own-network env WAYPOST_BUILD=$(abspath $(BUILD)) \
+		$(PYTHON) tests/crash/power_cut.py --rounds $(ROUNDS)
 
 sanitize:
 	@scripts/run-sanitizers
@@ -77,4 +88,5 @@ deb:
 clean:
 	@rm -rf $(BUILD) build-*
 
-.PHONY: all build-deps deps check test sanitize demo run lint fuzz fuzz-all bench install deb clean
+.PHONY: all build-deps deps check test crash-states power-cuts sanitize demo run lint fuzz fuzz-all \
+	bench install deb clean

@@ -51,7 +51,8 @@ class TimedSink(Sink):
 class Ledger:
     def __init__(self, relay_port, sink, seed):
         self.port, self.sink, self.seed = relay_port, sink, seed
-        self.promised = {}      # token -> digest of the body
+        self.sent = {}          # token -> digest of the body, of all that were sent whole
+        self.promised = {}      # the same of those that got a 250
         self.unanswered = set() # sent whole, no reply: may or may not arrive
         self.lock = threading.Lock()
         self.stopped = threading.Event()
@@ -92,21 +93,30 @@ class Ledger:
         line = f"{token} " + "x" * 60 + "\r\n"
         body = line * (size // len(line) + 1)
         content = f"Subject: ledger\r\nX-Token: {token}\r\n\r\n{body}"
-        for command in ("MAIL FROM:<ledger@example.test>", "RCPT TO:<ledger@example.com>", "DATA"):
+        recipient = self.recipient(token, chance)
+        for command in ("MAIL FROM:<ledger@example.test>", f"RCPT TO:<{recipient}>", "DATA"):
             if client.command(command)[0] not in (250, 354):
                 return False
         digest = hashlib.sha256(body.encode()).hexdigest()
         with self.lock:
             self.unanswered.add(token)
+            self.sent[token] = digest
         client.send(content + ".\r\n")
-        code, _ = client.reply()
+        code, text = client.reply()
         if code == 0:
             return False
         with self.lock:
             self.unanswered.discard(token)
             if code == 250:
                 self.promised[token] = digest
+                self.note_answer(token, text[-1].split()[-1])
         return code == 250
+
+    def recipient(self, _token, _chance):
+        return "ledger@example.com"
+
+    def note_answer(self, token, queue_id):
+        """For more to be kept of a promise."""
 
     def delivered(self):
         """{token: [Copy, …]} of what the server took."""

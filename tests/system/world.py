@@ -364,6 +364,7 @@ class Delivered:
         self.content = envelope.original_content
         self.peer = session.peer
         self.helo = session.host_name
+        self.at = time.monotonic()  # before it is answered
 
     @property
     def text(self):

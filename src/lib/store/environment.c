@@ -225,8 +225,10 @@ static bool check_file(struct store *store, bool *is_new, struct error *error)
 {
     if (!folder_check_data(&store->options, is_new, error))
         return false;
+    if (*is_new)
+        return folder_set_aside(&store->options, error);
     char *path = folder_path(store->options.folder, "data.mdb");
-    bool is_fine = (*is_new && access(path, F_OK) != 0) || check_structure(store, path, error);
+    bool is_fine = check_structure(store, path, error);
     free(path);
     return is_fine;
 }

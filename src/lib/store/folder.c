@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/data_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 enum { XFS_MAGIC = 0x58465342, ZFS_MAGIC = 0x2fc12fc1, DATA_MIN_BYTES = 2 * 4096 };
+enum { FIRST_COMMIT_BYTES = 16 * 4096 }; /* more than it takes */
 enum { MOUNTINFO_MAX_BYTES = 1 << 22, FULL_BELOW_BYTES = 1 << 20 };
 
 static const struct timespec lock_pause = { .tv_nsec = 20 * 1000000 };
@@ -182,6 +184,33 @@ static bool data_bytes(const char *path, uint64_t *size_bytes, struct error *err
     return true;
 }
 
+static bool is_zero(const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (bytes[i] != '\0')
+            return false;
+    return true;
+}
+
+/* Whether our first commit was never completed in it: a meta page is missing, or names no tree, and
+ * nothing stands where that commit has no pages. */
+static bool is_unfinished(const char *path, uint64_t size_bytes)
+{
+    autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct meta metas[META_COUNT];
+    uint64_t newest, file_bytes;
+    struct error ignored;
+    char page[PAGE];
+
+    if (fd < 0 || (data_file_metas(fd, metas, &newest, &file_bytes, &ignored) &&
+                   metas[newest].trees[MAIN_TREE].root != no_page))
+        return false;
+    for (uint64_t at = FIRST_COMMIT_BYTES; at + PAGE <= size_bytes; at += PAGE)
+        if (!data_file_read(fd, at, PAGE, page, &ignored) || !is_zero(page, PAGE))
+            return false;
+    return true;
+}
+
 static bool check_data(const struct store_options *options, const char *data_path,
                        const char *marker_path, bool *is_new, struct error *error)
 {
@@ -191,7 +220,7 @@ static bool check_data(const struct store_options *options, const char *data_pat
     if (!check_marker(marker_path, &has_marker, error) ||
         !data_bytes(data_path, &size_bytes, error))
         return false;
-    *is_new = size_bytes == 0 && !has_marker;
+    *is_new = !has_marker && (size_bytes == 0 || is_unfinished(data_path, size_bytes));
     if (*is_new && !options->may_create)
         return error_set(error, "there is no queue in %s", options->folder);
     if (!*is_new && size_bytes < DATA_MIN_BYTES)
@@ -221,6 +250,21 @@ static bool write_marker(const char *draft, const char *path, struct error *erro
         return error_errno(error, "create %s", draft);
     return fd_write_all(fd, str_from(marker_text), draft, error) && fd_sync(fd, draft, error) &&
            rename_durably(draft, path, error);
+}
+
+bool folder_set_aside(const struct store_options *options, struct error *error)
+{
+    char *path = folder_path(options->folder, "data.mdb");
+    char *kept = folder_path(options->folder, "data.mdb.damaged");
+    bool is_there = access(path, F_OK) == 0;
+    bool is_fine = !is_there || rename(path, kept) == 0 || error_errno(error, "rename %s", path);
+
+    if (is_there && is_fine)
+        tell(options, "the first start of this queue was interrupted before anything was stored; "
+                      "it begins anew, and what was left is kept as data.mdb.damaged");
+    free(path);
+    free(kept);
+    return is_fine;
 }
 
 bool folder_mark(const char *folder, struct error *error)

@@ -14,9 +14,11 @@ must_check bool folder_prepare(const struct store_options *options, struct error
  */
 int folder_lock(const char *folder, int64_t wait_ms, struct error *error);
 /* Whether the data file may be opened: it is whole as far as its size tells, or nothing was ever
- * stored here (is_new) and may_create. */
+ * stored here (is_new) and may_create. What a first start left that was interrupted, by a loss of
+ * power for example, is nothing either; folder_set_aside takes it out of the way. */
 must_check bool folder_check_data(const struct store_options *options, bool *is_new,
                                   struct error *error);
+must_check bool folder_set_aside(const struct store_options *options, struct error *error);
 /* Writes the marker where it is missing, durably, and makes the folder's entries durable. */
 must_check bool folder_mark(const char *folder, struct error *error);
 /* "folder/name", to be freed. */

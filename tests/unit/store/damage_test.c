@@ -278,6 +278,50 @@ static void a_missing_or_short_data_file_is_never_made_anew(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* As LMDB leaves it before our first commit, or a part of that: without the marker, which the first
+ * start writes last, nothing was ever stored. */
+static void what_an_interrupted_first_start_left_is_begun_anew(void **state)
+{
+    struct spool *spool = *state;
+    char marker[128], blank[3 * PAGE] = { 0 }, path[128], kept[140];
+    const size_t lengths[] = { 0, 1, PAGE, 2 * PAGE, sizeof blank };
+
+    snprintf(marker, sizeof marker, "%s/queue.marker", spool->folder);
+    data_path(spool, path);
+    snprintf(kept, sizeof kept, "%s.damaged", path);
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        write_data(spool, str_of(blank, lengths[i]));
+        unlink(marker);
+        spool->notices[0] = '\0';
+        spool_open(spool);
+        assert_non_null(strstr(spool->notices, "was interrupted"));
+        assert_int_equal(access(kept, F_OK), 0);
+        spool_put(spool, 1, 3000, 1);
+        spool_reopen(spool);
+        assert_int_equal(store_message_count(spool->store), 1);
+        spool_close(spool);
+    }
+}
+
+static void a_queue_that_only_lost_its_marker_is_not_taken_for_an_interrupted_start(void **state)
+{
+    struct spool *spool = *state;
+    autofree_buf struct buf bytes = read_data(spool);
+    char marker[128];
+
+    snprintf(marker, sizeof marker, "%s/queue.marker", spool->folder);
+    unlink(marker);
+    spool_reopen(spool);
+    assert_true(reads_are_honest(spool->store));
+    spool_close(spool);
+    unlink(marker);
+    memset(bytes.ptr, 0, PAGE);
+    write_data(spool, buf_str(&bytes));
+    assert_false(spool_try_open(spool));
+    autofree_buf struct buf left = read_data(spool);
+    assert_true(str_equal(buf_str(&left), buf_str(&bytes)));
+}
+
 static void something_else_in_the_data_file_is_refused(void **state)
 {
     struct spool *spool = *state;
@@ -465,6 +509,8 @@ int main(void)
         SPOOL_TEST(without_either_root_it_is_refused_and_says_what_to_do),
         SPOOL_TEST(damaged_content_is_told_and_can_be_removed),
         SPOOL_TEST(a_missing_or_short_data_file_is_never_made_anew),
+        SPOOL_TEST(what_an_interrupted_first_start_left_is_begun_anew),
+        SPOOL_TEST(a_queue_that_only_lost_its_marker_is_not_taken_for_an_interrupted_start),
         SPOOL_TEST(something_else_in_the_data_file_is_refused),
         SPOOL_TEST(a_garbled_or_missing_lock_file_is_made_anew),
         SPOOL_TEST(a_queue_of_another_version_is_refused),

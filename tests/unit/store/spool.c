@@ -3,6 +3,8 @@
 
 #include "base/memory.h"
 
+#include <ftw.h>
+
 static void note(void *argument, const char *text)
 {
     struct spool *spool = argument;
@@ -34,7 +36,7 @@ void spool_reopen(struct spool *spool)
     spool_open(spool);
 }
 
-int spool_setup(void **state)
+int spool_setup_closed(void **state)
 {
     struct spool *spool = memory_new(sizeof *spool);
     const char *parent = getenv("TMPDIR");
@@ -51,24 +53,37 @@ int spool_setup(void **state)
         .notice = note,
         .notice_argument = spool,
     };
-    spool_open(spool);
     *state = spool;
     return 0;
 }
 
+int spool_setup(void **state)
+{
+    if (spool_setup_closed(state) < 0)
+        return -1;
+    spool_open(*state);
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
+{
+    (void)status;
+    (void)type;
+    (void)place;
+    return remove(path);
+}
+
+int folder_remove(const char *path)
+{
+    return nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
 int spool_teardown(void **state)
 {
-    static const char *const names[] = { "data.mdb", "lock.mdb", "queue.lock", "queue.marker",
-                                         "data.mdb.damaged" };
     struct spool *spool = *state;
-    char path[128];
 
     spool_close(spool);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        snprintf(path, sizeof path, "%s/%s", spool->folder, names[i]);
-        unlink(path);
-    }
-    int code = rmdir(spool->folder);
+    int code = folder_remove(spool->folder);
     memory_free(spool);
     return code;
 }

@@ -24,6 +24,8 @@ struct spool {
 /* A new folder and an open store in it; for cmocka's setup and teardown. */
 int spool_setup(void **state);
 int spool_teardown(void **state);
+int spool_setup_closed(void **state); /* the folder alone */
+int folder_remove(const char *path);  /* with all that is in it */
 void spool_close(struct spool *spool);
 void spool_open(struct spool *spool); /* asserts that it opens */
 bool spool_try_open(struct spool *spool);
