@@ -289,6 +289,8 @@ static bool strip_route(struct str *path)
         *path = str_skip(*path, end + 1);
         if (is_last)
             return path->len > 0 && path->ptr[0] != '@';
+        if (path->len == 0 || path->ptr[0] != '@')
+            return false;
     }
     return true;
 }
@@ -306,11 +308,12 @@ static bool may_be_quote(struct str path, size_t i, bool is_opening)
  * as in Postfix. */
 static bool local_length(struct str path, size_t *end)
 {
-    bool is_quoted = false;
+    bool is_quoted = false, has_colon = false;
     ptrdiff_t at = -1;
 
     for (size_t i = 0; i < path.len; i++) {
         char byte = path.ptr[i];
+        has_colon |= !is_quoted && at < 0 && byte == ':';
         if (byte == '\\' && i + 1 < path.len) {
             i++;
         } else if (byte == '"') {
@@ -318,6 +321,8 @@ static bool local_length(struct str path, size_t *end)
             if (!may_be_quote(path, i, is_quoted))
                 return false;
         } else if (!is_quoted && byte == '@') {
+            if (at >= 0 && has_colon)
+                return false; /* quoted for its ':', nobody would see that it is routed */
             at = (ptrdiff_t)i;
         } else if (!is_quoted && byte == '[' && at == (ptrdiff_t)i - 1 && at >= 0) {
             break; /* an address literal: checked as a domain */

@@ -51,6 +51,8 @@ static void paths_become_addresses_or_are_refused(void **state)
         { &sender, "FROM:<@:a@b>", PATH_OK, "a@b", "" },
         { &sender, "FROM:<@c: a@b>", PATH_OK, "a@b", "" },
         { &sender, "FROM:<a:b@c>", PATH_OK, "a:b@c", "" },
+        { &sender, "FROM:<a:b@c@d>", PATH_BAD, "", "" },
+        { &sender, "FROM:<@a,b@c>", PATH_BAD, "", "" },
         { &sender, "FROM:n <a@b>", PATH_OK, "n", " <a@b>" },
         { &sender, "FROM:<a@b>x", PATH_BAD, "", "" },
         { &sender, "FROM:<a@b>,<c@d>", PATH_BAD, "", "" },
