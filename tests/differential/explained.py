@@ -83,6 +83,8 @@ DIALOGUE_LINES = [
     ("both", r".* helo=<.*(\?|[^ -~]).*>.*", "the same"),
     ("Postfix", r"ID: client=.*, sasl_sender=.*", "AUTH= of clients that have not logged in says nothing"),
     ("Waypost", r"ID: client=.*", "the same"),
+    ("Postfix", r"ID: client=.*, orig_queue_id=.*, orig_client=unknown",
+     "a client that XFORWARD gave no address is not named"),
     ("both", r"ID: from=<.*>, size=N, nrcpt=\d+ \(queue active\)",
      "a recipient given twice, once with a blank, route or comment, is one recipient"),
     ("Postfix", r"ID: to=<.*", "the same"),
