@@ -32,7 +32,7 @@ from world import PATIENCE, Instance, NameServer, Sink, wait_until
 PARALLEL = 8
 DNS_FAILURE_SECONDS = 6  # libunbound remembers a failure for five
 FRIEND, STRANGER = "127.0.0.1", "192.0.2.9"
-NETWORKS = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24"]
+NETWORKS = ["192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15"]
 
 COMMON = {
     "compatibility_level": "3.6",
@@ -83,10 +83,14 @@ class Content(bytes):
     """A step that is sent only behind a 354; ends with its dot."""
 
 
+class Raw(bytes):
+    """A step that is sent as it is, with one reply awaited: a chunk, another end of line."""
+
+
 @dataclasses.dataclass
 class Dialogue:
     """Steps are commands (bytes; a list of them goes out in one piece, with a reply awaited for
-    each) and Content, after DATA. Whatever comes after the end of the connection is left out."""
+    each), Raw, and Content, after DATA. Whatever comes after the end of the connection is left out."""
     service: str
     steps: list
     client: str = FRIEND
@@ -276,8 +280,8 @@ def comparable_log(line):
 class Side:
     """One of the two systems and the sink behind it."""
 
-    def __init__(self, kind, parameters, services):
-        self.sink = Sink(decode_data=False)
+    def __init__(self, kind, parameters, services, sink):
+        self.sink = sink()
         self.system = kind(parameters, services, self.sink.port)
 
     def play(self, dialogue):
@@ -293,13 +297,16 @@ class Side:
                         break
                     if isinstance(step, Content) and not said[-1][1].startswith("354"):
                         continue
-                    peer.sendall(step if isinstance(step, Content) else b"".join(
-                        each + b"\r\n" for each in (step if isinstance(step, list) else [step])))
-                    for each in step if isinstance(step, list) else [step]:
+                    parts = step if isinstance(step, list) else [step]
+                    peer.sendall(b"".join(each if isinstance(each, (Content, Raw)) else
+                                          each + b"\r\n" for each in parts))
+                    for each in parts:
                         said.append((each, read_reply(file)))
                 file.close()
-        except OSError as error:
-            said.append(("end", f"closed: {type(error).__name__}"))
+        except TimeoutError:
+            said.append(("end", "nothing in time"))
+        except OSError:  # it had closed before all was sent
+            said.append(("end", "closed"))
         return said
 
 
@@ -322,14 +329,15 @@ def read_reply(file):
 
 class Pair:
     def __init__(self, parameters, services, files=None, maps=None, zone=None,
-                 has_cleanups=False):
+                 has_cleanups=False, sink=lambda: Sink(decode_data=False)):
         """`files` are written into both configuration folders; `maps` too, and postmap makes
-        hash: of them. `has_cleanups`: overrides of services are for cleanup, too."""
+        hash: of them. `has_cleanups`: overrides of services are for cleanup, too. `sink` makes
+        what mail is delivered to: it has a port, start() and stop()."""
         for network in NETWORKS:
             subprocess.run(["ip", "route", "replace", "local", network, "dev", "lo"], check=True)
         parameters = {**COMMON, **parameters}
         self.names = Resolver(zone or {})
-        self.sides = [Side(kind, parameters, services) for kind in
+        self.sides = [Side(kind, parameters, services, sink) for kind in
                       (PostfixWithCleanups if has_cleanups else Postfix, Waypost)]
         for side in self.sides:
             for name, text in {**(files or {}), **(maps or {})}.items():

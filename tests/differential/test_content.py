@@ -2,11 +2,11 @@
 """Header and body checks on generated messages: what Postfix and Waypost answer, log and deliver."""
 import collections
 import difflib
-import os
 import re
 
 import pytest
 
+import counted
 import pair
 from content_messages import messages
 from pair import Content, Dialogue, Pair
@@ -14,7 +14,7 @@ from world import wait_until
 
 pytestmark = pytest.mark.skipif(not pair.is_possible(), reason="needs root in a network namespace")
 
-COUNT = int(os.environ.get("WAYPOST_CONTENT_MESSAGES", "500"))
+COUNT = counted.cases(500, 2000)
 PER_CONNECTION = 10
 
 HEADERS = r"""
@@ -130,6 +130,7 @@ def test_checks_answer_log_and_deliver_like_postfix(kind):
               files={"headers": HEADERS, "body": BODY,
                      "mime": HEADERS.replace("X-New", "X-Mime-New")}) as both:
         differences = both.compare(dialogues(share))
+        counted.count("messages", len(share))
         assert not differences, "\n".join(str(each)[-1500:] for each in differences[:5])
         settled(both.sides)
         theirs, ours = map(delivered, both.sides)

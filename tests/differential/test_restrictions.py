@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+import counted
 import explained
 import restriction_tables as tables
 from pair import (STRANGER, Content, Dialogue, Pair, is_possible, unexplained,
@@ -132,7 +133,10 @@ PLAYS = {"relaying": relaying_dialogues, "client": client_dialogues, "helo": hel
 @pytest.mark.parametrize("group", PLAYS)
 def test_replies_are_those_of_postfix(pair, group):
     rows = [row for row in explained.RESTRICTIONS if row[0].startswith(f"{group}.")]
-    check(pair.compare(PLAYS[group]()), rows)
+    dialogues = PLAYS[group]()
+    differences = pair.compare(dialogues)
+    counted.count("dialogues", len(dialogues), len(differences))
+    check(differences, rows)
 
 
 def test_log_lines_are_those_of_postfix(pair):

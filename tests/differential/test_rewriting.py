@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 
+import counted
 from reference import MASTER_CF, Reference, is_installed
 from rewriting_worlds import (CLEAN_RECIPIENTS, CLEAN_SENDERS, CLEANING, COMMON, FILES, RESOLVING,
                               REWRITING_HEADERS, SENDERS, addresses, headers)
@@ -157,6 +158,7 @@ def test_recipients_are_resolved_as_by_postfix(tmp_path):
             total += count
             differs += found
             probe.close()
+    counted.count("rewritings and resolutions", total)
     assert not differs, "\n".join(map(str, differs))
     assert total >= 1000
 
@@ -176,6 +178,7 @@ def test_addresses_are_put_into_standard_form_as_by_postfix(tmp_path):
                 ours = probe.ask("rewrite", address)[0]
                 if fold_domain(ours) != fold_domain(theirs):
                     differs.append((f"{name}: {address}", ours, theirs))
+            counted.count("rewritings and resolutions", 250)
             probe.close()
     assert not differs, "\n".join(map(str, differs))
 
@@ -255,6 +258,7 @@ def test_envelopes_become_what_cleanup_makes_of_them(tmp_path):
             if ours != theirs:
                 differs.append((f"{name}: <{sender}>", show_difference(ours, theirs)))
         probe.close()
+    counted.count("rewritings and resolutions", total)
     assert not differs, "\n".join(map(str, differs))
     assert total >= 900
 
@@ -308,5 +312,6 @@ def test_header_addresses_become_what_cleanup_makes_of_them(tmp_path):
                     ours = probe.ask_line("header", "local" if name == "local" else "remote", text)
                     if ours != their:
                         differs.append((name, text, ours, their))
+                counted.count("rewritings and resolutions", len(texts))
                 probe.close()
     assert not differs, "\n".join(map(str, differs))

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+import counted
 import table_cases as cases
 from world import PROGRAM
 
@@ -178,4 +179,4 @@ def test_single_look_ups_and_exit_statuses(world):
 def test_enough_was_compared():
     wanted = 2000 if len(LOOKUPS) > 30 else 0
     assert sum(LOOKUPS.values()) >= wanted
-    print(f"{sum(LOOKUPS.values())} look-ups compared")
+    counted.count("look-ups", sum(LOOKUPS.values()), len(cases.DIFFERENCES))

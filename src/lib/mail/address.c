@@ -2,6 +2,7 @@
 #include "mail/address.h"
 
 #include "base/ensure.h"
+#include "mail/path_tolerance.h"
 #include "mail/utf8.h"
 #include "net/address.h"
 
@@ -254,26 +255,24 @@ struct str address_unquote(struct arena *arena, struct str external)
 
 /* ---- paths ---- */
 
-/* How long the path at the start of `text` is, quotes and backslashes understood: up to and with
- * '>' when it starts with '<', else up to a blank. Negative where a quote or '<' stays open. */
+/* How long the path at the start of `text` is, quotes, brackets and backslashes understood: up to a
+ * blank outside of them. Negative where a quote or '<' stays open. */
 static ptrdiff_t path_length(struct str text)
 {
-    bool is_angle = text.len > 0 && text.ptr[0] == '<', is_quoted = false;
+    bool is_quoted = false, is_inside = false;
 
-    for (size_t i = is_angle ? 1 : 0; i < text.len; i++) {
+    for (size_t i = 0; i < text.len; i++) {
         char byte = text.ptr[i];
         if (byte == '\\')
             i++;
         else if (byte == '"')
             is_quoted = !is_quoted;
-        else if (!is_quoted && is_angle && byte == '>')
-            return (ptrdiff_t)i + 1;
-        else if (!is_quoted && (byte == '<' || (!is_angle && byte == '>')))
-            return -1;
-        else if (!is_quoted && !is_angle && byte == ' ')
+        else if (!is_quoted && (byte == '<' || byte == '>'))
+            is_inside = byte == '<';
+        else if (!is_quoted && !is_inside && (byte == ' ' || byte == '\t'))
             return (ptrdiff_t)i;
     }
-    return is_angle || is_quoted ? -1 : (ptrdiff_t)text.len;
+    return is_inside || is_quoted ? -1 : (ptrdiff_t)text.len;
 }
 
 /* "@a,@b:c@d" → "c@d" (RFC 5321, appendix C: routes are accepted and ignored). */
@@ -290,29 +289,45 @@ static bool strip_route(struct str *path)
         *path = str_skip(*path, end + 1);
         if (is_last)
             return path->len > 0 && path->ptr[0] != '@';
+        if (path->len == 0 || path->ptr[0] != '@')
+            return false;
     }
     return true;
 }
 
+/* A quoted string is a word of its own: "a"b is none. */
+static bool may_be_quote(struct str path, size_t i, bool is_opening)
+{
+    if (is_opening)
+        return i == 0 || path.ptr[i - 1] == '.' || path.ptr[i - 1] == '@';
+    return i + 1 == path.len || path.ptr[i + 1] == '.' || path.ptr[i + 1] == '@';
+}
+
 /* Where the unquoted local part ends: the position of '@', or the end. False where something
- * stands there that needs quotes, or a quote stays open. */
+ * stands there that needs quotes, or a quote stays open. A ':' that ends no route may stand there,
+ * as in Postfix. */
 static bool local_length(struct str path, size_t *end)
 {
-    bool is_quoted = false;
+    bool is_quoted = false, has_colon = false;
     ptrdiff_t at = -1;
 
     for (size_t i = 0; i < path.len; i++) {
         char byte = path.ptr[i];
+        has_colon |= !is_quoted && at < 0 && byte == ':';
         if (byte == '\\' && i + 1 < path.len) {
             i++;
         } else if (byte == '"') {
             is_quoted = !is_quoted;
+            if (!may_be_quote(path, i, is_quoted))
+                return false;
         } else if (!is_quoted && byte == '@') {
+            if (at >= 0 && has_colon)
+                return false; /* quoted for its ':', nobody would see that it is routed */
             at = (ptrdiff_t)i;
         } else if (!is_quoted && byte == '[' && at == (ptrdiff_t)i - 1 && at >= 0) {
             break; /* an address literal: checked as a domain */
-        } else if (!is_quoted &&
-                   (byte == ' ' || byte == '\\' || (is_special(byte) && byte != '.'))) {
+        } else if (!is_quoted && (byte == ' ' || byte == '\\' ||
+                                  (is_special(byte) && byte != '.' && byte != ':'))) {
             return false;
         }
     }
@@ -349,7 +364,8 @@ static enum path_outcome parse_inner(struct arena *arena, struct str inner, stru
     struct str local = address_unquote(arena, str_take(inner, local_end));
     struct str domain = str_skip(inner, local_end);
     /* A leading '-' could be taken for an option by some program on the way. */
-    if (local.len == 0 || (local.ptr[0] == '-' && !rules.may_start_with_dash))
+    if (local.len == 0 || local.ptr[0] == ':' ||
+        (local.ptr[0] == '-' && !rules.may_start_with_dash))
         return PATH_BAD;
     if (domain.len == 0) {
         path->address = local;
@@ -382,12 +398,26 @@ static enum path_outcome check_bytes(struct str text, bool is_utf8)
     return utf8_is_clean(text) ? PATH_OK : PATH_BAD;
 }
 
+static enum path_outcome parse_text(struct arena *arena, struct str text, struct path_rules rules,
+                                    struct path *path)
+{
+    bool is_angle = text.ptr[0] == '<', is_closed = text.ptr[text.len - 1] == '>';
+    struct str inner = is_angle && is_closed ? str_of(text.ptr + 1, text.len - 2) : text;
+
+    if (rules.is_strict && !is_angle)
+        return PATH_BAD;
+    enum path_outcome outcome = parse_inner(arena, inner, rules, path);
+    if (outcome == PATH_BAD && path_simplify(arena, text, !rules.is_strict, &inner))
+        outcome = parse_inner(arena, inner, rules, path);
+    return outcome;
+}
+
 enum path_outcome path_parse(struct arena *arena, struct str argument, struct path_rules rules,
                              struct path *path)
 {
     struct str keyword = rules.kind == PATH_SENDER ? STR("FROM:") : STR("TO:");
 
-    *path = (struct path){ .address = STR(""), .parameters = STR("") };
+    *path = (struct path){ .address = STR(""), .parameters = STR(""), .text = STR("") };
     if (!str_starts_with_fold(argument, keyword))
         return PATH_NO_KEYWORD;
     struct str rest = str_skip(argument, keyword.len);
@@ -396,20 +426,14 @@ enum path_outcome path_parse(struct arena *arena, struct str argument, struct pa
     if (rest.len == 0)
         return PATH_NO_KEYWORD;
     ptrdiff_t len = path_length(rest);
-    bool is_angle = rest.ptr[0] == '<';
-    if (len < 0 || (rules.is_strict && !is_angle))
+    if (len < 0)
         return PATH_BAD;
-    /* "<a@b>x": what follows a path is set off from it. */
-    if ((size_t)len < rest.len && rest.ptr[len] != ' ' && rest.ptr[len] != '\t')
-        return PATH_BAD;
-    struct str text = str_take(rest, (size_t)len);
+    path->text = str_take(rest, (size_t)len);
     path->parameters = str_skip(rest, (size_t)len);
-    enum path_outcome outcome = check_bytes(text, rules.is_utf8);
+    enum path_outcome outcome = check_bytes(path->text, rules.is_utf8);
     if (outcome != PATH_OK)
         return outcome;
-    if (is_angle)
-        text = str_of(text.ptr + 1, text.len - 2);
-    return parse_inner(arena, text, rules, path);
+    return parse_text(arena, path->text, rules, path);
 }
 
 bool esmtp_parameter_next(struct str *parameters, struct esmtp_parameter *parameter)

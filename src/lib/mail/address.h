@@ -32,11 +32,12 @@ enum {
 struct path {
     struct str address;    /* internal form, source route stripped; in the arena */
     struct str parameters; /* what follows the path, for esmtp_parameter_next; borrowed */
+    struct str text;       /* the path as it came, borrowed; empty where nobody knows its end */
 };
 
 struct path_rules {
     enum path_kind kind;
-    bool is_strict;           /* strict_rfc821_envelopes: angle brackets are needed */
+    bool is_strict;           /* strict_rfc821_envelopes: in angle brackets, without comments */
     bool is_utf8;             /* SMTPUTF8 was given */
     bool may_start_with_dash; /* allow_min_user */
 };

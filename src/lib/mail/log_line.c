@@ -173,12 +173,29 @@ void log_line_aborted(const char *what, struct str where, struct log_client clie
     log_line_put_client(out, client);
 }
 
+/* As Postfix shows what a client said out of turn: what is not printable by its C escape. */
+static void put_escaped(struct buf *out, struct str text)
+{
+    static const char special[] = "\a\b\f\n\r\t\v\\", names[] = "abfnrtv\\";
+
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char byte = (unsigned char)text.ptr[i];
+        const char *found = byte == '\0' ? NULL : strchr(special, byte);
+        if (found != NULL)
+            buf_printf(out, "\\%c", names[found - special]);
+        else if (byte < ' ' || byte >= 0x7f)
+            buf_printf(out, "\\%03o", byte);
+        else
+            buf_append_byte(out, (char)byte);
+    }
+}
+
 void log_line_pipelining(struct str where, struct log_client client, struct str text,
                          struct buf *out)
 {
     log_line_aborted("improper command pipelining", where, client, out);
     put(out, ": ");
-    buf_append(out, text);
+    put_escaped(out, text);
 }
 
 void log_line_non_smtp(struct log_client client, struct str line, struct buf *out)
@@ -186,7 +203,7 @@ void log_line_non_smtp(struct log_client client, struct str line, struct buf *ou
     put(out, "non-SMTP command from ");
     log_line_put_client(out, client);
     put(out, ": ");
-    buf_append(out, line);
+    put_escaped(out, line);
 }
 
 void log_line_illegal_address(struct log_client client, struct str verb, struct str text,

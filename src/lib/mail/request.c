@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mail/request.h"
 
-enum { HELO_BYTES_MAX = 255 };
-
 static bool is_control(char byte)
 {
     return ((unsigned char)byte < 0x20 && byte != '\t') || byte == 0x7f;
@@ -32,7 +30,7 @@ bool request_parse(struct str line, struct request *request)
 
 bool request_helo_is_valid(struct str argument)
 {
-    if (argument.len == 0 || argument.len > HELO_BYTES_MAX)
+    if (argument.len == 0)
         return false;
     for (size_t i = 0; i < argument.len; i++)
         if (is_control(argument.ptr[i]) || argument.ptr[i] == ' ' || argument.ptr[i] == '\t')

@@ -13,5 +13,5 @@ struct request {
 /* `line` without its line end; more CRs at its end are none of the command's, as for Postfix. False
  * for an empty line (Postfix: 500 5.5.2 Error: bad syntax). */
 bool request_parse(struct str line, struct request *request);
-/* Host name arguments of HELO and EHLO: printable, one word, at most 255 bytes. */
+/* Host name arguments of HELO and EHLO: printable, one word; as long as a line may be. */
 bool request_helo_is_valid(struct str argument);

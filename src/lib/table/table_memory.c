@@ -44,17 +44,23 @@ static struct memory_table *memory_new_state(struct table *table)
     return memory;
 }
 
+static void memory_set(struct table *table, struct str key, struct str value)
+{
+    struct memory_table *memory = table->state;
+    struct str *copy = arena_new(&table->arena, sizeof *copy);
+
+    *copy = table_keep_value(table, value);
+    map_set(memory->entries, fold(table, &table->arena, key), copy);
+}
+
 /* The first entry of a key stays, as in Postfix's dictionaries that are built from text. */
 static bool memory_add(struct table *table, struct str key, struct str value)
 {
     struct memory_table *memory = table->state;
-    struct str folded = fold(table, &table->arena, key);
 
-    if (map_find(memory->entries, folded) != NULL)
+    if (map_find(memory->entries, fold(table, &table->arena, key)) != NULL)
         return false;
-    struct str *copy = arena_new(&table->arena, sizeof *copy);
-    *copy = table_keep_value(table, value);
-    map_set(memory->entries, folded, copy);
+    memory_set(table, key, value);
     return true;
 }
 
@@ -131,8 +137,11 @@ static bool inline_open(struct table *table, struct error *error)
                 "missing '=' after attribute name: \"%.*s\"; need \"inline:{name=value...}\"",
                 STR_ARGS(table->specification));
         struct str key = str_trim(str_take(entry, (size_t)equals));
-        if (!memory_add(table, key, str_trim(str_skip(entry, (size_t)equals + 1))))
+        struct str value = str_trim(str_skip(entry, (size_t)equals + 1));
+        if (!memory_add(table, key, value)) {
             table_warn(table, "\"inline:\" table: duplicate entry: \"%.*s\"", STR_ARGS(key));
+            memory_set(table, key, value); /* the last one counts, other than in a file */
+        }
     }
     return map_count(((struct memory_table *)table->state)->entries) > 0 ||
            error_set(error, "empty table: \"%.*s\"; need \"inline:{name=value...}\"",

@@ -37,9 +37,9 @@ static enum next refuse_syntax(struct conversation *conversation, struct str arg
     struct str id = conversation_queue_id(conversation);
 
     log_warning(&conversation->policy->log,
-                "%.*s: malformed BDAT command syntax from %.*s: BDAT %.*s",
+                "%.*s: malformed BDAT command syntax from %.*s: BDAT%s%.*s",
                 STR_ARGS(str_is_empty(id) ? STR("NOQUEUE") : id), STR_ARGS(client),
-                STR_ARGS(str_take(argument, 100)));
+                str_is_empty(argument) ? "" : " ", STR_ARGS(str_take(argument, 100)));
     return reply_and_close(conversation, REPLY_BDAT_SYNTAX);
 }
 

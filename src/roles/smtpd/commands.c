@@ -39,11 +39,9 @@ struct command {
 
 static enum next on_hello(struct conversation *conversation, struct str argument, bool is_esmtp)
 {
-    struct str name;
+    struct str name = argument; /* with blanks, too, where somebody says more than a name */
 
-    if (!str_next_word(&argument, " \t", &name))
-        return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
-    if (!request_helo_is_valid(name))
+    if (str_is_empty(name))
         return reply(conversation, is_esmtp ? REPLY_EHLO_SYNTAX : REPLY_HELO_SYNTAX);
     struct verdict verdict =
         restrictions_check_helo(conversation, session_neutral_name(&conversation->scratch, name));
@@ -107,6 +105,7 @@ static struct parameter_rules parameter_rules(const struct conversation *convers
         .has_dsn = ehlo_has_keyword(conversation, STR("DSN")),
         .has_smtputf8 = ehlo_has_keyword(conversation, STR("SMTPUTF8")),
         .has_verp = ehlo_has_keyword(conversation, STR("XVERP")),
+        .has_auth = config->smtpd_sasl_auth_enable,
         .verp_delimiters = config->default_verp_delimiters,
         .verp_filter = config->verp_delimiter_filter,
     };
@@ -133,14 +132,15 @@ static bool utf8_refusal(const struct conversation *conversation, struct str add
            (*refusal == REPLY_NEED_SMTPUTF8 && !is_ascii(address));
 }
 
-static enum next refuse_path(struct conversation *conversation, const char *verb,
-                             struct str argument, enum reply_name name)
+static enum next refuse_path(struct conversation *conversation, const char *verb, struct str text,
+                             enum reply_name name)
 {
     struct str client = session_client_text(&conversation->scratch, &conversation->session);
 
-    (void)str_cut(&argument, ":");
-    log_warning(&conversation->policy->log, "Illegal address syntax from %.*s in %s command: %.*s",
-                STR_ARGS(client), verb, STR_ARGS(str_take(str_trim(argument), 200)));
+    if (!str_is_empty(text))
+        log_warning(&conversation->policy->log,
+                    "Illegal address syntax from %.*s in %s command: %.*s", STR_ARGS(client), verb,
+                    STR_ARGS(str_take(text, 1000)));
     return reply(conversation, name);
 }
 
@@ -255,10 +255,9 @@ static enum next on_mail(struct conversation *conversation, struct str argument)
     case PATH_NO_KEYWORD:
         return reply(conversation, REPLY_MAIL_SYNTAX);
     case PATH_NOT_ASCII:
-        return reply(conversation, REPLY_NEED_SMTPUTF8);
     case PATH_BAD:
     case PATH_TOO_LONG:
-        return refuse_path(conversation, "MAIL", argument, REPLY_BAD_SENDER);
+        return refuse_path(conversation, "MAIL", path.text, REPLY_BAD_SENDER);
     }
     if (!mail_parameters_parse(path.parameters, parameter_rules(conversation), &parameters,
                                &problem))
@@ -397,10 +396,9 @@ static enum next on_rcpt(struct conversation *conversation, struct str argument)
     case PATH_NO_KEYWORD:
         return reply(conversation, REPLY_RCPT_SYNTAX);
     case PATH_NOT_ASCII:
-        return reply(conversation, REPLY_NEED_SMTPUTF8);
     case PATH_BAD:
     case PATH_TOO_LONG:
-        return refuse_path(conversation, "RCPT", argument, REPLY_BAD_RECIPIENT);
+        return refuse_path(conversation, "RCPT", path.text, REPLY_BAD_RECIPIENT);
     }
     if (!rcpt_parameters_parse(path.parameters, parameter_rules(conversation), &recipient,
                                &problem))
@@ -451,7 +449,7 @@ static enum next on_vrfy(struct conversation *conversation, struct str argument)
                      config->smtputf8_enable ? REPLY_VRFY_SYNTAX_UTF8 : REPLY_VRFY_SYNTAX);
     struct str as_path = str_from(arena_printf(scratch, "TO:%.*s", STR_ARGS(argument)));
     if (path_parse(scratch, as_path, rules, &path) != PATH_OK || !str_is_empty(path.parameters))
-        return refuse_path(conversation, "VRFY", as_path, REPLY_BAD_RECIPIENT);
+        return refuse_path(conversation, "VRFY", argument, REPLY_BAD_RECIPIENT);
     if (utf8_refusal(conversation, path.address, flags, REPLY_BAD_RECIPIENT, &refusal))
         return reply(conversation, refusal);
     struct str rewritten = rewrite_address(scratch, &conversation->policy->rewrite, path.address);
@@ -600,9 +598,6 @@ static bool is_out_of_step(const struct conversation *conversation, const struct
 {
     const struct session *session = &conversation->session;
 
-    /* Content is no command. */
-    if (command->counted == COUNTED_BDAT)
-        return false;
     return (!session->is_esmtp || command->is_last) && !session->has_pipelined &&
            !str_is_empty(stream_pending(conversation->stream));
 }

@@ -103,7 +103,9 @@ enum next conversation_lost(struct conversation *conversation, enum stream_outco
     conversation->session.abort_reason =
         outcome != STREAM_TIMEOUT ? STR("lost connection") : STR("timeout");
     if (outcome != STREAM_TIMEOUT) {
-        log_lost(conversation, "lost connection", where);
+        /* Many a client leaves without QUIT when its mail is delivered. */
+        if (!str_equal(where, STR("END-OF-MESSAGE")))
+            log_lost(conversation, "lost connection", where);
         return NEXT_CLOSE;
     }
     log_lost(conversation, "timeout", where);
@@ -142,8 +144,24 @@ static struct str with_footer(struct conversation *conversation, unsigned code, 
     return reject_footer_append(conversation, text, footer);
 }
 
+/* soft_bounce: whatever refuses for good refuses for now. */
+static struct str soften(struct arena *scratch, struct str text)
+{
+    char *soft = arena_new(scratch, text.len + 1);
+
+    memcpy(soft, text.ptr, text.len);
+    soft[0] = '4';
+    if (text.len > 5 && soft[4] == '5' && soft[5] == '.')
+        soft[4] = '4';
+    return str_of(soft, text.len);
+}
+
 enum next reply_text(struct conversation *conversation, unsigned code, struct str text)
 {
+    if (code >= 500 && conversation->policy->config->soft_bounce) {
+        text = soften(&conversation->scratch, text);
+        code -= 100;
+    }
     enum next next = reply_lines(conversation, code, with_footer(conversation, code, text));
 
     /* access(5): these two end the connection. */

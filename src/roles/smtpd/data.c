@@ -408,6 +408,9 @@ static enum next reply_queued(struct conversation *conversation, const struct co
                            : arena_printf(scratch, "250 2.0.0 Ok: queued as %s", id);
 
     conversation->server->message_count++;
+    /* smtpd_soft_error_limit and its kin are about clients that bring no mail. */
+    conversation->session.error_count = 0;
+    conversation->session.junk_count = 0;
     return reply_text(conversation, 250, str_from(text));
 }
 
@@ -532,7 +535,8 @@ static bool is_refused(const struct conversation *conversation)
 }
 
 /* The chunk was read: says so, or refuses what has come so far. */
-static enum next chunk_answer(struct conversation *conversation, struct content *content)
+static enum next chunk_answer(struct conversation *conversation, struct content *content,
+                              uint64_t count)
 {
     bool is_clean = !has_forbidden_newline(conversation, content);
 
@@ -545,7 +549,7 @@ static enum next chunk_answer(struct conversation *conversation, struct content 
         conversation->session.error_count++;
     return reply_text(conversation, 250,
                       str_from(arena_printf(&conversation->scratch, "250 2.0.0 Ok: %llu bytes",
-                                            (unsigned long long)content->decoded_bytes)));
+                                            (unsigned long long)count)));
 }
 
 enum next chunk_receive(struct conversation *conversation, uint64_t count, bool is_last)
@@ -570,7 +574,7 @@ enum next chunk_receive(struct conversation *conversation, uint64_t count, bool 
         content->decoded_bytes += content->incoming.len + content->outgoing.len - before;
         next = content_answer(conversation, content);
     } else {
-        next = chunk_answer(conversation, content);
+        next = chunk_answer(conversation, content, count);
         if (next == NEXT_COMMAND && !is_refused(conversation))
             return next;
         session_refuse_chunks(session);

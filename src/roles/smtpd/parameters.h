@@ -26,6 +26,7 @@ struct parameter_problem {
 /* Which extensions the client has. */
 struct parameter_rules {
     bool has_dsn, has_smtputf8, has_verp;
+    bool has_auth;              /* smtpd_sasl_auth_enable: else AUTH= may say what it likes */
     struct str verp_delimiters; /* where XVERP has no value */
     struct str verp_filter;     /* what a delimiter may be */
 };

@@ -149,7 +149,8 @@ void session_set_hello(struct session *session, struct str name, bool is_esmtp)
     for (size_t i = 0; i < name.len; i++)
         buf_append_byte(&session->helo_text, neutral_byte(name.ptr[i]));
     session->helo_name = buf_str(&session->helo_text);
-    session->is_esmtp = is_esmtp;
+    /* A HELO behind EHLO takes nothing back: the client was told of PIPELINING. */
+    session->is_esmtp |= is_esmtp;
     session_enter(session, PHASE_READY);
 }
 

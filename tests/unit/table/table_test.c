@@ -115,7 +115,7 @@ static void source_lines_join_and_split(void **state)
 
 static void tables_in_memory_answer(void **state)
 {
-    struct table *table = open_table(STR("inline:{ a=b, {C D = e, f} }"));
+    struct table *table = open_table(STR("inline:{ a=x, {C D = e, f}, A=b }"));
 
     expect_entry(table, "A", "b");
     expect_entry(table, "c d", "e, f");
