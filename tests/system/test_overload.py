@@ -9,6 +9,7 @@ import select
 import signal
 import socket
 import subprocess
+import time
 
 import pytest
 
@@ -236,3 +237,38 @@ def test_services_of_the_machine_itself_know_no_stress():
             wait_served(peers, 2)
             assert [stress_of(each) for each in served(peers)] == ["", ""]
         assert "process limit" not in instance.log()
+
+
+def test_a_flood_from_one_address_leaves_room_for_others():
+    limit, flood = 20, 300
+    with Busy("-", smtpd_client_connection_count_limit=limit,
+              smtpd_client_event_limit_exceptions="") as instance:
+        with crowd(instance, flood) as peers:
+            replies = [banner(each)[:3] for each in peers]
+            assert (replies.count("220"), replies.count("421")) == (limit, flood - limit)
+            with socket.create_connection((LOOPBACK, instance.port), PATIENCE,
+                                          source_address=("127.0.0.2", 0)) as other:
+                assert banner(other)[:3] == "220"
+
+
+def test_clients_that_send_a_letter_now_and_then_are_ended_in_time_and_delay_nobody():
+    patience, slow, rounds = 2, 300, 100
+    with Busy("-", smtpd_timeout=f"{patience}s") as instance, crowd(instance, slow) as peers:
+        for each in peers:
+            assert banner(each)[:3] == "220"
+        with Client(LOOPBACK, instance.port) as client:
+            waits = []
+            while peers:
+                for each in peers:
+                    with contextlib.suppress(OSError):  # ended meanwhile: it is found below
+                        each.send(b"N")
+                for _ in range(rounds // 10):
+                    begin = time.monotonic()
+                    assert client.command("VRFY <nobody>")[0] > 0
+                    waits.append(time.monotonic() - begin)
+                for each in select.select(peers, [], [], 0.2)[0]:
+                    with contextlib.suppress(ConnectionError):
+                        assert each.recv(200)[:9] in (b"421 4.4.2", b"")
+                    peers.remove(each)
+                    each.close()
+        assert sorted(waits)[len(waits) * 99 // 100 - 1] < patience / 2
