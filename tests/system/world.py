@@ -80,6 +80,16 @@ def free_port(address="127.0.0.1"):
         return probe.getsockname()[1]
 
 
+def has_own_network():
+    """Whether this is a network of the test's own (scripts/in-own-network): no way out."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return True
+        return probe.getsockname()[0].startswith(("127.", "192.0.2."))
+
+
 def link_commands(folder):
     """A folder of commands, as an installation has them."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -127,7 +127,8 @@ void config_free(struct config **config)
 {
     if (*config == NULL)
         return;
-    config_values_free(&(*config)->values);
+    if ((*config)->lender == NULL)
+        config_values_free(&(*config)->values);
     arena_clear(&(*config)->arena);
     memory_free(*config);
     *config = NULL;

@@ -58,6 +58,7 @@ struct config {
     const struct config_source *source;
     const struct master_service *service; /* whose overrides apply; NULL = none */
     struct config_values *values;         /* every name that has a value, for config_find */
+    const struct config *lender; /* whose values and texts it borrows (stress.h); NULL = nobody's */
     struct arena arena;
 };
 

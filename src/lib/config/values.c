@@ -237,3 +237,25 @@ bool config_values_expand(struct config_values *values, struct config_value *val
     *text = value->expanded;
     return true;
 }
+
+/* One that cannot be expanded is like no other. */
+static bool is_same(struct config_values *one, struct config_value *a, struct config_values *other,
+                    struct config_value *b)
+{
+    struct error unused;
+    struct str text, other_text;
+
+    return b != NULL && config_values_expand(one, a, &text, &unused) &&
+           config_values_expand(other, b, &other_text, &unused) && str_equal(text, other_text);
+}
+
+void config_values_compare(struct config_values *one, struct config_values *other,
+                           void (*differs)(void *argument, const struct config_value *value),
+                           void *argument)
+{
+    struct map_cursor cursor = { 0 };
+
+    while (map_next(one->by_name, &cursor))
+        if (!is_same(one, cursor.value, other, map_find(other->by_name, cursor.key)))
+            differs(argument, cursor.value);
+}

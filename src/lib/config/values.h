@@ -38,6 +38,11 @@ bool config_values_has_plain_default(const struct config_values *values,
 /* The same, expanded; the text lives as long as the values. The error names the place. */
 must_check bool config_values_expand(struct config_values *values, struct config_value *value,
                                      struct str *text, struct error *error);
+/* Calls `differs` for each name whose expanded values are not the same in the two, also for those
+ * that a configuration made up. */
+void config_values_compare(struct config_values *one, struct config_values *other,
+                           void (*differs)(void *argument, const struct config_value *value),
+                           void *argument);
 /* Expands any text with these values, as a part of `name`. */
 must_check bool config_values_expand_text(struct config_values *values, struct str name,
                                           struct str text, struct buf *out, struct error *error);

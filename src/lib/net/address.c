@@ -93,3 +93,10 @@ struct str net_address_bytes(const struct net_address *address)
         return str_of((const char *)&address->in6.sin6_addr, sizeof address->in6.sin6_addr);
     return STR("");
 }
+
+bool net_address_is_loopback(const struct net_address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return (ntohl(address->in4.sin_addr.s_addr) >> 24) == IN_LOOPBACKNET;
+    return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
+}

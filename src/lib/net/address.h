@@ -33,3 +33,5 @@ void net_address_format(const struct net_address *address, struct buf *out);
 uint16_t net_address_port(const struct net_address *address);
 /* The raw address bytes: 4, 16 or (other families) 0 long. */
 struct str net_address_bytes(const struct net_address *address);
+/* Whether only this machine can reach it: 127.0.0.0/8 or ::1. */
+bool net_address_is_loopback(const struct net_address *address);

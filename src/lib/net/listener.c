@@ -23,6 +23,8 @@ struct listener {
     bool is_freed;  /* inside `accepted` */
     bool is_accepting;
     void (*accepted)(void *argument, int fd, const struct net_address *peer);
+    bool (*may_accept)(void *argument); /* NULL: nobody is asked */
+    void (*came_to_nothing)(void *argument);
     void *argument;
 };
 
@@ -68,18 +70,23 @@ static bool accept_one(struct listener *listener)
     struct sockaddr_storage sockaddr;
     struct net_address peer;
     socklen_t len = sizeof sockaddr;
+
+    if (listener->may_accept != NULL && !listener->may_accept(listener->argument))
+        return false;
     int fd =
         accept4(listener->fd, (struct sockaddr *)&sockaddr, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
+    int code = errno;
     if (fd >= 0) {
         net_address_from_sockaddr((const struct sockaddr *)&sockaddr, len, &peer);
         listener->accepted(listener->argument, fd, &peer);
         return true;
     }
-    if (is_shortage(errno))
+    if (listener->came_to_nothing != NULL)
+        listener->came_to_nothing(listener->argument);
+    if (is_shortage(code))
         pause_for(listener, SHORTAGE_MS);
     /* The others concern one connection that is gone already, or an interrupted call. */
-    return errno != EAGAIN && !is_shortage(errno);
+    return code != EAGAIN && !is_shortage(code);
 }
 
 static void accept_many(struct watch *watch, uint32_t events)
@@ -117,6 +124,13 @@ struct listener *listener_new(struct loop *loop, int fd,
         return listener;
     destroy(listener);
     return NULL;
+}
+
+void listener_guard(struct listener *listener, bool (*may_accept)(void *argument),
+                    void (*came_to_nothing)(void *argument))
+{
+    listener->may_accept = may_accept;
+    listener->came_to_nothing = came_to_nothing;
 }
 
 void listener_pause(struct listener *listener)

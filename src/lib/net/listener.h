@@ -17,6 +17,10 @@ struct listener *listener_new(struct loop *loop, int fd,
                               void (*accepted)(void *argument, int fd,
                                                const struct net_address *peer),
                               void *argument, struct error *error);
+/* Where connections are limited: `may_accept` is asked before each one is accepted; when it says no
+ * it has paused the listener. `came_to_nothing`: it said yes, and nobody was there. */
+void listener_guard(struct listener *listener, bool (*may_accept)(void *argument),
+                    void (*came_to_nothing)(void *argument));
 void listener_free(struct listener **listener); /* stops accepting and closes the socket */
 /* Stop and go on, for connection limits. A paused one leaves new connections to other processes. */
 void listener_pause(struct listener *listener);

@@ -256,6 +256,46 @@ static bool on_listener(struct skeleton *skeleton, struct str payload)
     return true;
 }
 
+static bool on_places(struct skeleton *skeleton, struct str payload)
+{
+    struct wire_control_places message;
+    struct service *service = &skeleton->service;
+    struct error error = { 0 };
+
+    if (!wire_decode_control_places(skeleton->control, payload, &message))
+        return false;
+    autoclose int fd = message.memory;
+    if (!skeleton->is_started || service->role->places == NULL ||
+        message.service_line >= service->source->master_cf.count)
+        return false;
+    const struct master_service *line = &service->source->master_cf.services[message.service_line];
+    fd_take(&fd);
+    if (!service->role->places(service, line, &message, &error))
+        return fail(skeleton, &error);
+    return true;
+}
+
+static bool on_place_free(struct skeleton *skeleton, struct str payload)
+{
+    struct wire_control_place_free message;
+    struct service *service = &skeleton->service;
+
+    if (!wire_decode_control_place_free(skeleton->control, payload, &message))
+        return false;
+    if (skeleton->is_ready && service->role->place_free != NULL)
+        service->role->place_free(service, message.number);
+    return true;
+}
+
+void service_tell_place_left(struct service *service, uint32_t number)
+{
+    struct skeleton *skeleton = list_entry(service, struct skeleton, service);
+
+    if (!channel_is_closed(skeleton->control))
+        wire_send_control_place_left(skeleton->control,
+                                     &(struct wire_control_place_left){ .number = number });
+}
+
 /* ---- peers ---- */
 
 static struct str key_of(const int *fd)
@@ -433,12 +473,14 @@ static const struct {
     bool (*handle)(struct skeleton *skeleton, struct str payload);
 } control_messages[] = {
     { WIRE_control_configuration, on_configuration },
+    { WIRE_control_places, on_places },
     { WIRE_control_listener, on_listener },
     { WIRE_control_peer, on_peer },
     { WIRE_control_tickets, on_tickets },
     { WIRE_control_start, on_start },
     { WIRE_control_drain, on_drain },
     { WIRE_control_wakeup, on_wakeup },
+    { WIRE_control_place_free, on_place_free },
     { WIRE_control_connected, on_connected },
     { WIRE_control_not_connected, on_not_connected },
     { WIRE_control_query_status, on_query_status },

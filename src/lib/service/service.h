@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "net/channel.h"
 #include "wire/connector.h"
+#include "wire/wire.h"
 
 struct service {
     const struct role *role;
@@ -40,6 +41,12 @@ struct role {
     /* A listening socket for a line of master.cf; the descriptor is the role's. Before `ready`. */
     bool (*listener)(struct service *service, const struct master_service *line, int fd,
                      struct error *error);
+    /* The places of a line of master.cf, before its listeners; the memory's descriptor is the
+     * role's. */
+    bool (*places)(struct service *service, const struct master_service *line,
+                   const struct wire_control_places *places, struct error *error);
+    /* One of them is free again: go on accepting. */
+    void (*place_free)(struct service *service, uint32_t number);
     /* A channel to another role's worker, at start or later; the descriptor is the role's. Worker
      * numbers never repeat: one that is replaced lives on beside its successor until it drained.
      * Of the queue and the resolver the newest counts. */
@@ -70,6 +77,8 @@ struct role {
 /* Returns the process's exit status. */
 int service_main(const struct role *role);
 void service_drained(struct service *service);
+/* A place was given back for which somebody waits: the others hear of it. */
+void service_tell_place_left(struct service *service, uint32_t number);
 /* A configuration that waits, if any, is taken now. Outside of fibers. */
 void service_reload(struct service *service);
 /* Has the role's own service-specific log tag: "postfix/smtpd", or with a line's syslog_name

@@ -7,6 +7,7 @@
 #include "endpoints.h"
 #include "links.h"
 #include "net/tls_tickets.h"
+#include "outfit.h"
 #include "process.h"
 #include "service/environment.h"
 #include "user_name.h"
@@ -33,42 +34,6 @@ enum {
 };
 
 static void start_seat(struct seat *seat);
-
-/* ---- what a process is given ---- */
-
-static void send_listeners(struct process *process)
-{
-    const struct sockets *sockets = process->supervisor->sockets;
-
-    for (size_t i = 0; i < sockets->count; i++) {
-        const struct listening *each = &sockets->entries[i];
-        if (strcmp(each->role, process->role->name) != 0)
-            continue;
-        struct wire_control_listener message = { .service_line = each->service_line,
-                                                 .socket = each->fd };
-        wire_send_control_listener(process->control, &message);
-    }
-}
-
-static void send_configuration(struct process *process)
-{
-    struct wire_control_configuration message = { .snapshot = process->supervisor->snapshot_fd };
-
-    wire_send_control_configuration(process->control, &message);
-}
-
-/* Before the listeners, which are set up with them. */
-static void send_tickets(struct process *process)
-{
-    struct tls_tickets *tickets = process->supervisor->tickets;
-    unsigned char seed[TICKET_SEED_BYTES];
-    struct wire_control_tickets message = { .seed = { (const char *)seed, sizeof seed } };
-
-    if (strcmp(process->role->name, "smtpd") != 0 || tickets == NULL)
-        return;
-    tls_tickets_get_seed(tickets, clock_wall_ms() / 1000, seed, &message.period);
-    wire_send_control_tickets(process->control, &message);
-}
 
 /* ---- life ---- */
 
@@ -165,6 +130,27 @@ static bool on_ask_user(struct process *process, struct str payload)
     return true;
 }
 
+/* Those who wait for a place of the service with that number, or of any (NULL), look again. */
+static void tell_place_free(const struct supervisor *supervisor, const uint32_t *number)
+{
+    list_each (link, &supervisor->processes) {
+        struct process *process = list_entry(link, struct process, link);
+        if (strcmp(process->role->name, "smtpd") == 0 && process->seat != NULL &&
+            process->control != NULL && process->is_started)
+            service_places_tell_free(supervisor->places, process->control, number);
+    }
+}
+
+static bool on_place_left(const struct process *process, struct str payload)
+{
+    struct wire_control_place_left message;
+
+    if (!wire_decode_control_place_left(process->control, payload, &message))
+        return false;
+    tell_place_free(process->supervisor, &message.number);
+    return true;
+}
+
 static bool control_received(void *owner, struct channel *channel, uint16_t number,
                              struct str payload)
 {
@@ -195,6 +181,8 @@ static bool control_received(void *owner, struct channel *channel, uint16_t numb
         return !process->is_ready && endpoints_name(process->endpoints, channel, payload);
     if (number == WIRE_control_connect)
         return endpoints_connect(process->endpoints, channel, payload);
+    if (number == WIRE_control_place_left)
+        return on_place_left(process, payload);
     if (number == WIRE_control_ask_user)
         return on_ask_user(process, payload);
     return false;
@@ -295,13 +283,7 @@ static void start_seat(struct seat *seat)
     }
     seat->process = process;
     list_append(&supervisor->processes, &process->link);
-    send_configuration(process);
-    send_tickets(process);
-    send_listeners(process);
-    if (strcmp(seat->role->name, "log") == 0)
-        wire_send_control_peer(process->control,
-                               &(struct wire_control_peer){ .role = STR("log-input"),
-                                                            .socket = supervisor->log_read_fd });
+    outfit_send(process);
     links_make(process);
     start_those_who_may(supervisor);
 }
@@ -406,6 +388,10 @@ static void ended(struct process *process, int status)
     bool was_serving = process->is_ready && WIFSIGNALED(status);
 
     log_end(process, status);
+    if (strcmp(process->role->name, "smtpd") == 0) {
+        service_places_forget(supervisor->places, process->worker);
+        tell_place_free(supervisor, NULL);
+    }
     /* What it still had to say stands in its channel. */
     process_free(process);
     if (seat != NULL) {
@@ -488,7 +474,7 @@ static void renew_seat(struct supervisor *supervisor, size_t role, uint32_t work
 
     if (role_table[role].reloads) {
         if ((*place)->process != NULL && (*place)->process->control != NULL)
-            send_configuration((*place)->process);
+            outfit_send_configuration((*place)->process);
         return;
     }
     retire(*place);
@@ -520,6 +506,10 @@ bool supervisor_apply(struct supervisor *supervisor, const struct config_source 
 
     if (snapshot_fd < 0)
         return false;
+    if (!service_places_apply(supervisor->places, config, sockets, error)) {
+        fd_close(&snapshot_fd);
+        return false;
+    }
     fd_close(&supervisor->snapshot_fd);
     supervisor->snapshot_fd = snapshot_fd;
     supervisor->sockets = sockets;
@@ -591,6 +581,7 @@ struct supervisor *supervisor_new(struct loop *loop, const struct log_context *l
     list_init(&supervisor->processes);
     list_init(&supervisor->relinks);
     supervisor->tickets = make_tickets();
+    supervisor->places = service_places_new();
     return supervisor;
 }
 
@@ -615,6 +606,7 @@ void supervisor_free(struct supervisor **supervisor)
         process_free(list_entry(link, struct process, link));
     fd_close(&(*supervisor)->snapshot_fd);
     tls_tickets_free(&(*supervisor)->tickets);
+    service_places_free(&(*supervisor)->places);
     arena_clear(&(*supervisor)->arena);
     memory_free(*supervisor);
     *supervisor = NULL;

@@ -4,6 +4,7 @@
 
 #include "base/list.h"
 #include "role_table.h"
+#include "service_places.h"
 #include "supervisor.h"
 
 #include <sys/types.h>
@@ -53,6 +54,7 @@ struct supervisor {
     const char *const *environment;
     int snapshot_fd; /* the configuration in force, sealed */
     const struct sockets *sockets;
+    struct service_places *places;
     struct tls_tickets *tickets; /* NULL: the system has no randomness */
     uint32_t next_worker;
     unsigned lookups; /* children of user_name.h */

@@ -88,15 +88,6 @@ bool own_host_has_name(const struct own_host *own, struct str name)
     return own->name.len > 0 && str_equal_fold(own->name, name);
 }
 
-static bool is_loopback(const struct net_address *address)
-{
-    struct str bytes = net_address_bytes(address);
-
-    if (bytes.len == 4)
-        return bytes.ptr[0] == 127;
-    return bytes.len == 16 && IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
-}
-
 const struct net_address *own_host_single_address(const struct own_host *own, int family)
 {
     const struct net_address *found = NULL;
@@ -105,7 +96,7 @@ const struct net_address *own_host_single_address(const struct own_host *own, in
         return NULL;
     for (size_t i = 0; i < own->interface_count; i++) {
         const struct net_address *address = &own->addresses[i];
-        if (address->any.sa_family != family || is_loopback(address))
+        if (address->any.sa_family != family || net_address_is_loopback(address))
             continue;
         if (found != NULL)
             return NULL;

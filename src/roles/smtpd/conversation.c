@@ -9,6 +9,7 @@
 #include "encryption.h"
 #include "history.h"
 #include "limits.h"
+#include "line.h"
 #include "reject_footer.h"
 #include "trace.h"
 #include "xclient.h"
@@ -338,6 +339,7 @@ static void conversation_end(struct conversation *conversation)
     arena_clear(&conversation->scratch);
     buf_free(&conversation->line);
     list_remove(&conversation->link);
+    line_leave(conversation->own_line, conversation->place); /* after its socket was closed */
     memory_free(conversation);
     if (--server->conversation_count == 0 && server->emptied != NULL)
         server->emptied(server);
@@ -406,24 +408,27 @@ static void conversation_run(void *argument)
     conversation_end(conversation);
 }
 
-void conversation_start(struct server *server, const struct policy *policy, int fd,
-                        const struct net_address *peer)
+void conversation_start(struct server *server, const struct policy *policy,
+                        const struct arrival *arrival)
 {
     autofree_buf struct buf address = { 0 };
     struct error error;
-    struct stream *stream = stream_new(server->loop, fd, &error);
+    struct stream *stream = stream_new(server->loop, arrival->fd, &error);
 
     if (stream == NULL) {
         log_warning(&policy->log, "accept a connection: %s", error.message);
+        line_leave(arrival->line, arrival->place);
         return;
     }
     struct conversation *conversation = memory_new(sizeof(*conversation));
     conversation->server = server;
     conversation->policy = policy;
     conversation->stream = stream;
-    conversation->peer = *peer;
-    net_address_format(peer, &address);
-    session_init(&conversation->session, buf_str(&address), net_address_port(peer));
+    conversation->peer = arrival->peer;
+    conversation->own_line = arrival->line;
+    conversation->place = arrival->place;
+    net_address_format(&arrival->peer, &address);
+    session_init(&conversation->session, buf_str(&address), net_address_port(&arrival->peer));
     conversation->session.logs_client_port = policy->config->smtpd_client_port_logging;
     conversation->session.connected_us = clock_wall_us();
     conversation->session.number = server->accepted_count;

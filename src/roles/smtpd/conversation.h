@@ -21,9 +21,21 @@ enum next {
     NEXT_CLOSE,   /* the end of the connection */
 };
 
+struct line; /* line.h */
+
+/* A connection that was accepted. */
+struct arrival {
+    int fd;
+    struct net_address peer;
+    struct line *line; /* NULL: nobody counts */
+    size_t place;      /* its place with the line, given back at the end */
+};
+
 struct conversation {
     struct list link;
     struct server *server;
+    struct line *own_line; /* of master.cf, and the place it holds of that line's */
+    size_t place;
     const struct policy *policy;
     struct stream *stream;
     struct net_address peer;
@@ -37,9 +49,9 @@ struct conversation {
     bool has_timed_out; /* while it was parked */
 };
 
-/* Takes over `fd`, a connected socket. The first step greets the client. */
-void conversation_start(struct server *server, const struct policy *policy, int fd,
-                        const struct net_address *peer);
+/* Takes over the descriptor and the place. The first step greets the client. */
+void conversation_start(struct server *server, const struct policy *policy,
+                        const struct arrival *arrival);
 /* Ends it with 421 where it waits for a command outside of a transaction; else its next step
  * does (server->is_closing). */
 void conversation_close_if_idle(struct conversation *conversation);

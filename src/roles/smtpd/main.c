@@ -5,10 +5,10 @@
  */
 #include "confine.h"
 #include "conversation.h"
+#include "line.h"
 #include "roles.h"
 
 #include "base/memory.h"
-#include "net/listener.h"
 #include "service/anvil.h"
 
 #include <time.h>
@@ -21,20 +21,11 @@ enum {
     CLOSE_AHEAD_MS = 60 * 1000,
 };
 
-/* A socket that accepts, and what its line of master.cf says. */
-struct entrance {
-    struct list link;
-    struct smtpd *smtpd;
-    const struct master_service *line;
-    struct policy *policy;
-    struct listener *listener;
-    int fd; /* until `ready`; then the listener's */
-};
-
 struct smtpd {
     struct service *service;
     struct server server;
-    struct list entrances;
+    struct line **lines; /* of master.cf */
+    size_t line_count;
     struct timer close_idle;
 };
 
@@ -48,7 +39,6 @@ static bool smtpd_start(struct service *service, struct error *error)
     tzset(); /* Received: shows local time, and its rules are in a file */
     service->state = smtpd;
     smtpd->service = service;
-    list_init(&smtpd->entrances);
     list_init(&smtpd->server.conversations);
     smtpd->server.loop = service->loop;
     smtpd->server.submission = submission_new(service->loop);
@@ -60,55 +50,41 @@ static bool smtpd_start(struct service *service, struct error *error)
     return true;
 }
 
-static struct policy *policy_for_line(const struct smtpd *smtpd, const struct master_service *line,
-                                      struct error *error)
-{
-    struct service *service = smtpd->service;
-    struct config *config = config_new(service->source, line, NULL, NULL, error);
-
-    if (config == NULL)
-        return NULL;
-    struct policy_options options = {
-        .service = service,
-        .keys = smtpd->server.keys,
-        .config = config,
-        .service_name = line->name,
-        .log = service_log_context(service, config, "smtpd"),
-        .cleanup_log = service_log_context(service, config, "cleanup"),
-    };
-    return policy_new(&options, error);
-}
-
-/* One line may have several sockets, one for each address; they share its policy. */
-static struct policy *policy_of_line(const struct smtpd *smtpd, const struct master_service *line)
-{
-    list_each (link, &smtpd->entrances) {
-        struct entrance *entrance = list_entry(link, struct entrance, link);
-        if (entrance->line == line)
-            return entrance->policy;
-    }
-    return NULL;
-}
-
-static bool smtpd_listener(struct service *service, const struct master_service *line, int fd,
-                           struct error *error)
+static bool smtpd_places(struct service *service, const struct master_service *master_line,
+                         const struct wire_control_places *places, struct error *error)
 {
     struct smtpd *smtpd = service->state;
-    struct policy *policy = policy_of_line(smtpd, line);
+    struct line *line = line_new(service, &smtpd->server, master_line, places, error);
 
-    if (policy == NULL)
-        policy = policy_for_line(smtpd, line, error);
-    if (policy == NULL) {
-        close(fd);
+    if (line == NULL)
         return false;
-    }
-    struct entrance *entrance = memory_new(sizeof(*entrance));
-    entrance->smtpd = smtpd;
-    entrance->line = line;
-    entrance->policy = policy;
-    entrance->fd = fd;
-    list_append(&smtpd->entrances, &entrance->link);
+    smtpd->lines = memory_resize(smtpd->lines, (smtpd->line_count + 1) * sizeof(struct line *));
+    smtpd->lines[smtpd->line_count++] = line;
     return true;
+}
+
+/* One line may have several sockets, one for each address. */
+static bool smtpd_listener(struct service *service, const struct master_service *master_line,
+                           int fd, struct error *error)
+{
+    struct smtpd *smtpd = service->state;
+
+    for (size_t i = 0; i < smtpd->line_count; i++)
+        if (line_is_of(smtpd->lines[i], master_line)) {
+            line_add_socket(smtpd->lines[i], fd);
+            return true;
+        }
+    close(fd);
+    return error_set(error, "a listening socket without a service");
+}
+
+static void smtpd_place_free(struct service *service, uint32_t number)
+{
+    struct smtpd *smtpd = service->state;
+
+    for (size_t i = 0; i < smtpd->line_count; i++)
+        if (line_has_number(smtpd->lines[i], number))
+            line_go_on(smtpd->lines[i]);
 }
 
 static bool smtpd_peer(struct service *service, struct str role, uint32_t worker, int fd,
@@ -134,25 +110,12 @@ static bool smtpd_peer(struct service *service, struct str role, uint32_t worker
 
 /* ---- work ---- */
 
-static void accepted(void *argument, int fd, const struct net_address *peer)
-{
-    struct entrance *entrance = argument;
-
-    conversation_start(&entrance->smtpd->server, entrance->policy, fd, peer);
-}
-
 static void smtpd_ready(struct service *service)
 {
     struct smtpd *smtpd = service->state;
-    struct error error;
 
-    list_each (link, &smtpd->entrances) {
-        struct entrance *entrance = list_entry(link, struct entrance, link);
-        entrance->listener = listener_new(service->loop, entrance->fd, accepted, entrance, &error);
-        entrance->fd = -1;
-        if (entrance->listener == NULL)
-            log_error(&service->log_context, "listen: %s", error.message);
-    }
+    for (size_t i = 0; i < smtpd->line_count; i++)
+        line_accept(smtpd->lines[i]);
 }
 
 /* ---- the end ---- */
@@ -180,8 +143,8 @@ static void smtpd_drain(struct service *service, int64_t deadline_ms)
 
     smtpd->server.owner = smtpd;
     smtpd->server.emptied = drained_if_empty;
-    list_each (link, &smtpd->entrances)
-        listener_free(&list_entry(link, struct entrance, link)->listener);
+    for (size_t i = 0; i < smtpd->line_count; i++)
+        line_stop_accepting(smtpd->lines[i]);
     if (deadline_ms - CLOSE_AHEAD_MS <= loop_now_ms(service->loop))
         close_idle(&smtpd->close_idle);
     else
@@ -198,20 +161,8 @@ static void smtpd_status(struct service *service, struct buf *out)
         out, "connections %llu (%zu open), messages accepted %llu, recipients refused %llu\n",
         (unsigned long long)server->accepted_count, server->conversation_count,
         (unsigned long long)server->message_count, (unsigned long long)server->refused_count);
-}
-
-static void entrance_free(struct entrance *entrance)
-{
-    struct smtpd *smtpd = entrance->smtpd;
-    struct policy *policy = entrance->policy;
-
-    list_remove(&entrance->link);
-    listener_free(&entrance->listener);
-    if (entrance->fd >= 0)
-        close(entrance->fd);
-    if (policy_of_line(smtpd, entrance->line) == NULL)
-        policy_free(&policy);
-    memory_free(entrance);
+    for (size_t i = 0; i < smtpd->line_count; i++)
+        line_format_status(smtpd->lines[i], out);
 }
 
 static void smtpd_stop(struct service *service)
@@ -222,8 +173,9 @@ static void smtpd_stop(struct service *service)
     /* Conversations that outlived their time end with the process. */
     if (smtpd->server.conversation_count > 0)
         _exit(0);
-    while (!list_is_empty(&smtpd->entrances))
-        entrance_free(list_entry(smtpd->entrances.next, struct entrance, link));
+    for (size_t i = 0; i < smtpd->line_count; i++)
+        line_free(&smtpd->lines[i]);
+    memory_free(smtpd->lines);
     submission_free(&smtpd->server.submission);
     dns_client_free(&smtpd->server.dns);
     anvil_client_free(&smtpd->server.anvil);
@@ -240,6 +192,8 @@ const struct role smtpd_role = {
     .may_ask_table_servers = true,
     .start = smtpd_start,
     .confine = smtpd_confine,
+    .places = smtpd_places,
+    .place_free = smtpd_place_free,
     .listener = smtpd_listener,
     .peer = smtpd_peer,
     .ready = smtpd_ready,

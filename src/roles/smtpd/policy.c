@@ -290,6 +290,12 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
 {
     struct policy *policy = memory_new(sizeof(*policy));
 
+    if (options->calm != NULL && options->config->lender == options->calm->config) {
+        *policy = *options->calm;
+        policy->config = options->config;
+        policy->is_borrower = true;
+        return policy;
+    }
     policy->config = options->config;
     policy->log = options->log;
     policy->cleanup_log = options->cleanup_log;
@@ -301,36 +307,42 @@ struct policy *policy_new(const struct policy_options *options, struct error *er
     return policy;
 }
 
+static void free_parts(struct policy *policy)
+{
+    authentication_free(&policy->authentication);
+    encryption_free(&policy->encryption);
+    match_list_free(&policy->bare_newline_exclusions);
+    match_list_free(&policy->xclient_hosts);
+    match_list_free(&policy->xforward_hosts);
+    match_list_free(&policy->verp_clients);
+    match_list_free(&policy->forbidden_commands);
+    match_list_free(&policy->noop_commands);
+    match_list_free(&policy->flush_domains);
+    table_list_free(&policy->discard_maps);
+    table_list_free(&policy->footer_maps);
+    table_list_free(&policy->command_filter);
+    table_list_free(&policy->dns_filter);
+    cleanup_free(&policy->cleanup);
+    router_free(&policy->router);
+    match_list_free(&policy->rewrite_clients);
+    restrictions_free(&policy->restrictions);
+    recipient_maps_free(&policy->recipient_maps);
+    lookup_maps_free(&policy->maps);
+    match_list_free(&policy->logged_permits);
+    match_list_free(&policy->limit_exceptions);
+    match_list_free(&policy->debug_peers);
+    destinations_free(&policy->destinations);
+    own_addresses_free(&policy->own);
+    arena_clear(&policy->arena);
+}
+
 void policy_free(struct policy **policy)
 {
     if (*policy == NULL)
         return;
-    authentication_free(&(*policy)->authentication);
-    encryption_free(&(*policy)->encryption);
-    match_list_free(&(*policy)->bare_newline_exclusions);
-    match_list_free(&(*policy)->xclient_hosts);
-    match_list_free(&(*policy)->xforward_hosts);
-    match_list_free(&(*policy)->verp_clients);
-    match_list_free(&(*policy)->forbidden_commands);
-    match_list_free(&(*policy)->noop_commands);
-    match_list_free(&(*policy)->flush_domains);
-    table_list_free(&(*policy)->discard_maps);
-    table_list_free(&(*policy)->footer_maps);
-    table_list_free(&(*policy)->command_filter);
-    table_list_free(&(*policy)->dns_filter);
-    cleanup_free(&(*policy)->cleanup);
-    router_free(&(*policy)->router);
-    match_list_free(&(*policy)->rewrite_clients);
-    restrictions_free(&(*policy)->restrictions);
-    recipient_maps_free(&(*policy)->recipient_maps);
-    lookup_maps_free(&(*policy)->maps);
-    match_list_free(&(*policy)->logged_permits);
-    match_list_free(&(*policy)->limit_exceptions);
-    match_list_free(&(*policy)->debug_peers);
-    destinations_free(&(*policy)->destinations);
-    own_addresses_free(&(*policy)->own);
+    if (!(*policy)->is_borrower)
+        free_parts(*policy);
     config_free(&(*policy)->config);
-    arena_clear(&(*policy)->arena);
     memory_free(*policy);
     *policy = NULL;
 }

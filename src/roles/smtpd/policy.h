@@ -51,6 +51,7 @@ struct policy {
     struct str service_name;             /* its line's first word */
     struct str myhostname;
     struct str banner; /* the whole reply with its line end */
+    bool is_borrower;  /* all but the configuration is another policy's */
     struct arena arena;
 };
 
@@ -58,6 +59,9 @@ struct policy_options {
     struct service *service;  /* needed only where the configuration names servers */
     struct keys_client *keys; /* needed only where it has keys for TLS; lent */
     struct config *config;    /* taken over, also on failure */
+    /* Where `config` borrows from this one's (config/stress.h), so does the policy, and must be
+     * freed first. May be NULL. */
+    const struct policy *calm;
     struct str service_name;
     struct log_context log;
     struct log_context cleanup_log;

@@ -25,6 +25,8 @@ struct fixture {
     int pause_after; /* so many */
     int free_after;
     int stop_after;
+    int room; /* for so many there is a yes */
+    int asked, came_to_nothing;
     struct error error;
 };
 
@@ -123,6 +125,43 @@ static void paused_listener_accepts_nothing_until_it_goes_on(void **state)
     assert_int_equal(f->accepted, 12);
 }
 
+static bool may_accept(void *argument)
+{
+    struct fixture *f = argument;
+
+    f->asked++;
+    if (f->asked - f->came_to_nothing <= f->room)
+        return true;
+    listener_pause(f->listener);
+    return false;
+}
+
+static void came_to_nothing(void *argument)
+{
+    struct fixture *f = argument;
+
+    f->came_to_nothing++;
+}
+
+static void guarded_listener_asks_before_each_connection(void **state)
+{
+    struct fixture *f = *state;
+
+    listener_guard(f->listener, may_accept, came_to_nothing);
+    f->room = 3;
+    connect_clients(f, 5);
+    run_a_while(f);
+    assert_int_equal(f->accepted, 3);
+    assert_int_equal(f->came_to_nothing, 0);
+    f->asked = 3;
+    f->room = 10;
+    listener_resume(f->listener);
+    run_a_while(f);
+    assert_int_equal(f->accepted, 5);
+    assert_int_equal(f->came_to_nothing, 1); /* the sixth, that nobody was there for */
+    assert_int_equal(f->asked - f->came_to_nothing, 5);
+}
+
 static void paused_listener_leaves_connections_to_another_worker(void **state)
 {
     struct fixture *f = *state;
@@ -178,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         listener_test(every_connection_is_accepted),
         listener_test(paused_listener_accepts_nothing_until_it_goes_on),
+        listener_test(guarded_listener_asks_before_each_connection),
         listener_test(paused_listener_leaves_connections_to_another_worker),
         listener_test(listener_may_be_freed_while_it_accepts),
         listener_test(without_descriptors_it_pauses_and_then_goes_on),

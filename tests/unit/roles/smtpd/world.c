@@ -264,7 +264,8 @@ void world_run(struct world *world, const char *client_address,
     world->client = stream_new(world->loop, ends[1], &error);
     if (world->client == NULL)
         die("the client", &error);
-    conversation_start(&world->server, world->policy, ends[0], &address);
+    const struct arrival arrival = { .fd = ends[0], .peer = address };
+    conversation_start(&world->server, world->policy, &arrival);
     fiber_start(world->loop, "test", run_play, world);
     loop_run(world->loop);
 }
