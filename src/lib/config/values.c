@@ -253,9 +253,15 @@ void config_values_compare(struct config_values *one, struct config_values *othe
                            void (*differs)(void *argument, const struct config_value *value),
                            void *argument)
 {
+    /* Put aside first: what a value refers to may get its place only when that is expanded. */
+    struct config_value **all = memory_new_array(map_count(one->by_name), sizeof(*all));
     struct map_cursor cursor = { 0 };
+    size_t count = 0;
 
     while (map_next(one->by_name, &cursor))
-        if (!is_same(one, cursor.value, other, map_find(other->by_name, cursor.key)))
-            differs(argument, cursor.value);
+        all[count++] = cursor.value;
+    for (size_t i = 0; i < count; i++)
+        if (!is_same(one, all[i], other, config_values_find(other, all[i]->name)))
+            differs(argument, all[i]);
+    memory_free(all);
 }
