@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/parameter.h"
 
+#include "base/ensure.h"
 #include "config/config.h"
 
 #include <stdlib.h>
@@ -48,6 +49,23 @@ static const struct {
 #include "config/removed.def"
 #undef REMOVED
 };
+
+size_t parameter_field_bytes(enum parameter_type type)
+{
+    switch (type) {
+    case PARAMETER_TEXT:
+    case PARAMETER_RAW:
+        return sizeof(struct str);
+    case PARAMETER_BOOL:
+        return sizeof(bool);
+    case PARAMETER_COUNT:
+        return sizeof(int);
+    case PARAMETER_SIZE:
+    case PARAMETER_TIME:
+        return sizeof(int64_t);
+    }
+    unreachable();
+}
 
 const struct parameter *parameter_find(struct str name)
 {

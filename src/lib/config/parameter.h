@@ -30,6 +30,9 @@ struct parameter {
 extern const struct parameter parameters[];
 extern const size_t parameter_count;
 
+/* How large the field in struct config is. */
+size_t parameter_field_bytes(enum parameter_type type);
+
 /* NULL when there is no such parameter. */
 const struct parameter *parameter_find(struct str name);
 /* Its value has no blanks: what people write behind it is a comment. Numbers and the like, and

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "config/stress.h"
 
-#include "base/ensure.h"
 #include "base/memory.h"
 #include "config/parameter.h"
 #include "config/values.h"
@@ -30,23 +29,6 @@ service_with_stress(struct arena *arena, const struct master_service *service, s
     return copy;
 }
 
-static size_t size_of(enum parameter_type type)
-{
-    switch (type) {
-    case PARAMETER_TEXT:
-    case PARAMETER_RAW:
-        return sizeof(struct str);
-    case PARAMETER_BOOL:
-        return sizeof(bool);
-    case PARAMETER_COUNT:
-        return sizeof(int);
-    case PARAMETER_SIZE:
-    case PARAMETER_TIME:
-        return sizeof(int64_t);
-    }
-    unreachable();
-}
-
 static void take_over(void *argument, const struct config_value *value)
 {
     struct difference *difference = argument;
@@ -62,7 +44,8 @@ static void take_over(void *argument, const struct config_value *value)
         return;
     }
     memcpy((char *)borrower + parameter->offset,
-           (const char *)difference->stressed + parameter->offset, size_of(parameter->type));
+           (const char *)difference->stressed + parameter->offset,
+           parameter_field_bytes(parameter->type));
 }
 
 struct config *config_under_stress(const struct config *calm, const struct master_service *service,

@@ -41,23 +41,6 @@ bool config_twin_find(struct str lmtp_name, struct str *smtp_name)
     return true;
 }
 
-static size_t field_bytes(enum parameter_type type)
-{
-    switch (type) {
-    case PARAMETER_TEXT:
-    case PARAMETER_RAW:
-        return sizeof(struct str);
-    case PARAMETER_BOOL:
-        return sizeof(bool);
-    case PARAMETER_COUNT:
-        return sizeof(int);
-    case PARAMETER_SIZE:
-    case PARAMETER_TIME:
-        return sizeof(int64_t);
-    }
-    unreachable();
-}
-
 void config_use_lmtp(struct config *config)
 {
     for (size_t i = 0; i < parameter_count; i++) {
@@ -67,6 +50,6 @@ void config_use_lmtp(struct config *config)
         const struct parameter *smtp = parameter_find(smtp_name);
         ensure(smtp->type == parameters[i].type);
         memcpy((char *)config + smtp->offset, (char *)config + parameters[i].offset,
-               field_bytes(smtp->type));
+               parameter_field_bytes(smtp->type));
     }
 }

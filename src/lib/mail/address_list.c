@@ -2,6 +2,7 @@
 #include "mail/address_list.h"
 
 #include "mail/address.h"
+#include "mail/enclosed.h"
 
 enum { LINE_BYTES_MAX = 70 }; /* a folded line is shorter */
 
@@ -42,33 +43,6 @@ static bool is_special(char byte)
     }
 }
 
-/* With what is nested inside; to the end where it stays open. */
-static size_t comment_length(struct str text)
-{
-    size_t depth = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\\')
-            i++;
-        else if (text.ptr[i] == '(')
-            depth++;
-        else if (text.ptr[i] == ')' && --depth == 0)
-            return i + 1;
-    }
-    return text.len;
-}
-
-static size_t closed_length(struct str text, char end, bool *is_closed)
-{
-    for (size_t i = 1; i < text.len; i++) {
-        if (text.ptr[i] == '\\')
-            i++;
-        else if ((*is_closed = text.ptr[i] == end))
-            return i + 1;
-    }
-    return text.len;
-}
-
 static size_t atom_length(struct str text)
 {
     size_t len = 0;
@@ -86,15 +60,17 @@ static struct token take_token(struct str *rest)
     switch (rest->ptr[0]) {
     case '"':
         token.kind = TOKEN_QUOTED;
-        len = closed_length(*rest, '"', &token.is_closed);
+        len = enclosed_length(*rest, '"');
+        token.is_closed = len > 0;
         break;
     case '[':
         token.kind = TOKEN_LITERAL;
-        len = closed_length(*rest, ']', &token.is_closed);
+        len = enclosed_length(*rest, ']');
+        token.is_closed = len > 0;
         break;
     case '(':
         token.kind = TOKEN_COMMENT;
-        len = comment_length(*rest);
+        len = enclosed_comment_length(*rest);
         break;
     default:
         if (!is_special(rest->ptr[0])) {
@@ -102,6 +78,8 @@ static struct token take_token(struct str *rest)
             len = atom_length(*rest);
         }
     }
+    if (len == 0) /* it stays open */
+        len = rest->len;
     token.text = str_take(*rest, len);
     *rest = str_skip(*rest, len);
     return token;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mail/path_tolerance.h"
 
+#include "mail/enclosed.h"
+
 /* What was read so far. */
 struct simpler {
     struct str rest;
@@ -16,34 +18,6 @@ static void keep(struct simpler *simpler, size_t count)
     simpler->len += count;
     simpler->rest = str_skip(simpler->rest, count);
     simpler->has_gap = false;
-}
-
-/* The bytes from an opening mark to the closing one, both with them; 0 where it stays open. */
-static size_t length_to(struct str text, char close)
-{
-    for (size_t i = 1; i < text.len; i++) {
-        if (text.ptr[i] == '\\')
-            i++;
-        else if (text.ptr[i] == close)
-            return i + 1;
-    }
-    return 0;
-}
-
-/* RFC 822: comments nest. */
-static size_t comment_length(struct str text)
-{
-    size_t depth = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\\')
-            i++;
-        else if (text.ptr[i] == '(')
-            depth++;
-        else if (text.ptr[i] == ')' && --depth == 0)
-            return i + 1;
-    }
-    return 0;
 }
 
 static bool is_joint(char byte)
@@ -64,7 +38,7 @@ static bool keep_word(struct simpler *simpler)
     if (simpler->has_gap && !is_joint(last) && last != ':' && last != ',' && !is_joint(first))
         return false;
     if (first == '"' || first == '[')
-        count = length_to(simpler->rest, first == '"' ? '"' : ']');
+        count = enclosed_length(simpler->rest, first == '"' ? '"' : ']');
     else if (first == '\\')
         count = 2;
     if (count == 0 || count > simpler->rest.len)
@@ -84,7 +58,7 @@ static bool step(struct simpler *simpler, bool has_comments)
         simpler->has_gap = true;
         return true;
     case '(':
-        comment = has_comments ? comment_length(simpler->rest) : 0;
+        comment = has_comments ? enclosed_comment_length(simpler->rest) : 0;
         simpler->rest = str_skip(simpler->rest, comment);
         simpler->has_gap = true;
         return comment > 0;
