@@ -5,7 +5,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-typedef enum server_reply parse_reply(struct arena *, struct str, size_t *, struct str *,
+typedef enum server_reply parse_reply(struct arena *, struct str, size_t, size_t *, struct str *,
                                       struct error *);
 
 static void check(parse_reply *parse, struct str bytes)
@@ -14,7 +14,8 @@ static void check(parse_reply *parse, struct str bytes)
     struct error error = { 0 };
     struct str value = STR(""), early = STR("");
     size_t used = 0, early_used = 0;
-    enum server_reply reply = parse(&arena, bytes, &used, &value, &error);
+    enum server_reply reply =
+        parse(&arena, bytes, SOCKETMAP_REPLY_BYTES_MAX, &used, &value, &error);
 
     if (reply == SERVER_REPLY_INCOMPLETE)
         ensure(bytes.len < SOCKETMAP_REPLY_BYTES_MAX + 10);
@@ -24,8 +25,8 @@ static void check(parse_reply *parse, struct str bytes)
         return;
     ensure(used > 0 && used <= bytes.len && value.len <= used);
     ensure(value.len == 0 || memchr(value.ptr, '\0', value.len) == NULL);
-    ensure(parse(&arena, str_take(bytes, used - 1), &early_used, &early, &error) ==
-           SERVER_REPLY_INCOMPLETE);
+    ensure(parse(&arena, str_take(bytes, used - 1), SOCKETMAP_REPLY_BYTES_MAX, &early_used, &early,
+                 &error) == SERVER_REPLY_INCOMPLETE);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

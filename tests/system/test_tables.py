@@ -254,10 +254,11 @@ class TableServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
         self.server_close()
 
 
-def server_instance(sink, kind, server):
+def server_instance(sink, kind, server, **parameters):
     name = f"tcp:127.0.0.1:{server.port}" if kind == "tcp" else \
         f"socketmap:inet:127.0.0.1:{server.port}:networks"
-    return instance(sink, mynetworks=name, smtpd_client_event_limit_exceptions="127.0.0.0/8")
+    return instance(sink, mynetworks=name, smtpd_client_event_limit_exceptions="127.0.0.0/8",
+                    **parameters)
 
 
 FOUND = {"tcp": "200 yes", "socketmap": "OK yes"}
@@ -280,6 +281,14 @@ def test_a_table_server_answers_or_mail_waits(sink, kind):
         assert rcpt(relay)[0] == 250
         server.answer = lambda key: None
         server.__exit__()
+        assert rcpt(relay)[0] == 451
+
+
+def test_an_answer_longer_than_socketmap_max_reply_size_is_none(sink):
+    with TableServer("socketmap", "OK 345678") as server, \
+            server_instance(sink, "socketmap", server, socketmap_max_reply_size="9") as relay:
+        assert rcpt(relay)[0] == 250
+        server.answer = "OK 3456789"
         assert rcpt(relay)[0] == 451
 
 

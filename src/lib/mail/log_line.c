@@ -4,6 +4,27 @@
 #include "base/ensure.h"
 #include "mail/address.h"
 
+static bool shows_internal_form;
+
+bool log_line_show_addresses(struct str form, struct error *error)
+{
+    shows_internal_form = str_equal(form, STR("internal"));
+    return shows_internal_form || str_equal(form, STR("external")) ||
+           error_set(error, "info_log_address_format = %.*s: it is external or internal",
+                     STR_ARGS(form));
+}
+
+static void put_address(struct str address, struct buf *out)
+{
+    if (!shows_internal_form) {
+        address_format_angle(address, out);
+        return;
+    }
+    buf_append_byte(out, '<');
+    buf_append(out, address);
+    buf_append_byte(out, '>');
+}
+
 enum { DECIMALS_MAX = 6, US_PER_S = 1000000 };
 
 static void put(struct buf *out, const char *text)
@@ -121,11 +142,11 @@ void log_line_reject(const struct log_reject *reject, struct buf *out)
     buf_append_byte(out, ';');
     if (reject->has_sender) {
         put(out, " from=");
-        address_format_angle(reject->sender, out);
+        put_address(reject->sender, out);
     }
     if (reject->has_recipient) {
         put(out, " to=");
-        address_format_angle(reject->recipient, out);
+        put_address(reject->recipient, out);
     }
     put_origin(reject->protocol, reject->helo_name, out);
 }
@@ -150,10 +171,10 @@ void log_line_check(const struct log_check *check, struct buf *out)
     else
         put(out, "local");
     put(out, "; from=");
-    address_format_angle(check->sender, out);
+    put_address(check->sender, out);
     if (check->recipient.len > 0) {
         put(out, " to=");
-        address_format_angle(check->recipient, out);
+        put_address(check->recipient, out);
     }
     put_origin(check->protocol, check->helo_name, out);
     if (check->status.len + check->text.len > 0)
@@ -233,7 +254,7 @@ void log_line_pickup(struct str queue_id, uint32_t uid, struct str sender, struc
     put(out, "uid=");
     buf_append_u64(out, uid);
     put(out, " from=");
-    address_format_angle(sender, out);
+    put_address(sender, out);
 }
 
 void log_line_active(struct str queue_id, struct str sender, uint64_t size_bytes,
@@ -241,7 +262,7 @@ void log_line_active(struct str queue_id, struct str sender, uint64_t size_bytes
 {
     put_id(out, queue_id);
     put(out, "from=");
-    address_format_angle(sender, out);
+    put_address(sender, out);
     put(out, ", size=");
     buf_append_u64(out, size_bytes);
     put(out, ", nrcpt=");
@@ -259,7 +280,7 @@ void log_line_expired(struct str queue_id, struct str sender, bool is_forced, st
 {
     put_id(out, queue_id);
     put(out, "from=");
-    address_format_angle(sender, out);
+    put_address(sender, out);
     put(out, is_forced ? ", status=force-expired, returned to sender"
                        : ", status=expired, returned to sender");
 }
@@ -358,11 +379,11 @@ void log_line_delivery(const struct log_delivery *delivery, struct buf *out)
 {
     put_id(out, delivery->queue_id);
     put(out, "to=");
-    address_format_angle(delivery->recipient, out);
+    put_address(delivery->recipient, out);
     if (delivery->original_recipient.len > 0 &&
         !str_equal(delivery->original_recipient, delivery->recipient)) {
         put(out, ", orig_to=");
-        address_format_angle(delivery->original_recipient, out);
+        put_address(delivery->original_recipient, out);
     }
     put(out, ", relay=");
     buf_append(out, delivery->relay);

@@ -2,15 +2,20 @@
 /*
  * Postfix's log lines (3.7's form), in its exact words and order. Each function appends the text
  * behind "postfix/smtpd[pid]: " to `out`, without printf, from plain values. Addresses are given
- * in internal form and shown in external form (info_log_address_format). Nothing here neutralises
- * hostile bytes: base/log.h does that to every line.
+ * in internal form and shown as log_line_show_addresses says. Nothing here neutralises hostile
+ * bytes: base/log.h does that to every line.
  */
 #pragma once
 
 #include "base/buf.h"
+#include "base/error.h"
 #include "mail/delivery.h"
 
 #include <stdint.h>
+
+/* info_log_address_format, for the whole process from now on: "external" quotes local parts with
+ * special characters, "internal" does not. False with `error`: it is neither. */
+must_check bool log_line_show_addresses(struct str form, struct error *error);
 
 /* ---- smtpd ---- */
 struct log_client {

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "base/memory.h"
+#include "mail/log_line.h"
 #include "net/tls_tickets.h"
 #include "service/endpoint.h"
 #include "table/table.h"
@@ -154,6 +155,14 @@ static void set_table_surroundings(struct service *service, const struct config 
     });
 }
 
+/* What holds for the whole process, whichever line of master.cf it works for. */
+static bool set_surroundings(struct service *service, const struct config *config,
+                             struct error *error)
+{
+    set_table_surroundings(service, config);
+    return log_line_show_addresses(config->info_log_address_format, error);
+}
+
 static bool first_configuration(struct skeleton *skeleton, struct config_source *source,
                                 struct config *config, struct error *error)
 {
@@ -163,8 +172,8 @@ static bool first_configuration(struct skeleton *skeleton, struct config_source 
     service->config = config;
     service->log_context = service_log_context(service, config, service->role->log_name);
     skeleton->is_started = true;
-    set_table_surroundings(service, config);
-    return service->role->start == NULL || service->role->start(service, error);
+    return set_surroundings(service, config, error) &&
+           (service->role->start == NULL || service->role->start(service, error));
 }
 
 /* A configuration that does not work leaves the one in force as it is. */
@@ -172,11 +181,11 @@ static void next_configuration(struct skeleton *skeleton, struct config_source *
                                struct config *config)
 {
     struct service *service = &skeleton->service;
-    struct error error = { 0 };
+    struct error error = { 0 }, unused;
 
-    set_table_surroundings(service, config);
-    if (!service->role->reload(service, source, config, &error)) {
-        set_table_surroundings(service, service->config);
+    if (!set_surroundings(service, config, &error) ||
+        !service->role->reload(service, source, config, &error)) {
+        (void)!set_surroundings(service, service->config, &unused);
         log_error(&service->log_context, "reload: %s; the configuration before stays in force",
                   error.message);
         forget_configuration(&source, &config);

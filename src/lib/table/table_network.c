@@ -4,6 +4,7 @@
  * on. A server that is away, slow or talks nonsense makes look-ups fail, which is not "no".
  */
 #include "base/list.h"
+#include "config/config.h"
 #include "net/stream.h"
 #include "table/table_server.h"
 #include "table/table_type.h"
@@ -24,6 +25,7 @@ struct network_table {
     void *server;   /* of the surroundings */
     struct str map; /* socketmap */
     bool is_socketmap;
+    size_t reply_bytes_max;
     struct idle_connection idle[IDLE_MAX];
     size_t idle_count, busy_count;
     struct list waiting; /* struct turn */
@@ -57,6 +59,15 @@ static bool split_socketmap(const struct table *table, struct str *server, struc
     return true;
 }
 
+static size_t reply_bytes_max(const struct config *config, bool is_socketmap)
+{
+    if (!is_socketmap)
+        return TCP_REPLY_BYTES_MAX;
+    if (config == NULL)
+        return SOCKETMAP_REPLY_BYTES_MAX;
+    return config->socketmap_max_reply_size > 0 ? (size_t)config->socketmap_max_reply_size : 0;
+}
+
 static bool network_open(struct table *table, bool is_socketmap, struct error *error)
 {
     const struct table_surroundings *surroundings = table_surroundings();
@@ -65,6 +76,7 @@ static bool network_open(struct table *table, bool is_socketmap, struct error *e
 
     list_init(&network->waiting);
     network->is_socketmap = is_socketmap;
+    network->reply_bytes_max = reply_bytes_max(surroundings->config, is_socketmap);
     table->state = network;
     if (surroundings->server_name == NULL)
         return error_set(error,
@@ -179,9 +191,10 @@ static enum server_reply read_reply(struct question *question, struct stream *st
             error_set(error, "%s", stream_outcome_text(outcome));
             return SERVER_REPLY_BAD;
         }
+        size_t most = question->network->reply_bytes_max;
         reply = question->network->is_socketmap
-                    ? socketmap_reply_parse(question->arena, bytes, &used, value, error)
-                    : tcp_reply_parse(question->arena, bytes, &used, value, error);
+                    ? socketmap_reply_parse(question->arena, bytes, most, &used, value, error)
+                    : tcp_reply_parse(question->arena, bytes, most, &used, value, error);
         stream_consume(stream, used);
     }
     return reply;

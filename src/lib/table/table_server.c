@@ -51,14 +51,14 @@ static bool decode(struct arena *arena, struct str text, struct str *value)
     return memchr(out, '\0', len) == NULL;
 }
 
-enum server_reply tcp_reply_parse(struct arena *arena, struct str bytes, size_t *used,
-                                  struct str *value, struct error *error)
+enum server_reply tcp_reply_parse(struct arena *arena, struct str bytes, size_t bytes_max,
+                                  size_t *used, struct str *value, struct error *error)
 {
-    ptrdiff_t end = str_find_byte(str_take(bytes, TCP_REPLY_BYTES_MAX), '\n');
+    ptrdiff_t end = str_find_byte(str_take(bytes, bytes_max), '\n');
 
     if (end < 0)
-        return bytes.len < TCP_REPLY_BYTES_MAX ? SERVER_REPLY_INCOMPLETE
-                                               : bad(error, "reply too long", bytes);
+        return bytes.len < bytes_max ? SERVER_REPLY_INCOMPLETE
+                                     : bad(error, "reply too long", bytes);
     struct str line = str_take(bytes, (size_t)end), text;
     if (line.len < 4 || !ascii_is_space(line.ptr[3]) ||
         !decode(arena, str_trim(str_skip(line, 4)), &text))
@@ -99,8 +99,8 @@ bool tcp_request_format(struct buf *request, struct str key, struct error *error
 /* ---- socketmap: ---- */
 
 /* A netstring, "12:Hello world!,". */
-static enum server_reply take_netstring(struct str bytes, struct str *content, size_t *used,
-                                        struct error *error)
+static enum server_reply take_netstring(struct str bytes, size_t bytes_max, struct str *content,
+                                        size_t *used, struct error *error)
 {
     ptrdiff_t colon = str_find_byte(str_take(bytes, LENGTH_DIGITS_MAX + 1), ':');
     uint64_t len;
@@ -111,8 +111,7 @@ static enum server_reply take_netstring(struct str bytes, struct str *content, s
                 return bad(error, "malformed netstring", bytes);
         return SERVER_REPLY_INCOMPLETE;
     }
-    if (colon < 0 || !str_to_u64(str_take(bytes, (size_t)colon), &len) ||
-        len > SOCKETMAP_REPLY_BYTES_MAX)
+    if (colon < 0 || !str_to_u64(str_take(bytes, (size_t)colon), &len) || len > bytes_max)
         return bad(error, "malformed netstring, or one that is too long", bytes);
     struct str rest = str_skip(bytes, (size_t)colon + 1);
     if (rest.len < len + 1)
@@ -124,11 +123,11 @@ static enum server_reply take_netstring(struct str bytes, struct str *content, s
     return SERVER_REPLY_FOUND;
 }
 
-enum server_reply socketmap_reply_parse(struct arena *arena, struct str bytes, size_t *used,
-                                        struct str *value, struct error *error)
+enum server_reply socketmap_reply_parse(struct arena *arena, struct str bytes, size_t bytes_max,
+                                        size_t *used, struct str *value, struct error *error)
 {
     struct str content;
-    enum server_reply reply = take_netstring(bytes, &content, used, error);
+    enum server_reply reply = take_netstring(bytes, bytes_max, &content, used, error);
 
     if (reply != SERVER_REPLY_FOUND)
         return reply;

@@ -23,9 +23,10 @@ static enum server_reply parse(bool is_socketmap, struct str bytes, struct str *
 {
     struct error error = { 0 };
     size_t used = 0;
-    enum server_reply whole = is_socketmap
-                                  ? socketmap_reply_parse(arena, bytes, &used, value, &error)
-                                  : tcp_reply_parse(arena, bytes, &used, value, &error);
+    enum server_reply whole =
+        is_socketmap
+            ? socketmap_reply_parse(arena, bytes, SOCKETMAP_REPLY_BYTES_MAX, &used, value, &error)
+            : tcp_reply_parse(arena, bytes, TCP_REPLY_BYTES_MAX, &used, value, &error);
 
     /* Byte by byte: nothing before the last byte of a reply is a reply. */
     for (size_t len = 0; whole != SERVER_REPLY_BAD && len + 1 < used; len++) {
@@ -33,8 +34,10 @@ static enum server_reply parse(bool is_socketmap, struct str bytes, struct str *
         size_t unused_len = 0;
         struct str part = str_take(bytes, len);
         enum server_reply early =
-            is_socketmap ? socketmap_reply_parse(arena, part, &unused_len, &unused_value, &error)
-                         : tcp_reply_parse(arena, part, &unused_len, &unused_value, &error);
+            is_socketmap ? socketmap_reply_parse(arena, part, SOCKETMAP_REPLY_BYTES_MAX,
+                                                 &unused_len, &unused_value, &error)
+                         : tcp_reply_parse(arena, part, TCP_REPLY_BYTES_MAX, &unused_len,
+                                           &unused_value, &error);
         assert_int_equal(early, SERVER_REPLY_INCOMPLETE);
     }
     return whole;
