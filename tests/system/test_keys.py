@@ -194,20 +194,20 @@ def test_without_keys_there_is_no_tls_for_now_and_then_there_is_again(certificat
         assert instance.role_pids()["keys"] != [pid]
 
 
-def test_while_keys_cannot_start_starttls_is_refused_for_now(certificates):
-    with Instance(**{**SERVER, "smtpd_tls_cert_file": both(certificates, "rsa")}) as instance:
-        def kill():
-            for pid in instance.role_pids().get("keys", []):
-                with contextlib.suppress(OSError):
-                    os.kill(pid, signal.SIGKILL)
-
-        def is_refused():
-            kill()
-            return "454 4.7.0 TLS not available due to local problem" in play(instance.port, certificates)
-
-        wait_until(is_refused, "454")
+def test_where_keys_has_lost_a_key_starttls_is_refused_until_it_is_back(certificates):
+    current = certificates.folder / "lost.both"
+    current.write_text(both(certificates, "rsa").read_text())
+    with Instance(**{**SERVER, "smtpd_tls_cert_file": current}) as instance:
+        assert is_fine(play(instance.port, certificates))
+        current.unlink()
+        [pid] = instance.role_pids()["keys"]
+        os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: "454 4.7.0 TLS not available due to local problem"
+                   in play(instance.port, certificates), "454")
         with instance.connect() as plain:
             assert plain.command("NOOP")[0] == 250
+        current.write_text(both(certificates, "rsa").read_text())
+        instance.reload()
         wait_until(lambda: is_fine(play(instance.port, certificates)), "TLS again")
 
 

@@ -40,4 +40,4 @@ def test_only_the_server_has_the_tls_library_where_only_it_offers_tls():
     files = {"smtpd_tls_cert_file": certificates.folder / "relay.example.test.pem",
              "smtpd_tls_key_file": certificates.folder / "relay.example.test.key"}
     with Instance(smtpd_tls_security_level="may", **files) as instance:
-        assert roles_with(instance, "libcrypto") == {"smtpd"}
+        assert roles_with(instance, "libcrypto") == {"keys", "smtpd"}
