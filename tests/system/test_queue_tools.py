@@ -4,8 +4,10 @@ system is down, with good ids and with hostile ones."""
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -136,6 +138,20 @@ def test_wrong_command_lines_exit_as_postfixs_do(relay):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming somebody else needs root")
+def test_who_waits_for_a_queue_that_does_not_answer_is_told(relay):
+    wait_until(lambda: relay.role_pids().get("queue"), "the queue")
+    [queue] = relay.role_pids()["queue"]
+    os.kill(queue, signal.SIGSTOP)
+    timer = threading.Timer(6, os.kill, [queue, signal.SIGCONT])
+    timer.start()
+    try:
+        result = relay.run("postqueue", "-p")
+    finally:
+        timer.join()
+    assert result.stdout == "Mail queue is empty\n"
+    assert "the queue has not answered for 5 seconds" in result.stderr
+
+
 def test_ordinary_users_may_list_but_not_delete(relay):
     fill(relay, 1)
     as_nobody = {"user": 65534, "group": 65534, "extra_groups": []}

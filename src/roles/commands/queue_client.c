@@ -6,12 +6,15 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define STORE_FOLDER "store" /* below the queue directory, which connect_queue has entered */
+
+enum { PATIENCE_MS = 5000 };
 
 /* The name is relative, so that a long queue_directory does not pass a socket name's limit. */
 static const struct sockaddr_un queue_address = { .sun_family = AF_UNIX,
@@ -56,10 +59,23 @@ bool queue_client_open(struct queue_client *client, const struct tool *tool, enu
     return client->store != NULL;
 }
 
+/* A queue that starts, or cannot, is waited for; whoever waits is told. */
+static void wait_for_answer(const struct queue_client *client)
+{
+    struct pollfd answer = { .fd = client->fd, .events = POLLIN };
+
+    if (poll(&answer, 1, PATIENCE_MS) == 0)
+        tool_warn(client->tool,
+                  "the queue has not answered for %d seconds; waiting (the log says "
+                  "what it does)",
+                  PATIENCE_MS / 1000);
+}
+
 static bool receive_answers(struct queue_client *client,
                             bool (*answer)(void *argument, uint16_t number, struct str payload),
                             void *argument, struct buf *payload, struct error *error)
 {
+    wait_for_answer(client);
     for (;;) {
         uint16_t number;
         if (!channel_receive_blocking(&client->input, &number, payload, error))
