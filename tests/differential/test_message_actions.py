@@ -121,7 +121,7 @@ def test_prepended_text_is_that_of_postfix(both):
 
 
 def test_actions_are_logged_as_by_postfix(both):
-    theirs, ours = both.log_lines(r": (redirect|bcc|filter): |REDIRECT|BCC|FILTER")
+    theirs, ours = both.log_lines(r": (redirect|bcc|filter): |REDIRECT|\bBCC\b|FILTER")
     left = pair.unexplained_lines(theirs, ours, [
         ("Postfix", ".*filter: .*: :dest.example", "see EXPLAINED"),
         ("Waypost", "warning: bad FILTER command :dest.example .*", "the same")])

@@ -89,15 +89,16 @@ const char *arena_printf(struct arena *arena, const char *format, ...)
 {
     /* Into the room that is there, where most texts fit, and again only where one does not. */
     struct arena_block *block = block_with_room(arena, 1);
+    char *room = block->bytes + block->used_bytes;
     size_t room_bytes = block->size_bytes - block->used_bytes;
     va_list arguments;
 
     va_start(arguments, format);
-    int len = vsnprintf(block->bytes + block->used_bytes, room_bytes, format, arguments);
+    int len = vsnprintf(room, room_bytes, format, arguments);
     va_end(arguments);
     ensure(len >= 0);
     char *text = take(arena, (size_t)len + 1);
-    if ((size_t)len >= room_bytes) {
+    if (text != room) {
         va_start(arguments, format);
         vsnprintf(text, (size_t)len + 1, format, arguments);
         va_end(arguments);

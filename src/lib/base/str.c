@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "base/str.h"
+#include "base/byte_set.h"
 
 bool str_bytes_equal_fold(const char *a, const char *b, size_t len)
 {
@@ -67,25 +67,6 @@ struct str str_trim_end(struct str s)
 struct str str_trim(struct str s)
 {
     return str_trim_end(str_trim_start(s));
-}
-
-/* A bit for each byte, so that judging one is a look and no search. */
-struct byte_set {
-    uint64_t bits[4];
-};
-
-static struct byte_set byte_set_of(const char *bytes)
-{
-    struct byte_set set = { 0 };
-
-    for (; *bytes != '\0'; bytes++)
-        set.bits[(unsigned char)*bytes / 64] |= UINT64_C(1) << ((unsigned char)*bytes % 64);
-    return set;
-}
-
-static bool byte_set_has(const struct byte_set *set, char byte)
-{
-    return (set->bits[(unsigned char)byte / 64] >> ((unsigned char)byte % 64) & 1) != 0;
 }
 
 static struct str cut_at(struct str *rest, size_t len)

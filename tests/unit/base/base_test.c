@@ -98,6 +98,30 @@ static void map_finds_what_is_there_after_many_removals(void **state)
     map_free(&map);
 }
 
+/* Every length in every room that a block may have left. */
+static void arena_printf_is_right_whatever_room_there_is(void **state)
+{
+    static char text[1200];
+    enum { STEP = 7, KEPT = 40 };
+    const char *kept[KEPT];
+    size_t lengths[KEPT], count = 0;
+    struct arena arena = { 0 };
+
+    memset(text, 'y', sizeof text);
+    for (size_t len = 0; len < sizeof text; len += STEP) {
+        for (count = 0; count < KEPT; count++) {
+            lengths[count] = (len + count) % sizeof text;
+            kept[count] = arena_printf(&arena, "<%.*s>", (int)lengths[count], text);
+        }
+        for (count = 0; count < KEPT; count++) {
+            assert_int_equal(strlen(kept[count]), lengths[count] + 2);
+            assert_memory_equal(kept[count] + 1, text, lengths[count]);
+            assert_int_equal(kept[count][lengths[count] + 1], '>');
+        }
+        arena_clear(&arena);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +130,7 @@ int main(void)
         cmocka_unit_test(numbers_refuse_overflow_signs_and_leftovers),
         cmocka_unit_test(buffer_past_its_limit_stays_overflowed_until_cleared),
         cmocka_unit_test(arena_gives_aligned_zeroed_memory_of_any_size),
+        cmocka_unit_test(arena_printf_is_right_whatever_room_there_is),
         cmocka_unit_test(map_finds_what_is_there_after_many_removals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
