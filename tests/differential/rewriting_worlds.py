@@ -180,6 +180,19 @@ HEADERS = [
     "To: root@host| (comment| two), b", "To: only@c.ex", "Sender: only@c.ex", "To: J. Doe <root>",
     "To: root <>", "To: a (c) @ host", "To: (c) root", "To: <root> joe", "To: Joe <root@host> jim",
 ]
+# Quotes, literals and comments that stay open, and what is quoted where nothing has to be.
+ODD_HEADERS = [
+    'To: a@ "Q b"', 'To: a@ "Q b', 'To: a@"b.c"', 'To: a@"b c".d', "To: a@b.c\\ d",
+    "To: a+x@[qq+x\\z", "To: a@[qq \\z] b", "To: <q[ qyy<@v@< (d (", "To: [ q@v", "To: a@[q@v",
+    "To: <[x@y>", "To: b@[ (c", "To: [a%b].c@d", "To: x y@z <[q>", "To: a@[1.2.3.4, root",
+    "To: o6 \\\\x\\\\\\=", "To: o@g \\\\To\\\\`", "To: a\\ b@c.d", "To: a\\\\@c.d",
+    'To: x\\"y@c.d', "To: ab\\\\\\%cc\\\\", "To: a\\@b", "To: a\\!b@c.d", "To: a@g\\%b",
+    "To: o@g\\\\to\\x", "To: o@g\\\\To\\x", "To: o@g\\a.b", "To: o@g\\a", 'To: "a\\\\',
+    'To: "a b', 'To: a "b', 'To: a@b, "c d', "To: (c a", "To: <a@b (c>", 'To: "a"b@c.d',
+    'To: a."b c".d@e.f', 'To: "@"', 'To: <"a@b">', 'To: "a%b"', 'To: "a!b"', "To: @a,@b:c@d",
+    "To: <@a:b@c>", "To: a:b", 'To: "a\\"b"@c.d', 'To: "a\\b"@c.d', "To: joe@HOST",
+    "To: joe@host., root", "To: joe@HOST.Ex., root",
+]
 HEADER_PIECES = [
     "root", "joe@host", "c1@c.ex", "a@b.ex", "<root>", "<c1@c.ex>", "<a@b.ex>", "Name", '"Q. R"',
     "(note)", ",", ",", ",", ",", ",", "luser@here.example", "u@x.m.ex", "J.", "only@c.ex",
@@ -190,7 +203,7 @@ HEADER_PIECES = [
 def headers(count):
     """Those above, and random ones."""
     chance = random.Random("headers")
-    found = list(HEADERS)
+    found = HEADERS + ODD_HEADERS
     while len(found) < count:
         pieces = [chance.choice(HEADER_PIECES) for _ in range(chance.randint(1, 9))]
         text = " ".join(pieces).replace("| ", "|\t").strip("|\t ")

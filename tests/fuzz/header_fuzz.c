@@ -1,21 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Headers: splitting takes every byte once; completing twice changes nothing the second time. */
+/* Headers: splitting takes every byte once; completing twice changes nothing the second time, but
+ * where a domain has bytes that none can have (they were quoted, and are written as they are), or
+ * was complete because of a dot behind it, which goes: there Postfix changes it, too. */
 #include "base/ensure.h"
+#include "mail/address.h"
 #include "mail/address_list.h"
 #include "mail/header.h"
-
-/* Without quotes, literals, comments and control bytes: those may stay open, or stand where a
- * domain is wanted. They are put right as far as Postfix does it, and what is put out may then be
- * read otherwise. */
-static bool is_plain(struct str content)
-{
-    for (size_t i = 0; i < content.len; i++) {
-        char byte = content.ptr[i];
-        if (!(ascii_is_print(byte) || ascii_is_space(byte)) || strchr("\"[](\\", byte) != NULL)
-            return false;
-    }
-    return true;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -36,6 +26,19 @@ static void check_splitting(struct arena *arena, struct str content)
     ensure(header_block(content).len == bytes);
 }
 
+static bool look_at(void *argument, bool is_sender, struct str *address)
+{
+    bool *are_stable = argument;
+    struct str domain = address_domain(*address);
+
+    for (size_t i = 0; i < domain.len; i++) {
+        char byte = domain.ptr[i];
+        *are_stable &= ascii_is_alnum(byte) || byte == '.' || byte == '-' || byte == '_';
+    }
+    *are_stable &= str_find_byte(domain, '.') >= 0;
+    return true;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     autoclear_arena struct arena arena = { 0 };
@@ -45,7 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static const struct rewrite_rules rules = {
         STR_INIT("origin.example"), STR_INIT("example.com"), true, true, true, true,
     };
-    static const struct header_rewriter rewriter = { .rules = &rules };
+    bool are_stable = true;
+    const struct header_rewriter rewriter = { &rules, look_at, &are_stable };
     struct header_completion completion = { .myhostname = STR("relay.example"),
                                             .queue_id = STR("4F0C"),
                                             .sender = STR("a b@c.example"),
@@ -59,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     header_summarise(content, &summary);
     ensure(header_complete(&arena, &completion, content, &once, &message_id));
     ensure(header_complete(&arena, &completion, buf_str(&once), &twice, &second_id));
-    ensure(!is_plain(content) || str_equal(buf_str(&once), buf_str(&twice)));
+    ensure(!are_stable || str_equal(buf_str(&once), buf_str(&twice)));
     ensure(str_equal(message_id, second_id));
     return 0;
 }

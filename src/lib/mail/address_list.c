@@ -14,7 +14,7 @@ struct token {
     enum token_kind kind;
     struct str text;
     bool is_closed; /* of '<': a '>' follows somewhere; of ':': it starts a group; of a quoted
-                       string: its second quote is there */
+                       string or a literal: its second mark is there */
 };
 
 struct tokens {
@@ -135,7 +135,8 @@ struct parser {
     struct buf written; /* the address at hand, as it stands there */
     struct buf inside;  /* and in internal form */
     bool has_address;
-    bool has_route, has_quoted_route; /* '@', '!' or '%', outside and inside quotes */
+    bool has_route, has_quoted_route; /* '@', '!' or '%', as they stand and quoted */
+    bool has_lost_route, is_domain;   /* behind an '@' that is not quoted */
     bool is_joined;                   /* the next word still belongs to it */
     struct str *comments;             /* before an address, to be put behind it */
     size_t comment_count;
@@ -174,19 +175,43 @@ static struct str inside_quotes(const struct token *token)
     return str_take(text, text.len - backslashes % 2);
 }
 
-static void add_unquoted(struct buf *out, const struct token *token)
+/* A domain cannot have backslashes: none is left, in whatever way they quote each other. */
+static void add_unquoted(struct parser *parser, const struct token *token)
 {
     struct str text = token->text;
 
     if (token->kind == TOKEN_QUOTED)
         text = inside_quotes(token);
     for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\\' && token->kind != TOKEN_LITERAL && i + 1 < text.len)
+        bool quotes = text.ptr[i] == '\\' && token->kind != TOKEN_LITERAL;
+        if (quotes && parser->is_domain)
+            continue;
+        if (quotes && i + 1 < text.len)
             i++;
-        buf_append_byte(out, text.ptr[i]);
+        buf_append_byte(&parser->inside, text.ptr[i]);
     }
 }
 
+/* What leads to a domain does not where it is quoted, in whatever way. */
+static void note_routes(struct parser *parser, const struct token *token)
+{
+    bool is_enclosed = token->kind == TOKEN_QUOTED || token->kind == TOKEN_LITERAL;
+
+    for (size_t i = 0; i < token->text.len; i++) {
+        bool is_quoted = is_enclosed;
+        if (token->text.ptr[i] == '\\' && i + 1 < token->text.len) {
+            is_quoted = true;
+            i++;
+        }
+        char byte = token->text.ptr[i];
+        if (byte != '@' && byte != '!' && byte != '%')
+            continue;
+        parser->has_quoted_route |= is_quoted;
+        parser->has_route |= !is_quoted;
+    }
+}
+
+/* What stays open is closed. */
 static void add_to_address(struct parser *parser, const struct token *token)
 {
     struct token clean = *token;
@@ -195,13 +220,14 @@ static void add_to_address(struct parser *parser, const struct token *token)
     buf_append_text(&parser->written, token->kind == TOKEN_QUOTED ? "\"" : "");
     buf_append(&parser->written, token->kind == TOKEN_QUOTED ? inside_quotes(&clean) : clean.text);
     buf_append_text(&parser->written, token->kind == TOKEN_QUOTED ? "\"" : "");
-    add_unquoted(&parser->inside, &clean);
-    parser->has_address = true;
-    for (size_t i = 0; i < clean.text.len; i++) {
-        bool is_route = strchr("@!%", clean.text.ptr[i]) != NULL && clean.text.ptr[i] != '\0';
-        parser->has_quoted_route |= is_route && token->kind == TOKEN_QUOTED;
-        parser->has_route |= is_route && token->kind != TOKEN_QUOTED;
+    add_unquoted(parser, &clean);
+    parser->is_domain |= is_char(token, '@');
+    if (token->kind == TOKEN_LITERAL && !token->is_closed) {
+        buf_append_byte(&parser->written, ']');
+        buf_append_byte(&parser->inside, ']');
     }
+    parser->has_address = true;
+    note_routes(parser, &clean);
 }
 
 static void put_comments(struct parser *parser)
@@ -220,8 +246,10 @@ static void end_address(struct parser *parser, enum list_item_kind kind)
     buf_clear(&parser->written);
     buf_clear(&parser->inside);
     item->is_local = parser->has_quoted_route && !parser->has_route;
+    item->has_lost_route = parser->has_lost_route;
     parser->has_address = parser->is_joined = false;
     parser->has_route = parser->has_quoted_route = false;
+    parser->has_lost_route = parser->is_domain = false;
     if (kind == LIST_ADDRESS)
         put_comments(parser);
 }
@@ -275,6 +303,7 @@ static size_t add_angle(struct parser *parser, const struct token *tokens)
         while (start < end && !is_char(&tokens[start], ':'))
             start++;
         start = start < end ? start + 1 : 1;
+        parser->has_lost_route = start > 1;
     }
     for (size_t i = start; i < end; i++) {
         bool is_word = tokens[i].kind != TOKEN_SPECIAL;

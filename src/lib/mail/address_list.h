@@ -22,10 +22,11 @@ enum list_item_kind {
 
 struct list_item {
     enum list_item_kind kind;
-    struct str text;    /* as it stood there, without loose blanks and line ends; of an address
-                           that was changed: its external form */
-    struct str address; /* internal form; of the two kinds of addresses */
-    bool is_local;      /* it has no domain: what looks like one there ("a@b", "a%b") is quoted */
+    struct str text;     /* as it stood there, without loose blanks and line ends; of an address
+                            that was changed: its external form */
+    struct str address;  /* internal form; of the two kinds of addresses */
+    bool is_local;       /* it has no domain: what looks like one ("a@b", a\%b) is quoted */
+    bool has_lost_route; /* "<@a:b@c>": `text` is b@c */
 };
 
 struct address_list {

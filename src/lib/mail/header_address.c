@@ -10,14 +10,21 @@ static bool rewrite_item(const struct header_rewriter *rewriter, struct arena *a
     autofree_buf struct buf external = { 0 };
     const struct rewrite_rules *rules = rewriter->rules;
     bool is_local = item->is_local && rules->may_append_myorigin && rules->myorigin.len > 0;
-    struct str address = rewrite_address(
+    struct str written = rewrite_as_written(
         arena, rules,
         is_local ? address_join(arena, item->address, rules->myorigin) : item->address);
+    struct str canonical = address_normalise(arena, written), address = canonical;
 
     *is_good = rewriter->map == NULL || rewriter->map(rewriter->argument, is_sender, &address);
+    if (str_equal(address, canonical)) {
+        address = written;
+        address.len -= str_ends_with(written, STR(".")) && !str_ends_with(canonical, STR("."));
+    }
     address_format(address, &external);
-    if (!*is_good || str_equal_fold(buf_str(&external), item->text))
+    if (!*is_good)
         return false;
+    if (str_equal_fold(buf_str(&external), item->text))
+        return item->has_lost_route;
     item->text = arena_copy(arena, buf_str(&external));
     item->address = address;
     return true;

@@ -29,8 +29,8 @@ static struct str add_parent(struct arena *arena, struct str address, struct str
     return str_of(text, address.len + 1 + parent.len);
 }
 
-struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rules,
-                           struct str address)
+struct str rewrite_as_written(struct arena *arena, const struct rewrite_rules *rules,
+                              struct str address)
 {
     if (str_is_empty(address))
         return address;
@@ -45,7 +45,13 @@ struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rule
     if (rules->may_append_mydomain && !str_is_empty(domain) && !domain_is_literal(domain) &&
         str_find_byte(domain, '.') < 0 && !str_is_empty(rules->mydomain))
         address = add_parent(arena, address, rules->mydomain);
-    return address_normalise(arena, address);
+    return address;
+}
+
+struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rules,
+                           struct str address)
+{
+    return address_normalise(arena, rewrite_as_written(arena, rules, address));
 }
 
 struct rewrite_rules rewrite_rules_from(const struct config *config)

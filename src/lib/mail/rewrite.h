@@ -21,5 +21,8 @@ struct rewrite_rules {
  * lives in the arena or is `address` itself. */
 struct str rewrite_address(struct arena *arena, const struct rewrite_rules *rules,
                            struct str address);
+/* The same, but not canonical: for headers, which keep the case they came with. */
+struct str rewrite_as_written(struct arena *arena, const struct rewrite_rules *rules,
+                              struct str address);
 /* append_at_myorigin and so on, of a configuration. Borrows its strings. */
 struct rewrite_rules rewrite_rules_from(const struct config *config);

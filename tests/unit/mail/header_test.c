@@ -212,6 +212,11 @@ static void incomplete_addresses_get_their_domain(void **state)
         { " \"open <a@b>, c", " \"open <a@b>, c\"@origin.example" },
         { " a@b.c, <\"d@e>", " a@b.c, \"<d@e>\"@origin.example" },
         { " \"back\\", " back@origin.example" },
+        { " [ open@v", " \"[ open@v]\"@origin.example" },
+        { " b\\%c, b\\@c", " b%c@origin.example, \"b@c\"@origin.example" },
+        { " a@b\\\\c\\d", " a@bcd.example.com" },
+        { " <@a,@b:c@d.e>", " <c@d.e>" },
+        { " joe@HOST, a@B.C., A@B.C", " joe@HOST.example.com, a@B.C, A@B.C" },
         { "", "" },
     };
 
