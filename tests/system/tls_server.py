@@ -61,7 +61,9 @@ class TlsServer:
             connection.recv(4096)
         elif self.manner == "silent":
             time.sleep(30)
-        elif self.manner != "closes":
+        elif self.manner == "closes":
+            connection.recv(65536)  # else what was sent is answered by a reset, or not, by chance
+        else:
             return self.secure(connection)
         connection.close()
         return None
