@@ -148,7 +148,10 @@ def test_a_queue_file_cut_short_in_use_is_rescued_and_mail_goes_on():
                 left = set(re.findall(r"^([0-9A-F]{6,})\b", listed.stdout, re.M))
                 return left <= told
             wait_until(is_settled, "the rest to be delivered or told as damaged")
-        assert len(re.findall(r"process queue pid \d+ (?:killed by signal|exit)", relay.log())) == 1
+        # The mapping ends it, or a read or a commit fails first and the file is opened anew; once.
+        ends = re.findall(r"process queue pid \d+ (?:killed by signal|exit status)", relay.log())
+        reopened = re.findall("reopened the queue after an error", relay.log())
+        assert len(ends) + len(reopened) == 1
         assert (data.parent / "data.mdb.damaged").exists()
 
 
