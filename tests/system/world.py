@@ -74,10 +74,19 @@ def wait_until(condition, what, seconds=None):
     raise AssertionError(f"waited in vain for {what}")
 
 
+GIVEN_PORTS = set()
+
+
 def free_port(address="127.0.0.1"):
-    with socket.socket() as probe:
-        probe.bind((address, 0))
-        return probe.getsockname()[1]
+    """A port that nobody has and that was not given to anybody before: who asks for many of them
+    listens on none yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind((address, 0))
+            port = probe.getsockname()[1]
+        if port not in GIVEN_PORTS:
+            GIVEN_PORTS.add(port)
+            return port
 
 
 def has_own_network():

@@ -7,7 +7,7 @@
 #include "wire/wire.h"
 
 enum {
-    SUCCESSOR_MS = 10 * 1000, /* by then one that ended has one, or it cannot start */
+    SUCCESSOR_MS = 5000, /* by then one that ended has one, or it cannot start */
     ANSWER_MS = 30 * 1000,
 };
 
